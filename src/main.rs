@@ -1,0 +1,6 @@
+//! The program: calls the command line; nothing else.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

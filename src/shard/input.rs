@@ -1,0 +1,60 @@
+//! All that can come in to a shard: a closed list.
+
+use crate::shard::UserRecord;
+use crate::shard::letter::Letter;
+use crate::sip::link::{ConnectionId, Link};
+use crate::sip::message::{Malformed, Message};
+use crate::sip::uri::Aor;
+
+/// Something that happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A connection is here: newly accepted, or moved here by `Effect::Adopt` on another shard
+    /// (then the request that caused the move follows as the first `Message`).
+    Opened {
+        /// Its id on this shard.
+        connection: ConnectionId,
+        /// Its two ends.
+        link: Link,
+    },
+    /// One whole message, read in place.
+    Message {
+        /// Where it came in.
+        connection: ConnectionId,
+        /// The message, a view over the receive buffer.
+        message: &'a Message<'a>,
+    },
+    /// Bytes that are no message. The core answers what can be answered; when `malformed` says the framing is
+    /// lost the core also asks for the connection to be closed.
+    Malformed {
+        /// Where it came in.
+        connection: ConnectionId,
+        /// What is wrong, and as much of the head as could be read.
+        malformed: &'a Malformed<'a>,
+    },
+    /// The peer reads too slowly: more than the high-water mark waits to be sent.
+    Behind {
+        /// Whose peer.
+        connection: ConnectionId,
+    },
+    /// What waited has been sent: below the low-water mark again.
+    Drained {
+        /// Whose peer.
+        connection: ConnectionId,
+    },
+    /// The connection is gone (the peer, the network, or after `Effect::Close`). Never after `Effect::Adopt`.
+    Closed {
+        /// Which one.
+        connection: ConnectionId,
+    },
+    /// A letter from a shard (perhaps this one).
+    Letter(Letter),
+    /// A user was added or changed in the store; this shard owns it.
+    UserPut(UserRecord),
+    /// A user was removed from the store.
+    UserRemoved(Aor),
+    /// Time has passed. Comes at least every 250 ms; timers fire on it.
+    Tick,
+    /// The server is stopping: take no new work, end sessions and subscriptions. Comes once.
+    Stop,
+}

@@ -1,0 +1,9 @@
+//! The language: bytes and messages, and RFC 3261's rules of conversation. No I/O, no clock.
+
+pub mod build;
+pub mod frame;
+pub mod header;
+pub mod link;
+pub mod message;
+pub mod time;
+pub mod uri;
