@@ -1,0 +1,177 @@
+//! The arithmetic of HTTP digest as SIP uses it: MD5 and SHA-256 (RFC 3261 §22.4, RFC 7616 §3.4, RFC 8760 §2).
+//!
+//! Nothing is decided here; who may come in is the room's `Authenticator`.
+
+use md5::Md5;
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+
+/// Which hash a digest uses. The order in which schemes are offered is a setting.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Algorithm {
+    /// `MD5` (RFC 3261 §22.4): also without `qop`, as RFC 2069 had it.
+    Md5,
+    /// `SHA-256` (RFC 8760).
+    Sha256,
+}
+
+impl Algorithm {
+    /// As the `algorithm` parameter has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Algorithm::Md5 => "MD5",
+            Algorithm::Sha256 => "SHA-256",
+        }
+    }
+
+    /// Reads the `algorithm` parameter, in any case; `-sess` variants are not offered and not known.
+    pub fn parse(text: &str) -> Option<Algorithm> {
+        [Algorithm::Md5, Algorithm::Sha256]
+            .into_iter()
+            .find(|each| each.as_str().eq_ignore_ascii_case(text))
+    }
+}
+
+/// What the store keeps of a password: for each enabled scheme the hash that stands for it in that realm. Whoever has it can
+/// answer a challenge, so it is as secret as the password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Credentials {
+    /// `ha1_md5` of user, realm, password.
+    pub ha1_md5: Option<[u8; 16]>,
+    /// `ha1_sha256` of user, realm, password.
+    pub ha1_sha256: Option<[u8; 32]>,
+}
+
+impl core::fmt::Debug for Credentials {
+    // A credential never reaches a log.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Credentials")
+    }
+}
+
+/// MD5("user:realm:password") (RFC 7616 §3.4.2). `user` is the part before the `@`, unescaped; `realm` is the domain.
+pub fn ha1_md5(user: &str, realm: &str, password: &str) -> [u8; 16] {
+    hash::<Md5>(&[user, realm, password]).into()
+}
+
+/// SHA-256("user:realm:password") (RFC 7616 §3.4.2, RFC 8760 §2.1).
+pub fn ha1_sha256(user: &str, realm: &str, password: &str) -> [u8; 32] {
+    hash::<Sha256>(&[user, realm, password]).into()
+}
+
+/// `qop=auth` with its two companions (RFC 7616 §3.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Protection<'a> {
+    /// `nc` as it is written: it is hashed as text.
+    pub(super) nc: &'a str,
+    /// `cnonce`, without quotes.
+    pub(super) cnonce: &'a str,
+}
+
+/// All that goes into a response beside the password (RFC 7616 §3.4.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Question<'a> {
+    pub(super) method: &'a str,
+    pub(super) uri: &'a str,
+    pub(super) nonce: &'a str,
+    /// None: without `qop` (RFC 2069; RFC 3261 §22.4 keeps it for old clients).
+    pub(super) protection: Option<Protection<'a>>,
+}
+
+impl Question<'_> {
+    /// Whether `response`, hexadecimal in any case, is right for this password hash; takes as long for every wrong one of
+    /// the right length.
+    pub(super) fn is_answered_by(&self, algorithm: Algorithm, credentials: &Credentials, response: &str) -> bool {
+        let wanted = match algorithm {
+            Algorithm::Md5 => credentials.ha1_md5.map(|ha1| self.response::<Md5>(&ha1)),
+            Algorithm::Sha256 => credentials.ha1_sha256.map(|ha1| self.response::<Sha256>(&ha1)),
+        };
+        // The length is public (the algorithm's); only the digits are compared in constant time.
+        wanted.is_some_and(|wanted| wanted.as_bytes().ct_eq(response.to_ascii_lowercase().as_bytes()).into())
+    }
+
+    fn response<H: sha2::Digest>(&self, ha1: &[u8]) -> String {
+        let ha1 = hexadecimal(ha1);
+        let ha2 = hexadecimal(&hash::<H>(&[self.method, self.uri]));
+        hexadecimal(&match self.protection {
+            Some(Protection { nc, cnonce }) => hash::<H>(&[&ha1, self.nonce, nc, cnonce, "auth", &ha2]),
+            None => hash::<H>(&[&ha1, self.nonce, &ha2]),
+        })
+    }
+}
+
+/// The hash of the parts with a colon between each two.
+fn hash<H: sha2::Digest>(parts: &[&str]) -> sha2::digest::Output<H> {
+    let mut hash = H::new();
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            hash.update(b":");
+        }
+        hash.update(part.as_bytes());
+    }
+    hash.finalize()
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn credentials(user: &str, realm: &str, password: &str) -> Credentials {
+        Credentials {
+            ha1_md5: Some(ha1_md5(user, realm, password)),
+            ha1_sha256: Some(ha1_sha256(user, realm, password)),
+        }
+    }
+
+    /// RFC 7616 §3.9.1, both algorithms over one exchange.
+    #[test]
+    fn rfc_7616_examples() {
+        let question = Question {
+            method: "GET",
+            uri: "/dir/index.html",
+            nonce: "7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v",
+            protection: Some(Protection {
+                nc: "00000001",
+                cnonce: "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ",
+            }),
+        };
+        let mufasa = credentials("Mufasa", "http-auth@example.org", "Circle of Life");
+        let md5 = "8ca523f5e9506fed4657c9700eebdbec";
+        let sha256 = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
+        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, md5));
+        assert!(question.is_answered_by(Algorithm::Sha256, &mufasa, sha256));
+        assert!(question.is_answered_by(Algorithm::Sha256, &mufasa, &sha256.to_uppercase()));
+        assert!(!question.is_answered_by(Algorithm::Md5, &mufasa, sha256));
+        assert!(!question.is_answered_by(Algorithm::Sha256, &mufasa, md5));
+        for wrong in ["", "0", &md5[1..], "8ca523f5e9506fed4657c9700eebdbed"] {
+            assert!(!question.is_answered_by(Algorithm::Md5, &mufasa, wrong), "{wrong}");
+        }
+        let none = Credentials { ha1_md5: None, ha1_sha256: None };
+        assert!(!question.is_answered_by(Algorithm::Md5, &none, md5));
+    }
+
+    /// RFC 2617 §3.5 with MD5 and `qop`, and the same question without `qop` (RFC 2617 §3.2.2.1, RFC 3261 §22.4).
+    #[test]
+    fn rfc_2617_example_with_and_without_qop() {
+        let mut question = Question {
+            method: "GET",
+            uri: "/dir/index.html",
+            nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
+            protection: Some(Protection { nc: "00000001", cnonce: "0a4f113b" }),
+        };
+        let mufasa = credentials("Mufasa", "testrealm@host.com", "Circle Of Life");
+        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, "6629fae49393a05397450978507c4ef1"));
+        question.protection = None;
+        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, "670fd8c2df070c60b045671b8b24ff02"));
+    }
+}
