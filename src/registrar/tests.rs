@@ -1,0 +1,1 @@
+//! Bindings, by what a client sends and what it is told.
