@@ -81,20 +81,34 @@ pub(super) struct Question<'a> {
 impl Question<'_> {
     /// Whether `response`, hexadecimal in any case, is right for this password hash; takes as long for every wrong one of
     /// the right length.
-    pub(super) fn is_answered_by(&self, algorithm: Algorithm, credentials: &Credentials, response: &str) -> bool {
+    pub(super) fn is_answered_by(
+        &self,
+        algorithm: Algorithm,
+        credentials: &Credentials,
+        response: &str,
+    ) -> bool {
         let wanted = match algorithm {
             Algorithm::Md5 => credentials.ha1_md5.map(|ha1| self.response::<Md5>(&ha1)),
-            Algorithm::Sha256 => credentials.ha1_sha256.map(|ha1| self.response::<Sha256>(&ha1)),
+            Algorithm::Sha256 => credentials
+                .ha1_sha256
+                .map(|ha1| self.response::<Sha256>(&ha1)),
         };
         // The length is public (the algorithm's); only the digits are compared in constant time.
-        wanted.is_some_and(|wanted| wanted.as_bytes().ct_eq(response.to_ascii_lowercase().as_bytes()).into())
+        wanted.is_some_and(|wanted| {
+            wanted
+                .as_bytes()
+                .ct_eq(response.to_ascii_lowercase().as_bytes())
+                .into()
+        })
     }
 
     fn response<H: sha2::Digest>(&self, ha1: &[u8]) -> String {
         let ha1 = hexadecimal(ha1);
         let ha2 = hexadecimal(&hash::<H>(&[self.method, self.uri]));
         hexadecimal(&match self.protection {
-            Some(Protection { nc, cnonce }) => hash::<H>(&[&ha1, self.nonce, nc, cnonce, "auth", &ha2]),
+            Some(Protection { nc, cnonce }) => {
+                hash::<H>(&[&ha1, self.nonce, nc, cnonce, "auth", &ha2])
+            }
             None => hash::<H>(&[&ha1, self.nonce, &ha2]),
         })
     }
@@ -154,9 +168,15 @@ mod tests {
         assert!(!question.is_answered_by(Algorithm::Md5, &mufasa, sha256));
         assert!(!question.is_answered_by(Algorithm::Sha256, &mufasa, md5));
         for wrong in ["", "0", &md5[1..], "8ca523f5e9506fed4657c9700eebdbed"] {
-            assert!(!question.is_answered_by(Algorithm::Md5, &mufasa, wrong), "{wrong}");
+            assert!(
+                !question.is_answered_by(Algorithm::Md5, &mufasa, wrong),
+                "{wrong}"
+            );
         }
-        let none = Credentials { ha1_md5: None, ha1_sha256: None };
+        let none = Credentials {
+            ha1_md5: None,
+            ha1_sha256: None,
+        };
         assert!(!question.is_answered_by(Algorithm::Md5, &none, md5));
     }
 
@@ -167,11 +187,40 @@ mod tests {
             method: "GET",
             uri: "/dir/index.html",
             nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
-            protection: Some(Protection { nc: "00000001", cnonce: "0a4f113b" }),
+            protection: Some(Protection {
+                nc: "00000001",
+                cnonce: "0a4f113b",
+            }),
         };
         let mufasa = credentials("Mufasa", "testrealm@host.com", "Circle Of Life");
-        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, "6629fae49393a05397450978507c4ef1"));
+        assert!(question.is_answered_by(
+            Algorithm::Md5,
+            &mufasa,
+            "6629fae49393a05397450978507c4ef1"
+        ));
         question.protection = None;
-        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, "670fd8c2df070c60b045671b8b24ff02"));
+        assert!(question.is_answered_by(
+            Algorithm::Md5,
+            &mufasa,
+            "670fd8c2df070c60b045671b8b24ff02"
+        ));
+    }
+
+    /// draft-smith-sipping-auth-examples-01 §3.1, §3.4: RFC 3261's own arithmetic, without and with `qop`.
+    #[test]
+    fn sip_examples() {
+        let mut question = Question {
+            method: "INVITE",
+            uri: "sip:bob@biloxi.com",
+            nonce: "dcd98b7102dd2f0e8b11d0f600bfb0c093",
+            protection: None,
+        };
+        let bob = credentials("bob", "biloxi.com", "zanzibar");
+        assert!(question.is_answered_by(Algorithm::Md5, &bob, "bf57e4e0d0bffc0fbaedce64d59add5e"));
+        question.protection = Some(Protection {
+            nc: "00000001",
+            cnonce: "0a4f113b",
+        });
+        assert!(question.is_answered_by(Algorithm::Md5, &bob, "89eb0059246c02b2f6ee02c7961d5ea3"));
     }
 }

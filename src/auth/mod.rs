@@ -129,7 +129,9 @@ struct Counted<'a> {
 impl core::fmt::Debug for Answer<'_> {
     // A credential never reaches a log.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Answer").field("aor", &self.aor).finish_non_exhaustive()
+        f.debug_struct("Answer")
+            .field("aor", &self.aor)
+            .finish_non_exhaustive()
     }
 }
 
@@ -159,18 +161,31 @@ impl Authenticator {
     /// # Panics
     /// Where the settings name no domain: `config` makes none such.
     pub fn new(settings: Settings, secret: &[u8; 32]) -> Authenticator {
-        assert!(!settings.domains.is_empty(), "a server without a domain has no realm to ask for");
+        assert!(
+            !settings.domains.is_empty(),
+            "a server without a domain has no realm to ask for"
+        );
         let key = NonceKey::new(secret);
         let dummy = key.derive(b"nobody");
         let mut ha1_md5 = [0; 16];
         ha1_md5.copy_from_slice(&dummy[..16]);
-        let nobody = Credentials { ha1_md5: Some(ha1_md5), ha1_sha256: Some(dummy) };
-        Authenticator { settings, key, nobody }
+        let nobody = Credentials {
+            ha1_md5: Some(ha1_md5),
+            ha1_sha256: Some(dummy),
+        };
+        Authenticator {
+            settings,
+            key,
+            nobody,
+        }
     }
 
     /// Takes new settings; nonces that are out stay good.
     pub fn set(&mut self, settings: Settings) {
-        assert!(!settings.domains.is_empty(), "a server without a domain has no realm to ask for");
+        assert!(
+            !settings.domains.is_empty(),
+            "a server without a domain has no realm to ask for"
+        );
         self.settings = settings;
     }
 
@@ -203,16 +218,27 @@ impl Authenticator {
     /// of the two, and a nonce is good for this connection only, so nothing is gained by an answer to another request.
     pub fn claim<'a>(&self, request: &Message<'a>, now: Now, peer: SocketAddr) -> Claim<'a> {
         let lines = request.headers(Name::Authorization);
-        let Some((params, algorithm, realm)) = lines.filter_map(|line| self.for_us(line)).next() else {
+        let Some((params, algorithm, realm)) = lines.filter_map(|line| self.for_us(line)).next()
+        else {
             return Claim::NoCredentials;
         };
-        let (Some(nonce_text), Some(uri), Some(response)) = (params.get("nonce"), params.get("uri"), params.get("response")) else {
+        let (Some(nonce_text), Some(uri), Some(response)) = (
+            params.get("nonce"),
+            params.get("uri"),
+            params.get("response"),
+        ) else {
             return Claim::Malformed(Flaw::Incomplete);
         };
-        if params.get("userhash").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+        if params
+            .get("userhash")
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+        {
             return Claim::Malformed(Flaw::UserHash);
         }
-        let Some(aor) = params.get("username").and_then(|name| user_in(realm, &name)) else {
+        let Some(aor) = params
+            .get("username")
+            .and_then(|name| user_in(realm, &name))
+        else {
             return Claim::Malformed(Flaw::Username);
         };
         let protection = match protection(&params, algorithm) {
@@ -222,7 +248,10 @@ impl Authenticator {
         if !same_target(request.uri(), &uri) {
             return Claim::Malformed(Flaw::Uri);
         }
-        match self.key.check(&nonce_text, now, peer, self.settings.nonce_lifetime) {
+        match self
+            .key
+            .check(&nonce_text, now, peer, self.settings.nonce_lifetime)
+        {
             Err(BadNonce::Foreign | BadNonce::Expired) => Claim::Stale,
             Ok(nonce) => Claim::User(Answer {
                 aor,
@@ -239,7 +268,12 @@ impl Authenticator {
 
     /// Says whether `answer` was made with the password of `credentials`; None where there is no such user.
     /// `seen` belongs to the connection that the answer came over.
-    pub fn verify(&self, answer: &Answer<'_>, credentials: Option<&Credentials>, seen: &mut Seen) -> Verdict {
+    pub fn verify(
+        &self,
+        answer: &Answer<'_>,
+        credentials: Option<&Credentials>,
+        seen: &mut Seen,
+    ) -> Verdict {
         // A user without a hash for this scheme (enabled after the password was set) is like one that is not there.
         let credentials = credentials.filter(|kept| match answer.algorithm {
             Algorithm::Md5 => kept.ha1_md5.is_some(),
@@ -249,14 +283,28 @@ impl Authenticator {
             method: answer.method,
             uri: &answer.uri,
             nonce: &answer.nonce_text,
-            protection: answer.protection.as_ref().map(|counted| Protection { nc: &counted.nc, cnonce: &counted.cnonce }),
+            protection: answer.protection.as_ref().map(|counted| Protection {
+                nc: &counted.nc,
+                cnonce: &counted.cnonce,
+            }),
         };
-        let right = question.is_answered_by(answer.algorithm, credentials.unwrap_or(&self.nobody), &answer.response);
+        let right = question.is_answered_by(
+            answer.algorithm,
+            credentials.unwrap_or(&self.nobody),
+            &answer.response,
+        );
         if !right || credentials.is_none() {
-            return if seen.failed() >= self.settings.failures_max { Verdict::TooMany } else { Verdict::Wrong };
+            return if seen.failed() >= self.settings.failures_max {
+                Verdict::TooMany
+            } else {
+                Verdict::Wrong
+            };
         }
         // Only a right answer uses up its count: a wrong one must not push out the client's own.
-        if !seen.admits(answer.nonce, answer.protection.as_ref().map(|counted| counted.count)) {
+        if !seen.admits(
+            answer.nonce,
+            answer.protection.as_ref().map(|counted| counted.count),
+        ) {
             return Verdict::Stale;
         }
         seen.succeeded();
@@ -265,27 +313,44 @@ impl Authenticator {
 
     /// The domain whose user `request` would have to prove to be: of To in a REGISTER, else of From.
     fn realm_of(&self, request: &Message<'_>) -> &str {
-        let who = if request.method() == Method::Register { request.to() } else { request.from() };
+        let who = if request.method() == Method::Register {
+            request.to()
+        } else {
+            request.from()
+        };
         let named = who.uri().ok().and_then(|uri| self.domain(uri.host));
         named.unwrap_or(&self.settings.domains[0])
     }
 
     fn domain(&self, host: &str) -> Option<&str> {
-        let found = self.settings.domains.iter().find(|domain| domain.eq_ignore_ascii_case(host));
+        let found = self
+            .settings
+            .domains
+            .iter()
+            .find(|domain| domain.eq_ignore_ascii_case(host));
         found.map(|domain| &**domain)
     }
 
     /// An Authorization line for one of our realms with an enabled algorithm; no algorithm means MD5 (RFC 3261 §22.4).
     fn for_us<'a>(&self, line: &'a str) -> Option<(AuthParams<'a>, Algorithm, &str)> {
-        let params = AuthParams::parse(line).ok().filter(|params| params.is("Digest"))?;
+        let params = AuthParams::parse(line)
+            .ok()
+            .filter(|params| params.is("Digest"))?;
         let algorithm = match params.get("algorithm") {
             Some(name) => Algorithm::parse(&name)?,
             None => Algorithm::Md5,
         };
         // Byte by byte: the client hashed the realm as it wrote it, and we hash ours.
         let realm = params.get("realm")?;
-        let realm = self.settings.domains.iter().find(|domain| ***domain == *realm)?;
-        self.settings.schemes.contains(&algorithm).then_some((params, algorithm, realm))
+        let realm = self
+            .settings
+            .domains
+            .iter()
+            .find(|domain| ***domain == *realm)?;
+        self.settings
+            .schemes
+            .contains(&algorithm)
+            .then_some((params, algorithm, realm))
     }
 }
 
@@ -296,12 +361,19 @@ fn user_in(realm: &str, username: &str) -> Option<Aor> {
         Some(_) => return None,
         None => username,
     };
-    if user.is_empty() { None } else { Aor::parse(&format!("{user}@{realm}")) }
+    if user.is_empty() {
+        None
+    } else {
+        Aor::parse(&format!("{user}@{realm}"))
+    }
 }
 
 /// Reads `qop` and what belongs to it. Without `qop` only MD5 is taken, from clients that speak RFC 2069
 /// (COMPAT(Pidgin SIMPLE, 2.14)); SHA-256 came with RFC 7616, which has no answer without.
-fn protection<'a>(params: &AuthParams<'a>, algorithm: Algorithm) -> Result<Option<Counted<'a>>, Flaw> {
+fn protection<'a>(
+    params: &AuthParams<'a>,
+    algorithm: Algorithm,
+) -> Result<Option<Counted<'a>>, Flaw> {
     match params.get("qop") {
         None if algorithm == Algorithm::Md5 => Ok(None),
         Some(qop) if qop.eq_ignore_ascii_case("auth") => {
@@ -327,5 +399,11 @@ fn same_target(request_uri: &str, digest_uri: &str) -> bool {
         return false;
     };
     let sip = |uri: &Uri<'_>| matches!(uri.scheme, UriScheme::Sip | UriScheme::Sips);
-    sip(&asked) && sip(&answered) && asked.user == answered.user && asked.host.eq_ignore_ascii_case(answered.host)
+    sip(&asked)
+        && sip(&answered)
+        && asked.user == answered.user
+        && asked.host.eq_ignore_ascii_case(answered.host)
 }
+
+#[cfg(test)]
+mod tests;

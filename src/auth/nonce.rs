@@ -81,7 +81,11 @@ impl NonceKey {
         let mut time = [0; 8];
         time.copy_from_slice(&bytes[..8]);
         let issued = Now(u64::from_be_bytes(time));
-        if self.signature(issued, peer).verify_truncated_left(&bytes[8..]).is_err() {
+        if self
+            .signature(issued, peer)
+            .verify_truncated_left(&bytes[8..])
+            .is_err()
+        {
             return Err(BadNonce::Foreign);
         }
         // One from the future is ours, so a clock has jumped: treat it as one that must be replaced.
@@ -186,14 +190,36 @@ mod tests {
         let issued = Now(1_700_000_000_000_000);
         let nonce = key().issue(issued, peer("192.0.2.7:40000"));
         assert_eq!(nonce.len(), NONCE_TEXT_BYTES);
-        let check = |key: &NonceKey, text: &str, now: Now, at: &str| key.check(text, now, peer(at), LIFETIME);
+        let check = |key: &NonceKey, text: &str, now: Now, at: &str| {
+            key.check(text, now, peer(at), LIFETIME)
+        };
         let later = |s| issued.after(Duration::from_secs(s));
-        assert_eq!(check(&key(), &nonce, issued, "192.0.2.7:40000"), Ok(NonceId(issued)));
-        assert_eq!(check(&key(), &nonce, later(300), "192.0.2.7:40000"), Ok(NonceId(issued)));
-        assert_eq!(check(&key(), &nonce, later(301), "192.0.2.7:40000"), Err(BadNonce::Expired));
-        assert_eq!(check(&key(), &nonce, Now(issued.0 - 1), "192.0.2.7:40000"), Err(BadNonce::Expired));
-        for other in ["192.0.2.7:40001", "192.0.2.8:40000", "[::ffff:192.0.2.7]:40000"] {
-            assert_eq!(check(&key(), &nonce, issued, other), Err(BadNonce::Foreign), "{other}");
+        assert_eq!(
+            check(&key(), &nonce, issued, "192.0.2.7:40000"),
+            Ok(NonceId(issued))
+        );
+        assert_eq!(
+            check(&key(), &nonce, later(300), "192.0.2.7:40000"),
+            Ok(NonceId(issued))
+        );
+        assert_eq!(
+            check(&key(), &nonce, later(301), "192.0.2.7:40000"),
+            Err(BadNonce::Expired)
+        );
+        assert_eq!(
+            check(&key(), &nonce, Now(issued.0 - 1), "192.0.2.7:40000"),
+            Err(BadNonce::Expired)
+        );
+        for other in [
+            "192.0.2.7:40001",
+            "192.0.2.8:40000",
+            "[::ffff:192.0.2.7]:40000",
+        ] {
+            assert_eq!(
+                check(&key(), &nonce, issued, other),
+                Err(BadNonce::Foreign),
+                "{other}"
+            );
         }
         assert_eq!(
             check(&NonceKey::new(&[8; 32]), &nonce, issued, "192.0.2.7:40000"),
@@ -210,10 +236,25 @@ mod tests {
             let mut changed = nonce.clone().into_bytes();
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
-            assert_eq!(key().check(&changed, now, peer, LIFETIME), Err(BadNonce::Foreign), "{at}");
+            assert_eq!(
+                key().check(&changed, now, peer, LIFETIME),
+                Err(BadNonce::Foreign),
+                "{at}"
+            );
         }
-        for text in ["", "=", "\u{fc}\u{fc}\u{fc}\u{fc}", &nonce[1..], &format!("{nonce}A"), &"=".repeat(32)] {
-            assert_eq!(key().check(text, now, peer, LIFETIME), Err(BadNonce::Foreign), "{text}");
+        for text in [
+            "",
+            "=",
+            "\u{fc}\u{fc}\u{fc}\u{fc}",
+            &nonce[1..],
+            &format!("{nonce}A"),
+            &"=".repeat(32),
+        ] {
+            assert_eq!(
+                key().check(text, now, peer, LIFETIME),
+                Err(BadNonce::Foreign),
+                "{text}"
+            );
         }
     }
 

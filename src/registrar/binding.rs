@@ -36,7 +36,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    #[expect(clippy::too_many_arguments, reason = "a record that is made in one place")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a record that is made in one place"
+    )]
     pub(super) fn new(
         id: EndpointId,
         contact: &str,
@@ -55,7 +58,8 @@ impl Endpoint {
             expires_at,
             q,
             capabilities,
-            contact_bytes: u16::try_from(contact.len()).expect("Settings::contact_bytes_max is a u16 and was checked"),
+            contact_bytes: u16::try_from(contact.len())
+                .expect("Settings::contact_bytes_max is a u16 and was checked"),
             cseq: order.cseq,
             call_id: order.call_id,
             text: [contact, instance].concat().into_boxed_str(),
@@ -70,12 +74,18 @@ impl Endpoint {
     /// The instance id without its brackets, `urn:uuid:…` (RFC 5626 §4.1); empty where there is none.
     pub fn instance(&self) -> &str {
         let written = self.instance_written();
-        written.strip_prefix('<').and_then(|rest| rest.strip_suffix('>')).unwrap_or(written)
+        written
+            .strip_prefix('<')
+            .and_then(|rest| rest.strip_suffix('>'))
+            .unwrap_or(written)
     }
 
     /// Its place in the order of its client's REGISTERs.
     pub(super) fn order(&self) -> Order {
-        Order { call_id: self.call_id, cseq: self.cseq }
+        Order {
+            call_id: self.call_id,
+            cseq: self.cseq,
+        }
     }
 
     /// Whether a Contact means this endpoint: by instance and reg-id where it has an instance (RFC 5626 §6), else by
@@ -83,16 +93,22 @@ impl Endpoint {
     pub(super) fn is(&self, uri: &Uri<'_>, instance: Option<&str>, reg_id: u32) -> bool {
         match instance {
             // The hexadecimal digits of a UUID have no case (RFC 9562 §4).
-            Some(instance) => self.reg_id == reg_id && self.instance_written().eq_ignore_ascii_case(instance),
+            Some(instance) => {
+                self.reg_id == reg_id && self.instance_written().eq_ignore_ascii_case(instance)
+            }
             None => {
-                self.instance_written().is_empty() && Uri::parse(self.contact()).is_ok_and(|own| own.equivalent(uri))
+                self.instance_written().is_empty()
+                    && Uri::parse(self.contact()).is_ok_and(|own| own.equivalent(uri))
             }
         }
     }
 
     /// The value of the Contact line that tells the client of this binding.
     pub(super) fn contact_value(&self, now: Now) -> ContactValue<'_> {
-        ContactValue { endpoint: self, now }
+        ContactValue {
+            endpoint: self,
+            now,
+        }
     }
 
     fn instance_written(&self) -> &str {
@@ -110,7 +126,11 @@ impl fmt::Display for ContactValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let endpoint = self.endpoint;
         // Rounded up, so that what was granted now is told in full.
-        let expires_s = endpoint.expires_at.since(self.now).as_micros().div_ceil(1_000_000);
+        let expires_s = endpoint
+            .expires_at
+            .since(self.now)
+            .as_micros()
+            .div_ceil(1_000_000);
         write!(f, "<{}>;expires={expires_s}", endpoint.contact())?;
         match endpoint.q {
             1000 => {}

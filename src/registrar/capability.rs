@@ -45,9 +45,16 @@ impl Capabilities {
         if let Some(methods) = contact.value("methods") {
             tokens(core::iter::once(&*methods)).for_each(|method| capabilities.add_method(method));
         }
-        let said = |name: &str| contact.get(name).is_some_and(|value| value.is_none_or(|value| !value.eq_ignore_ascii_case("false")));
-        let accepts = |kind: &str| accept_quality(request.headers(Name::Accept), kind).is_some_and(|q| q > 0);
-        let mobile = contact.value("mobility").is_some_and(|value| value.eq_ignore_ascii_case("mobile"));
+        let said = |name: &str| {
+            contact
+                .get(name)
+                .is_some_and(|value| value.is_none_or(|value| !value.eq_ignore_ascii_case("false")))
+        };
+        let accepts =
+            |kind: &str| accept_quality(request.headers(Name::Accept), kind).is_some_and(|q| q > 0);
+        let mobile = contact
+            .value("mobility")
+            .is_some_and(|value| value.eq_ignore_ascii_case("mobile"));
         for (feature, has) in [
             (Feature::Audio, said("audio")),
             (Feature::Video, said("video")),
@@ -56,8 +63,14 @@ impl Capabilities {
             (Feature::Mobile, mobile),
             (Feature::IsFocus, said("isfocus")),
             (Feature::Cpim, accepts("message/cpim")),
-            (Feature::IsComposing, accepts("application/im-iscomposing+xml")),
-            (Feature::Outbound, has_token(request.headers(Name::Supported), "outbound")),
+            (
+                Feature::IsComposing,
+                accepts("application/im-iscomposing+xml"),
+            ),
+            (
+                Feature::Outbound,
+                has_token(request.headers(Name::Supported), "outbound"),
+            ),
         ] {
             if has {
                 capabilities.features |= feature as u16;

@@ -76,7 +76,10 @@ impl Refusal {
     /// The status of the answer.
     pub fn status(self) -> u16 {
         match self {
-            Refusal::BadContact | Refusal::ContactTooLong | Refusal::BadStar | Refusal::ManyFlows => 400,
+            Refusal::BadContact
+            | Refusal::ContactTooLong
+            | Refusal::BadStar
+            | Refusal::ManyFlows => 400,
             Refusal::TooBrief { .. } => 423,
             Refusal::OutOfOrder => 500,
             Refusal::TooManyEndpoints => 403,
@@ -146,7 +149,8 @@ impl Bindings {
             Ok(Contacts::List(contacts)) => {
                 // All or nothing (RFC 3261 §10.3 step 7): what is changed is a copy, and it counts once nothing was refused.
                 let mut draft = self.clone();
-                let change = draft.bind_all(settings, now, connection, request, &contacts, order)?;
+                let change =
+                    draft.bind_all(settings, now, connection, request, &contacts, order)?;
                 // Mostly one endpoint: a vector would keep room for four.
                 draft.list.shrink_to_fit();
                 *self = draft;
@@ -158,12 +162,16 @@ impl Bindings {
 
     /// Ends what came over a connection that is gone.
     pub fn connection_gone(&mut self, connection: ConnectionId) -> SmallVec<[Endpoint; 1]> {
-        self.list.extract_if(.., |endpoint| endpoint.connection == connection).collect()
+        self.list
+            .extract_if(.., |endpoint| endpoint.connection == connection)
+            .collect()
     }
 
     /// Ends what has expired by `now`.
     pub fn expire(&mut self, now: Now) -> SmallVec<[Endpoint; 1]> {
-        self.list.extract_if(.., |endpoint| endpoint.expires_at <= now).collect()
+        self.list
+            .extract_if(.., |endpoint| endpoint.expires_at <= now)
+            .collect()
     }
 
     /// Ends all, as when the user is removed.
@@ -178,7 +186,9 @@ impl Bindings {
 
     /// The endpoints that are live at `now`, oldest first.
     pub fn endpoints(&self, now: Now) -> impl Iterator<Item = &Endpoint> {
-        self.list.iter().filter(move |endpoint| endpoint.expires_at > now)
+        self.list
+            .iter()
+            .filter(move |endpoint| endpoint.expires_at > now)
     }
 
     /// An endpoint by its id.
@@ -199,7 +209,8 @@ impl Bindings {
     /// The values of the 200's Contact lines: all live bindings, each with the time that is left to it
     /// (RFC 3261 §10.3 step 8, RFC 5626 §6).
     pub fn contact_values(&self, now: Now) -> impl Iterator<Item = impl fmt::Display> {
-        self.endpoints(now).map(move |endpoint| endpoint.contact_value(now))
+        self.endpoints(now)
+            .map(move |endpoint| endpoint.contact_value(now))
     }
 
     fn remove_all(&mut self, request: &Message<'_>, order: Order) -> Result<Change, Refusal> {
@@ -209,7 +220,10 @@ impl Bindings {
         if self.list.iter().any(|endpoint| order.is_late_for(endpoint)) {
             return Err(Refusal::OutOfOrder);
         }
-        Ok(Change { removed: self.clear(), ..Change::default() })
+        Ok(Change {
+            removed: self.clear(),
+            ..Change::default()
+        })
     }
 
     fn bind_all(
@@ -222,7 +236,9 @@ impl Bindings {
         order: Order,
     ) -> Result<Change, Refusal> {
         let supports_outbound = has_token(request.headers(Name::Supported), "outbound");
-        let expires_s = request.header(Name::Expires).map(|text| number(text).unwrap_or(settings.expires_default_s));
+        let expires_s = request
+            .header(Name::Expires)
+            .map(|text| number(text).unwrap_or(settings.expires_default_s));
         let mut change = Change::default();
         let mut bound = 0_usize;
         let mut flows = 0_usize;
@@ -231,7 +247,10 @@ impl Bindings {
         let mut touched: SmallVec<[EndpointId; 4]> = SmallVec::new();
         for contact in contacts {
             let wish = Wish::read(settings, contact, expires_s)?;
-            let at = self.list.iter().position(|endpoint| endpoint.is(&wish.uri, wish.instance.as_deref(), wish.reg_id));
+            let at = self
+                .list
+                .iter()
+                .position(|endpoint| endpoint.is(&wish.uri, wish.instance.as_deref(), wish.reg_id));
             if let Some(endpoint) = at.and_then(|at| self.list.get(at)) {
                 let fresh = endpoint.id.0 >= before || touched.contains(&endpoint.id);
                 if !fresh && order.is_late_for(endpoint) {
@@ -250,7 +269,16 @@ impl Bindings {
                 return Err(Refusal::ManyFlows);
             }
             change.outbound |= supports_outbound && wish.reg_id != 0;
-            let id = self.put(settings, now, connection, request, &wish, at, order, &mut change)?;
+            let id = self.put(
+                settings,
+                now,
+                connection,
+                request,
+                &wish,
+                at,
+                order,
+                &mut change,
+            )?;
             touched.push(id);
             change.endpoint.get_or_insert(id);
         }
@@ -258,7 +286,10 @@ impl Bindings {
     }
 
     /// Binds or refreshes one contact; `at` is where it already is.
-    #[expect(clippy::too_many_arguments, reason = "one step of one script, called once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one step of one script, called once"
+    )]
     fn put(
         &mut self,
         settings: &Settings,
@@ -271,15 +302,21 @@ impl Bindings {
         change: &mut Change,
     ) -> Result<EndpointId, Refusal> {
         let old = at.map(|at| self.list.remove(at));
-        let id = old.as_ref().map_or(EndpointId(self.next), |endpoint| endpoint.id);
+        let id = old
+            .as_ref()
+            .map_or(EndpointId(self.next), |endpoint| endpoint.id);
         match &old {
-            None if self.list.len() >= settings.endpoints_max => return Err(Refusal::TooManyEndpoints),
+            None if self.list.len() >= settings.endpoints_max => {
+                return Err(Refusal::TooManyEndpoints);
+            }
             None => {
                 // Four thousand million registrations of one user: 136 years at one a second.
                 self.next = self.next.wrapping_add(1);
                 change.added.push(id);
             }
-            Some(endpoint) if endpoint.connection != connection => change.moved.push((id, endpoint.connection)),
+            Some(endpoint) if endpoint.connection != connection => {
+                change.moved.push((id, endpoint.connection))
+            }
             Some(_) => {}
         }
         let endpoint = Endpoint::new(
@@ -324,7 +361,10 @@ struct Order {
 
 impl Order {
     fn of(request: &Message<'_>) -> Order {
-        Order { call_id: SipHasher13::new().hash(request.call_id().as_bytes()), cseq: request.cseq().number }
+        Order {
+            call_id: SipHasher13::new().hash(request.call_id().as_bytes()),
+            cseq: request.cseq().number,
+        }
     }
 
     fn is_late_for(self, endpoint: &Endpoint) -> bool {
@@ -347,20 +387,33 @@ struct Wish<'a> {
 }
 
 impl<'a> Wish<'a> {
-    fn read(settings: &Settings, contact: &NameAddr<'a>, expires_s: Option<u32>) -> Result<Wish<'a>, Refusal> {
+    fn read(
+        settings: &Settings,
+        contact: &NameAddr<'a>,
+        expires_s: Option<u32>,
+    ) -> Result<Wish<'a>, Refusal> {
         let uri = contact.uri().map_err(|_| Refusal::BadContact)?;
         if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
             return Err(Refusal::BadContact);
         }
         let params = contact.params;
-        let instance = params.value("+sip.instance").filter(|value| !value.is_empty());
+        let instance = params
+            .value("+sip.instance")
+            .filter(|value| !value.is_empty());
         let bytes_max = usize::from(settings.contact_bytes_max);
-        if uri.text.len() > bytes_max || instance.as_ref().is_some_and(|value| value.len() > bytes_max) {
+        if uri.text.len() > bytes_max
+            || instance
+                .as_ref()
+                .is_some_and(|value| value.len() > bytes_max)
+        {
             return Err(Refusal::ContactTooLong);
         }
         // A reg-id without an instance means nothing (RFC 5626 §6).
         let reg_id = match &instance {
-            Some(_) => params.value("reg-id").and_then(|value| number(&value)).unwrap_or(0),
+            Some(_) => params
+                .value("reg-id")
+                .and_then(|value| number(&value))
+                .unwrap_or(0),
             None => 0,
         };
         // Its own parameter, the request's header, our default; what cannot be read counts as our default
@@ -370,10 +423,22 @@ impl<'a> Wish<'a> {
             None => expires_s.unwrap_or(settings.expires_default_s),
         };
         if asked_s > 0 && asked_s < settings.expires_min_s.min(3600) {
-            return Err(Refusal::TooBrief { min_expires_s: settings.expires_min_s });
+            return Err(Refusal::TooBrief {
+                min_expires_s: settings.expires_min_s,
+            });
         }
-        let q = params.value("q").and_then(|value| thousandths(&value)).unwrap_or(1000);
-        Ok(Wish { uri, instance, reg_id, q, granted_s: asked_s.min(settings.expires_max_s), params })
+        let q = params
+            .value("q")
+            .and_then(|value| thousandths(&value))
+            .unwrap_or(1000);
+        Ok(Wish {
+            uri,
+            instance,
+            reg_id,
+            q,
+            granted_s: asked_s.min(settings.expires_max_s),
+            params,
+        })
     }
 }
 
