@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod frame;
+mod grammar;
 pub mod header;
 pub mod link;
 pub mod message;

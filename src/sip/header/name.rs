@@ -119,12 +119,20 @@ impl Name {
 
     /// Reads a name in full or compact form, in any case; `Other` for one that is not in the table.
     pub fn parse(text: &str) -> Name {
-        for (index, full) in TEXT.iter().enumerate() {
-            if full.eq_ignore_ascii_case(text) || (!text.is_empty() && COMPACT[index].eq_ignore_ascii_case(text)) {
+        let mut slot = hash(text.as_bytes());
+        // Ends: most slots are empty, and `slots` has put no name further than it could be found.
+        loop {
+            let entry = SLOTS[slot];
+            if entry == 0 {
+                return Name::Other;
+            }
+            let index = usize::from(entry & !COMPACT_BIT) - 1;
+            let known = if entry & COMPACT_BIT == 0 { TEXT[index] } else { COMPACT[index] };
+            if known.eq_ignore_ascii_case(text) {
                 return NAMES[index];
             }
+            slot = (slot + 1) % SLOTS.len();
         }
-        Name::Other
     }
 
     /// The full name in its usual spelling; empty for `Other`.
@@ -145,5 +153,78 @@ impl Name {
     /// "Bad Call-ID".
     pub(crate) fn bad(self) -> &'static str {
         BAD[self as usize]
+    }
+}
+
+/// A hash table with open addressing, made when compiling: 0, or a name's number + 1 with a bit for its compact form.
+const SLOTS: [u8; 512] = slots();
+const COMPACT_BIT: u8 = 0x80;
+
+/// Length, first, middle and last character, without case. The factors were searched for: today no two names share a slot,
+/// and one that does costs a second look.
+const fn hash(text: &[u8]) -> usize {
+    let [first, .., last] = text else {
+        // A compact form, or nothing.
+        return if text.is_empty() { 0 } else { (text[0] | 0x20) as usize };
+    };
+    let middle = text[text.len() / 2];
+    ((*first | 0x20) as usize * 224 + (*last | 0x20) as usize * 51 + (middle | 0x20) as usize * 235 + text.len() * 131) % 512
+}
+
+const fn slots() -> [u8; 512] {
+    assert!(Name::COUNT < COMPACT_BIT as usize);
+    let mut table = [0u8; 512];
+    let mut index = 0;
+    while index + 1 < Name::COUNT {
+        put(&mut table, TEXT[index].as_bytes(), index as u8 + 1);
+        if !COMPACT[index].is_empty() {
+            put(&mut table, COMPACT[index].as_bytes(), (index as u8 + 1) | COMPACT_BIT);
+        }
+        index += 1;
+    }
+    table
+}
+
+const fn put(table: &mut [u8; 512], text: &[u8], entry: u8) {
+    let mut slot = hash(text);
+    while table[slot] != 0 {
+        slot = (slot + 1) % 512;
+    }
+    table[slot] = entry;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_found_in_any_case_and_short() {
+        for &name in NAMES.iter().filter(|&&name| name != Name::Other) {
+            let text = name.as_str();
+            assert_eq!(Name::parse(text), name);
+            assert_eq!(Name::parse(&text.to_ascii_uppercase()), name);
+            assert_eq!(Name::parse(&text.to_ascii_lowercase()), name);
+            let short = COMPACT[name as usize];
+            if !short.is_empty() {
+                assert_eq!(Name::parse(short), name);
+                assert_eq!(Name::parse(&short.to_ascii_uppercase()), name);
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_are_other() {
+        for text in ["", "z", "X-Custom", "Vi", "Viaa", "To ", "ms-keep-alive", "Content-Lengt"] {
+            assert_eq!(Name::parse(text), Name::Other, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_spread() {
+        // What this server reads in nearly every message is found at once.
+        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Contact, Name::MaxForwards, Name::ContentLength, Name::ContentType, Name::UserAgent, Name::Event, Name::Expires, Name::Supported, Name::Allow] {
+            let home = SLOTS[hash(name.as_str().as_bytes())];
+            assert_eq!(usize::from(home & !COMPACT_BIT), name as usize + 1, "{name:?}");
+        }
     }
 }
