@@ -5,11 +5,25 @@ pub mod effect;
 pub mod input;
 pub mod letter;
 
+use crate::shard::effect::Effects;
+use crate::shard::input::Input;
+use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
 /// A shard's number in this server, dense from zero.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct ShardId(pub u16);
+
+/// What the shell drives: the pure core of one shard. `Shard` is the one that serves; tests of the shell bring their own.
+pub trait Core {
+    /// Takes one input at `now` and pushes what is to be done. `effects` may hold bytes of earlier inputs of the same turn.
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects);
+
+    /// Whether nothing is in flight that is worth waiting for. Asked after `Input::Stop` only.
+    fn is_quiet(&self) -> bool {
+        true
+    }
+}
 
 /// What the store keeps of a user: credentials only as what the enabled schemes need.
 #[derive(Clone, PartialEq, Eq)]

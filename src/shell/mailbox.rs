@@ -1,0 +1,252 @@
+//! What comes to a shard from outside its own thread: one bounded queue, many producers, one reader.
+//!
+//! A push never blocks. A full mailbox hands the letter back; a shard then keeps it in its [`Outbox`] and reads no more
+//! sockets until the outbox is empty, so pressure goes back to the peers, nothing is dropped, and two full shards
+//! cannot wait for each other. The order between two shards holds: each shard is one producer, and once one of its
+//! letters is kept, all later ones queue up behind it.
+//!
+//! At most one wake is outstanding a mailbox: glommio counts foreign wakes in 16 bits and panics in the sender beyond.
+
+use std::collections::VecDeque;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::task::Waker;
+
+use crossbeam_queue::ArrayQueue;
+
+/// A bounded queue of many producers and one reader that can sleep.
+#[derive(Debug)]
+pub struct Mailbox<T> {
+    queue: ArrayQueue<T>,
+    armed: AtomicBool,
+    waker: OnceLock<Waker>,
+}
+
+impl<T> Mailbox<T> {
+    /// A mailbox that holds `letters_max` letters.
+    pub fn new(letters_max: usize) -> Mailbox<T> {
+        Mailbox { queue: ArrayQueue::new(letters_max), armed: AtomicBool::new(false), waker: OnceLock::new() }
+    }
+
+    /// Puts a letter in, or hands it back when the mailbox is full. The reader learns of it at the next [`ring`](Mailbox::ring).
+    pub fn push(&self, letter: T) -> Result<(), T> {
+        self.queue.push(letter)
+    }
+
+    /// Wakes the reader if it sleeps. Call once after a batch of pushes.
+    pub fn ring(&self) {
+        // Pairs with the fence in `arm`: either the reader sees the letter, or we see it armed.
+        fence(Ordering::SeqCst);
+        if self.armed.load(Ordering::Relaxed)
+            && self.armed.swap(false, Ordering::AcqRel)
+            && let Some(waker) = self.waker.get()
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The next letter. For the one reader.
+    pub fn pop(&self) -> Option<T> {
+        self.queue.pop()
+    }
+
+    /// Says that the reader is about to sleep and `waker` wakes it; false when there is a letter and it must not sleep.
+    /// Always the same task's waker: only the first is kept.
+    pub fn arm(&self, waker: &Waker) -> bool {
+        if !self.queue.is_empty() {
+            return false;
+        }
+        self.waker.get_or_init(|| waker.clone());
+        self.armed.store(true, Ordering::SeqCst);
+        fence(Ordering::SeqCst);
+        if self.queue.is_empty() {
+            return true;
+        }
+        self.armed.store(false, Ordering::Relaxed);
+        false
+    }
+
+    /// How many letters wait.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+}
+
+/// What one producer could not yet put into one mailbox, oldest first.
+///
+/// It has no bound of its own: its producer takes no new work from sockets while anything is kept, so it
+/// grows only by what letters already under way call forth, and those chains are finite.
+#[derive(Debug)]
+pub struct Outbox<T> {
+    kept: VecDeque<T>,
+    rings: bool,
+}
+
+impl<T> Default for Outbox<T> {
+    fn default() -> Outbox<T> {
+        Outbox { kept: VecDeque::new(), rings: false }
+    }
+}
+
+impl<T> Outbox<T> {
+    /// Puts a letter into the mailbox, or keeps it behind those that are kept already.
+    pub fn post(&mut self, mailbox: &Mailbox<T>, letter: T) {
+        self.rings = true;
+        if self.kept.is_empty() {
+            if let Err(letter) = mailbox.push(letter) {
+                self.kept.push_back(letter);
+            }
+        } else {
+            self.kept.push_back(letter);
+        }
+    }
+
+    /// Moves what was kept as far as there is room, and wakes the reader if anything was posted since the last flush.
+    pub fn flush(&mut self, mailbox: &Mailbox<T>) {
+        while let Some(letter) = self.kept.pop_front() {
+            if let Err(letter) = mailbox.push(letter) {
+                self.kept.push_front(letter);
+                break;
+            }
+        }
+        if core::mem::take(&mut self.rings) || !self.kept.is_empty() {
+            mailbox.ring();
+        }
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.kept.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+    use std::thread;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    #[test]
+    fn many_letters_wake_the_sleeper_once() {
+        let mailbox = Mailbox::new(64);
+        let woken = Arc::new(Woken::default());
+        assert!(mailbox.arm(&Waker::from(woken.clone())));
+        for letter in 0..50 {
+            mailbox.push(letter).expect("room for 64");
+            mailbox.ring();
+        }
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(!mailbox.arm(&Waker::from(woken.clone())), "may not sleep on a letter");
+    }
+
+    #[test]
+    fn a_full_mailbox_loses_nothing_and_keeps_the_order() {
+        let mailbox = Mailbox::new(4);
+        let mut outbox = Outbox::default();
+        let mut got = Vec::new();
+        for letter in 0..100 {
+            outbox.post(&mailbox, letter);
+            if letter % 7 == 0 {
+                got.extend(mailbox.pop());
+                outbox.flush(&mailbox);
+            }
+        }
+        assert!(!outbox.is_empty());
+        while got.len() < 100 {
+            outbox.flush(&mailbox);
+            got.extend(core::iter::from_fn(|| mailbox.pop()));
+        }
+        assert!(outbox.is_empty());
+        assert_eq!(got, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn two_full_mailboxes_move_on() {
+        // Each of two threads answers every letter with one until its count is used up, over mailboxes of two letters.
+        let boxes = [Arc::new(Mailbox::new(2)), Arc::new(Mailbox::new(2))];
+        let run = |own: usize| {
+            let boxes = boxes.clone();
+            move || {
+                let mut outbox = Outbox::default();
+                for _ in 0..8 {
+                    outbox.post(&boxes[1 - own], 1_000u32);
+                }
+                let mut ended = 0;
+                while ended < 8 || !outbox.is_empty() {
+                    while let Some(left) = boxes[own].pop() {
+                        if left == 0 {
+                            ended += 1;
+                        } else {
+                            outbox.post(&boxes[1 - own], left - 1);
+                        }
+                    }
+                    outbox.flush(&boxes[1 - own]);
+                    thread::yield_now();
+                }
+            }
+        };
+        let threads = [thread::spawn(run(0)), thread::spawn(run(1))];
+        for thread in threads {
+            thread.join().expect("a side panicked");
+        }
+    }
+
+    #[test]
+    fn no_wake_is_lost_between_arming_and_pushing() {
+        struct Unpark(thread::Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let mailbox = Arc::new(Mailbox::new(8));
+        let producer = {
+            let mailbox = mailbox.clone();
+            thread::spawn(move || {
+                for letter in 0..20_000u32 {
+                    let mut letter = letter;
+                    while let Err(back) = mailbox.push(letter) {
+                        letter = back;
+                        thread::yield_now();
+                    }
+                    mailbox.ring();
+                }
+            })
+        };
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let mut next = 0;
+        while next < 20_000 {
+            match mailbox.pop() {
+                Some(letter) => {
+                    assert_eq!(letter, next);
+                    next += 1;
+                }
+                None => {
+                    if mailbox.arm(&waker) {
+                        let slept = std::time::Instant::now();
+                        thread::park_timeout(std::time::Duration::from_secs(10));
+                        assert!(slept.elapsed().as_secs() < 9, "slept through a letter at {next}");
+                    }
+                }
+            }
+        }
+        producer.join().expect("the producer panicked");
+    }
+}
