@@ -1,0 +1,36 @@
+//! "Is typing" (RFC 3994): read to know that it is what it says it is; it is passed on as it came.
+
+use crate::documents::xml::{Fault, Reader, Space};
+
+/// The media type of these documents.
+pub const CONTENT_TYPE: &str = "application/im-iscomposing+xml";
+
+/// What the other side does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IsComposing {
+    /// `active`; anything else counts as idle (RFC 3994 §3.3).
+    pub active: bool,
+    /// Seconds until it is said again, where it is active and says so.
+    pub refresh_s: Option<u32>,
+}
+
+/// Reads a document.
+pub fn read(bytes: &[u8]) -> Result<IsComposing, Fault> {
+    let (mut reader, _) = Reader::open(bytes, Space::IsComposing, "isComposing")?;
+    let mut active = None;
+    let mut refresh_s = None;
+    while let Some(element) = reader.child()? {
+        if element.is_strictly(Space::IsComposing, "state")? {
+            active = Some(reader.text()?.trim() == "active");
+        } else if element.is(Space::IsComposing, "refresh") {
+            refresh_s = reader.text()?.trim().parse().ok();
+        } else {
+            reader.skip()?;
+        }
+    }
+    reader.finish()?;
+    Ok(IsComposing {
+        active: active.ok_or(Fault::Incomplete)?,
+        refresh_s,
+    })
+}

@@ -1,0 +1,133 @@
+//! Writes XML straight into a lent buffer, escaping what it is given. Names are ours, so they are trusted.
+//!
+//! Always holds: what is written is well-formed, whatever the values; characters that XML cannot carry become U+FFFD.
+
+use core::fmt::{self, Display};
+use std::fmt::Write as _;
+
+/// The declaration that each document begins with.
+const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
+
+/// Open elements above each other that the documents of this server need at most; more is a bug of ours.
+const DEPTH_MAX: usize = 12;
+
+/// A document in the making. Names carry their prefix (`rpid:activities`).
+#[derive(Debug)]
+pub struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    names: [&'static str; DEPTH_MAX],
+    depth: usize,
+    start_open: bool,
+}
+
+impl<'o> Writer<'o> {
+    /// Begins a document at the end of `out`.
+    pub fn new(out: &'o mut Vec<u8>) -> Writer<'o> {
+        out.extend_from_slice(DECLARATION.as_bytes());
+        Writer {
+            out,
+            names: [""; DEPTH_MAX],
+            depth: 0,
+            start_open: false,
+        }
+    }
+
+    /// Opens an element inside the current one.
+    pub fn open(&mut self, name: &'static str) -> &mut Self {
+        self.end_start();
+        assert!(
+            self.depth < DEPTH_MAX,
+            "a document of ours nests deeper than its writer allows"
+        );
+        self.names[self.depth] = name;
+        self.depth += 1;
+        self.out.push(b'<');
+        self.out.extend_from_slice(name.as_bytes());
+        self.start_open = true;
+        self
+    }
+
+    /// Adds an attribute to the element that was opened last; nothing may have been written into it.
+    pub fn attribute(&mut self, name: &'static str, value: impl Display) -> &mut Self {
+        debug_assert!(self.start_open, "an attribute after the content");
+        self.out.push(b' ');
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.extend_from_slice(b"=\"");
+        self.escape(value);
+        self.out.push(b'"');
+        self
+    }
+
+    /// Adds text to the current element.
+    pub fn text(&mut self, value: impl Display) -> &mut Self {
+        self.end_start();
+        self.escape(value);
+        self
+    }
+
+    /// Closes the current element. An empty one is written as `<name/>`, without a space: baresip 1.0 searches
+    /// for `<rpid:busy/>` byte for byte.
+    pub fn close(&mut self) -> &mut Self {
+        assert!(self.depth > 0, "a document of ours closes what is not open");
+        self.depth -= 1;
+        if self.start_open {
+            self.out.extend_from_slice(b"/>");
+            self.start_open = false;
+        } else {
+            self.out.extend_from_slice(b"</");
+            self.out
+                .extend_from_slice(self.names[self.depth].as_bytes());
+            self.out.push(b'>');
+        }
+        self
+    }
+
+    /// An element with nothing but text.
+    pub fn element(&mut self, name: &'static str, text: impl Display) -> &mut Self {
+        self.open(name).text(text).close()
+    }
+
+    /// An element with nothing in it.
+    pub fn empty(&mut self, name: &'static str) -> &mut Self {
+        self.open(name).close()
+    }
+
+    fn end_start(&mut self) {
+        if self.start_open {
+            self.out.push(b'>');
+            self.start_open = false;
+        }
+    }
+
+    fn escape(&mut self, value: impl Display) {
+        // `Escaping` itself never fails; an error could only be the value's own, and then the value is cut short.
+        let _ = write!(Escaping(self.out), "{value}");
+    }
+}
+
+struct Escaping<'o>(&'o mut Vec<u8>);
+
+impl fmt::Write for Escaping<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut plain_from = 0;
+        for (index, character) in text.char_indices() {
+            let replacement = match character {
+                '<' => "&lt;",
+                '>' => "&gt;",
+                '&' => "&amp;",
+                '"' => "&quot;",
+                // A literal one would come back as "\n" from text and as a space from an attribute (XML 1.0 §2.11, §3.3.3).
+                '\r' => "&#13;",
+                '\n' | '\t' => continue,
+                '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
+                _ => continue,
+            };
+            self.0
+                .extend_from_slice(&text.as_bytes()[plain_from..index]);
+            self.0.extend_from_slice(replacement.as_bytes());
+            plain_from = index + character.len_utf8();
+        }
+        self.0.extend_from_slice(&text.as_bytes()[plain_from..]);
+        Ok(())
+    }
+}
