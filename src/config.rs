@@ -7,8 +7,8 @@ mod written;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub use written::{ConfigError, Place};
 use written::{At, Section, Source};
+pub use written::{ConfigError, Place};
 
 /// How a user may prove who they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -123,7 +123,10 @@ impl Config {
         })?;
         let text = String::from_utf8(bytes).map_err(|error| {
             unreadable(
-                format!("not UTF-8 from byte {} on", error.utf8_error().valid_up_to()),
+                format!(
+                    "not UTF-8 from byte {} on",
+                    error.utf8_error().valid_up_to()
+                ),
                 "save it as UTF-8: TOML is always that",
             )
         })?;
@@ -167,7 +170,9 @@ fn domains(top: &mut Section<'_, '_>) -> Result<Vec<String>, ConfigError> {
         let label_ok = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
-                && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+                && label
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
                 && !label.starts_with('-')
                 && !label.ends_with('-')
         };
@@ -211,7 +216,10 @@ fn loopback(key: &str, written: &At<String>, why: &str) -> Result<SocketAddr, Co
                 "`listen.{key}` has {:?}, which others can reach",
                 written.value
             ),
-            format!("{why} use a loopback address, such as \"127.0.0.1:{}\"", address.port()),
+            format!(
+                "{why} use a loopback address, such as \"127.0.0.1:{}\"",
+                address.port()
+            ),
         ));
     }
     Ok(address)
@@ -224,14 +232,22 @@ fn listen(mut section: Section<'_, '_>) -> Result<Listen, ConfigError> {
     )?;
     let sips = match section.strings("sips", "[\"127.0.0.1:5061\"]")? {
         None => vec![SocketAddr::from(([127, 0, 0, 1], 5061))],
-        Some(list) => (list.value.iter().map(|item| address("sips", item))).collect::<Result<_, _>>()?,
+        Some(list) => {
+            (list.value.iter().map(|item| address("sips", item))).collect::<Result<_, _>>()?
+        }
     };
     let sip = match section.strings("sip", "[\"127.0.0.1:5060\"]")? {
         None => Vec::new(),
         Some(list) => list
             .value
             .iter()
-            .map(|item| loopback("sip", item, "plain TCP shows everybody's messages on the way:"))
+            .map(|item| {
+                loopback(
+                    "sip",
+                    item,
+                    "plain TCP shows everybody's messages on the way:",
+                )
+            })
             .collect::<Result<_, _>>()?,
     };
     let admin = match section.string("admin", "\"127.0.0.1:9061\"")? {
@@ -262,7 +278,10 @@ fn listen(mut section: Section<'_, '_>) -> Result<Listen, ConfigError> {
     Ok(Listen { sips, sip, admin })
 }
 
-fn tls(mut section: Section<'_, '_>, folder: &Path) -> Result<Option<CertificateFiles>, ConfigError> {
+fn tls(
+    mut section: Section<'_, '_>,
+    folder: &Path,
+) -> Result<Option<CertificateFiles>, ConfigError> {
     let cert = section.string("cert", "\"server.pem\"")?;
     let key = section.string("key", "\"server.key\"")?;
     section.finish()?;
@@ -290,7 +309,10 @@ fn cores(mut section: Section<'_, '_>) -> Result<Option<Vec<usize>>, ConfigError
     let Some(At { value, place }) = list else {
         return Ok(None);
     };
-    let mut cores: Vec<usize> = value.iter().filter_map(|n| usize::try_from(*n).ok()).collect();
+    let mut cores: Vec<usize> = value
+        .iter()
+        .filter_map(|n| usize::try_from(*n).ok())
+        .collect();
     if cores.is_empty() {
         return Err(place.wrong(
             "`shards.cores` is empty",

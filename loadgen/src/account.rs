@@ -45,7 +45,11 @@ impl Accounts {
         csv.write_record(["user", "password", "display_name"])?;
         for index in 0..count {
             let address = format!("{}@{}", self.name(index), self.domain);
-            csv.write_record([address.as_str(), &self.password(index), &format!("Load {index}")])?;
+            csv.write_record([
+                address.as_str(),
+                &self.password(index),
+                &format!("Load {index}"),
+            ])?;
         }
         csv.flush()
     }
@@ -56,7 +60,11 @@ mod tests {
     use super::*;
 
     fn accounts() -> Accounts {
-        Accounts { domain: "example.com".into(), prefix: "lg".into(), password_pattern: "pw-{user}".into() }
+        Accounts {
+            domain: "example.com".into(),
+            prefix: "lg".into(),
+            password_pattern: "pw-{user}".into(),
+        }
     }
 
     #[test]
@@ -72,7 +80,12 @@ mod tests {
     #[test]
     fn the_csv_is_what_the_import_reads() {
         let mut csv = Vec::new();
-        Accounts { password_pattern: "a,\"b".into(), ..accounts() }.write_csv(2, &mut csv).unwrap();
+        Accounts {
+            password_pattern: "a,\"b".into(),
+            ..accounts()
+        }
+        .write_csv(2, &mut csv)
+        .unwrap();
         assert_eq!(
             String::from_utf8(csv).unwrap(),
             "user,password,display_name\n\

@@ -28,7 +28,11 @@ impl Stamp {
     /// stamp gives: a receiver sees any byte that changed, is missing, or belongs to another message.
     pub fn write(&self, out: &mut String, bytes: usize) {
         let from = out.len();
-        let _ = write!(out, "{MARK}{:08x}:{}:{}:{};", self.run, self.sender, self.sequence, self.intended_us);
+        let _ = write!(
+            out,
+            "{MARK}{:08x}:{}:{}:{};",
+            self.run, self.sender, self.sequence, self.intended_us
+        );
         let mut filler = Filler::of(self);
         while out.len() - from < bytes {
             out.push(filler.next_char());
@@ -65,7 +69,9 @@ struct Filler(u64);
 
 impl Filler {
     fn of(stamp: &Stamp) -> Filler {
-        Filler(((u64::from(stamp.sender) << 32) | u64::from(stamp.sequence)) ^ 0x9e37_79b9_7f4a_7c15)
+        Filler(
+            ((u64::from(stamp.sender) << 32) | u64::from(stamp.sequence)) ^ 0x9e37_79b9_7f4a_7c15,
+        )
     }
 
     fn next_char(&mut self) -> char {
@@ -145,11 +151,19 @@ impl Ledger {
             self.found.misdelivered += 1;
             return false;
         }
-        if !self.received.entry(stamp.sender).or_default().insert(stamp.sequence) {
+        if !self
+            .received
+            .entry(stamp.sender)
+            .or_default()
+            .insert(stamp.sequence)
+        {
             self.found.duplicated += 1;
             return false;
         }
-        let latest = self.latest.entry((stamp.sender, receiver)).or_insert(stamp.sequence);
+        let latest = self
+            .latest
+            .entry((stamp.sender, receiver))
+            .or_insert(stamp.sequence);
         if stamp.sequence < *latest {
             self.found.reordered += 1;
         }
@@ -187,10 +201,16 @@ pub fn settle(ledgers: &[Ledger]) -> Findings {
     let mut accepted: HashMap<u32, &Sequences> = HashMap::new();
     for ledger in ledgers {
         // A sender lives on one thread only.
-        accepted.extend(ledger.accepted.iter().map(|(sender, sequences)| (*sender, sequences)));
+        accepted.extend(
+            ledger
+                .accepted
+                .iter()
+                .map(|(sender, sequences)| (*sender, sequences)),
+        );
     }
     let none = Sequences::default();
-    let senders: std::collections::HashSet<u32> = accepted.keys().chain(received.keys()).copied().collect();
+    let senders: std::collections::HashSet<u32> =
+        accepted.keys().chain(received.keys()).copied().collect();
     for sender in senders {
         let told = accepted.get(&sender).copied().unwrap_or(&none);
         let got = received.get(&sender).unwrap_or(&none);
@@ -207,7 +227,12 @@ mod tests {
     use super::*;
 
     fn stamp(sequence: u32) -> Stamp {
-        Stamp { run: 0xabc, sender: 3, sequence, intended_us: 1_234_567 }
+        Stamp {
+            run: 0xabc,
+            sender: 3,
+            sequence,
+            intended_us: 1_234_567,
+        }
     }
 
     #[test]
@@ -216,9 +241,18 @@ mod tests {
             let mut body = String::new();
             stamp(9).write(&mut body, bytes);
             assert!(body.len() >= bytes);
-            assert_eq!(Stamp::read_whole(body.as_bytes(), bytes), Some(stamp(9)), "{body}");
+            assert_eq!(
+                Stamp::read_whole(body.as_bytes(), bytes),
+                Some(stamp(9)),
+                "{body}"
+            );
         }
-        let longest = Stamp { run: u32::MAX, sender: u32::MAX, sequence: u32::MAX, intended_us: u64::MAX };
+        let longest = Stamp {
+            run: u32::MAX,
+            sender: u32::MAX,
+            sequence: u32::MAX,
+            intended_us: u64::MAX,
+        };
         let mut body = String::new();
         longest.write(&mut body, 0);
         assert_eq!(body.len(), STAMP_BYTES_MAX);
@@ -233,7 +267,11 @@ mod tests {
             let mut changed = body.clone();
             changed[at] ^= 1;
             // A changed number may still be a stamp; then it must be another one.
-            assert_ne!(Stamp::read_whole(&changed, 100), Some(stamp(9)), "byte {at}");
+            assert_ne!(
+                Stamp::read_whole(&changed, 100),
+                Some(stamp(9)),
+                "byte {at}"
+            );
         }
         assert_eq!(Stamp::read_whole(&body[..99], 100), None);
         assert_eq!(Stamp::read_whole(&[&body[..], b"x"].concat(), 100), None);
@@ -250,11 +288,16 @@ mod tests {
     fn check(told: &[u32], arrivals: &[u32], expected: Findings) {
         let mut sender = Ledger::default();
         let mut receiver = Ledger::default();
-        told.iter().for_each(|sequence| sender.accepted(3, *sequence));
+        told.iter()
+            .for_each(|sequence| sender.accepted(3, *sequence));
         for sequence in arrivals {
             receiver.received(&stamp(*sequence), 5, 5);
         }
-        assert_eq!(settle(&[sender, receiver]), expected, "{told:?} {arrivals:?}");
+        assert_eq!(
+            settle(&[sender, receiver]),
+            expected,
+            "{told:?} {arrivals:?}"
+        );
     }
 
     #[test]
@@ -265,11 +308,40 @@ mod tests {
         check(&[0, 1, 200], &[0, 1, 200], clean);
         check(&[0, 1, 2], &[0, 2], Findings { lost: 1, ..clean });
         check(&[0, 1, 200], &[0, 1], Findings { lost: 1, ..clean });
-        check(&[0, 1, 2], &[0, 1, 1, 2], Findings { duplicated: 1, ..clean });
-        check(&[0, 1, 2], &[0, 2, 1], Findings { reordered: 1, ..clean });
-        check(&[0, 1, 2], &[2, 1, 0], Findings { reordered: 2, ..clean });
+        check(
+            &[0, 1, 2],
+            &[0, 1, 1, 2],
+            Findings {
+                duplicated: 1,
+                ..clean
+            },
+        );
+        check(
+            &[0, 1, 2],
+            &[0, 2, 1],
+            Findings {
+                reordered: 1,
+                ..clean
+            },
+        );
+        check(
+            &[0, 1, 2],
+            &[2, 1, 0],
+            Findings {
+                reordered: 2,
+                ..clean
+            },
+        );
         check(&[0, 2], &[0, 1, 2], Findings { denied: 1, ..clean });
-        check(&[0, 1], &[1, 1], Findings { lost: 1, duplicated: 1, ..clean });
+        check(
+            &[0, 1],
+            &[1, 1],
+            Findings {
+                lost: 1,
+                duplicated: 1,
+                ..clean
+            },
+        );
     }
 
     #[test]
@@ -277,7 +349,14 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.accepted(3, 0);
         assert!(!ledger.received(&stamp(0), 6, 5));
-        assert_eq!(settle(&[ledger]), Findings { lost: 1, misdelivered: 1, ..Findings::default() });
+        assert_eq!(
+            settle(&[ledger]),
+            Findings {
+                lost: 1,
+                misdelivered: 1,
+                ..Findings::default()
+            }
+        );
     }
 
     #[test]
@@ -286,6 +365,12 @@ mod tests {
         one.accepted(3, 0);
         one.received(&stamp(0), 5, 5);
         two.received(&stamp(0), 5, 5);
-        assert_eq!(settle(&[one, two]), Findings { duplicated: 1, ..Findings::default() });
+        assert_eq!(
+            settle(&[one, two]),
+            Findings {
+                duplicated: 1,
+                ..Findings::default()
+            }
+        );
     }
 }

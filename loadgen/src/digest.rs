@@ -48,13 +48,22 @@ impl Challenge {
     /// The value of the Authorization (or Proxy-Authorization) header for one request.
     ///
     /// `cnonce` must be fresh; the nonce is used once, so `nc` is 1 always.
-    pub fn answer(&self, user: &str, password: &str, method: &str, uri: &str, cnonce: &str) -> String {
+    pub fn answer(
+        &self,
+        user: &str,
+        password: &str,
+        method: &str,
+        uri: &str,
+        cnonce: &str,
+    ) -> String {
         let algorithm = self.algorithm;
         let secret = algorithm.hex(&format!("{user}:{}:{password}", self.realm));
         let request = algorithm.hex(&format!("{method}:{uri}"));
         let nonce = &self.nonce;
         let response = if self.qop_auth {
-            algorithm.hex(&format!("{secret}:{nonce}:00000001:{cnonce}:auth:{request}"))
+            algorithm.hex(&format!(
+                "{secret}:{nonce}:00000001:{cnonce}:auth:{request}"
+            ))
         } else {
             algorithm.hex(&format!("{secret}:{nonce}:{request}"))
         };
@@ -127,11 +136,22 @@ mod tests {
         let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
         for (algorithm, response) in [
             (Algorithm::Md5, "8ca523f5e9506fed4657c9700eebdbec"),
-            (Algorithm::Sha256, "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"),
+            (
+                Algorithm::Sha256,
+                "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1",
+            ),
         ] {
-            let value =
-                rfc_challenge(algorithm).answer("Mufasa", "Circle of Life", "GET", "/dir/index.html", cnonce);
-            assert!(value.contains(&format!("response=\"{response}\"")), "{value}");
+            let value = rfc_challenge(algorithm).answer(
+                "Mufasa",
+                "Circle of Life",
+                "GET",
+                "/dir/index.html",
+                cnonce,
+            );
+            assert!(
+                value.contains(&format!("response=\"{response}\"")),
+                "{value}"
+            );
             assert!(value.contains("nc=00000001, cnonce=\"f2/wE4q7"), "{value}");
         }
     }
@@ -139,9 +159,17 @@ mod tests {
     /// The worked example of RFC 2617 §3.5 taken without qop: HA1 and HA2 are the same, the form is the old one.
     #[test]
     fn without_qop_the_old_form_is_used() {
-        let challenge = Challenge { qop_auth: false, algorithm_named: false, opaque: None, ..rfc_challenge(Algorithm::Md5) };
+        let challenge = Challenge {
+            qop_auth: false,
+            algorithm_named: false,
+            opaque: None,
+            ..rfc_challenge(Algorithm::Md5)
+        };
         let value = challenge.answer("u\"x", "p", "REGISTER", "sip:example.com", "unused");
-        assert!(!value.contains("qop") && !value.contains("cnonce") && !value.contains("algorithm"), "{value}");
+        assert!(
+            !value.contains("qop") && !value.contains("cnonce") && !value.contains("algorithm"),
+            "{value}"
+        );
         assert!(value.starts_with("Digest username=\"u\\\"x\""), "{value}");
     }
 

@@ -40,12 +40,26 @@ pub fn cpu(root: u32) -> io::Result<Cpu> {
     let mut reading = Cpu::default();
     for process in tree(root)? {
         // A descendant may end at any moment; only the root must be there.
-        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else { continue };
-        let Some(stat) = Stat::parse(&stat) else { continue };
-        reading.ticks.insert(process, (stat.user_ticks, stat.system_ticks));
-        let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else { continue };
+        let Ok(stat) = fs::read_to_string(format!("/proc/{process}/stat")) else {
+            continue;
+        };
+        let Some(stat) = Stat::parse(&stat) else {
+            continue;
+        };
+        reading
+            .ticks
+            .insert(process, (stat.user_ticks, stat.system_ticks));
+        let Ok(threads) = fs::read_dir(format!("/proc/{process}/task")) else {
+            continue;
+        };
         for thread in threads.flatten() {
-            let Some(id) = thread.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+            let Some(id) = thread
+                .file_name()
+                .to_str()
+                .and_then(|name| name.parse().ok())
+            else {
+                continue;
+            };
             let schedstat = fs::read_to_string(thread.path().join("schedstat")).ok();
             if let Some(ns) = schedstat.and_then(|text| text.split(' ').next()?.parse().ok()) {
                 reading.threads.insert((process, id), ns);
@@ -55,7 +69,10 @@ pub fn cpu(root: u32) -> io::Result<Cpu> {
     if reading.ticks.contains_key(&root) {
         Ok(reading)
     } else {
-        Err(io::Error::new(io::ErrorKind::NotFound, format!("process {root} is gone")))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("process {root} is gone"),
+        ))
     }
 }
 
@@ -63,17 +80,25 @@ impl Cpu {
     /// What was used since `earlier`. A process that began in between counts from its start.
     pub fn since(&self, earlier: &Cpu) -> CpuUsed {
         let tick_us = 1e6 / rustix::param::clock_ticks_per_second() as f64;
-        let mut used = CpuUsed { processes: self.ticks.len(), ..CpuUsed::default() };
+        let mut used = CpuUsed {
+            processes: self.ticks.len(),
+            ..CpuUsed::default()
+        };
         for (process, (user, system)) in &self.ticks {
-            let (user_before, system_before) = earlier.ticks.get(process).copied().unwrap_or((0, 0));
+            let (user_before, system_before) =
+                earlier.ticks.get(process).copied().unwrap_or((0, 0));
             used.user_us += user.saturating_sub(user_before) as f64 * tick_us;
             let of_process = (*process, 0)..=(*process, u32::MAX);
-            let all_there =
-                earlier.threads.range(of_process.clone()).all(|(thread, _)| self.threads.contains_key(thread));
+            let all_there = earlier
+                .threads
+                .range(of_process.clone())
+                .all(|(thread, _)| self.threads.contains_key(thread));
             used.us += if all_there && self.threads.range(of_process.clone()).next().is_some() {
                 self.threads
                     .range(of_process)
-                    .map(|(thread, ns)| ns.saturating_sub(earlier.threads.get(thread).copied().unwrap_or(0)))
+                    .map(|(thread, ns)| {
+                        ns.saturating_sub(earlier.threads.get(thread).copied().unwrap_or(0))
+                    })
                     .sum::<u64>() as f64
                     / 1e3
             } else {
@@ -108,15 +133,29 @@ pub fn slab_kib() -> Option<u64> {
 }
 
 fn kib_of(text: &str, name: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(name))?.trim().strip_suffix("kB")?.trim().parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .trim()
+        .strip_suffix("kB")?
+        .trim()
+        .parse()
+        .ok()
 }
 
 /// `root` first, then its descendants.
 fn tree(root: u32) -> io::Result<Vec<u32>> {
     let mut children: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for entry in fs::read_dir("/proc")?.flatten() {
-        let Some(process) = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+        let Some(process) = entry
+            .file_name()
+            .to_str()
+            .and_then(|name| name.parse::<u32>().ok())
+        else {
+            continue;
+        };
+        let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
         if let Some(stat) = Stat::parse(&stat) {
             children.entry(stat.parent).or_default().push(process);
         }
@@ -148,7 +187,11 @@ impl Stat {
         let mut fields = after_name.split_ascii_whitespace().skip(1);
         let parent = fields.next()?.parse().ok()?;
         let mut fields = fields.skip(9);
-        Some(Stat { parent, user_ticks: fields.next()?.parse().ok()?, system_ticks: fields.next()?.parse().ok()? })
+        Some(Stat {
+            parent,
+            user_ticks: fields.next()?.parse().ok()?,
+            system_ticks: fields.next()?.parse().ok()?,
+        })
     }
 }
 
@@ -159,17 +202,40 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_misleads_nobody() {
         let text = "42 (a) b (c) S 7 42 42 0 -1 4194560 1 2 3 4 150 50 0 0 20 0 1 0 100 1 1";
-        assert_eq!(Stat::parse(text), Some(Stat { parent: 7, user_ticks: 150, system_ticks: 50 }));
+        assert_eq!(
+            Stat::parse(text),
+            Some(Stat {
+                parent: 7,
+                user_ticks: 150,
+                system_ticks: 50
+            })
+        );
         assert_eq!(Stat::parse(""), None);
     }
 
     #[test]
     fn a_thread_that_ended_is_not_forgotten() {
-        let before = Cpu { threads: [((1, 1), 5_000), ((1, 2), 9_000_000)].into(), ticks: [(1, (10, 10))].into() };
-        let after = Cpu { threads: [((1, 1), 6_000)].into(), ticks: [(1, (12, 11))].into() };
+        let before = Cpu {
+            threads: [((1, 1), 5_000), ((1, 2), 9_000_000)].into(),
+            ticks: [(1, (10, 10))].into(),
+        };
+        let after = Cpu {
+            threads: [((1, 1), 6_000)].into(),
+            ticks: [(1, (12, 11))].into(),
+        };
         assert_eq!(after.since(&before).us, 30_000.0);
-        let steady = Cpu { threads: [((1, 1), 6_000), ((1, 2), 9_001_000)].into(), ..after };
-        assert_eq!(steady.since(&before), CpuUsed { us: 2.0, user_us: 20_000.0, processes: 1 });
+        let steady = Cpu {
+            threads: [((1, 1), 6_000), ((1, 2), 9_001_000)].into(),
+            ..after
+        };
+        assert_eq!(
+            steady.since(&before),
+            CpuUsed {
+                us: 2.0,
+                user_us: 20_000.0,
+                processes: 1
+            }
+        );
     }
 
     #[test]

@@ -42,12 +42,22 @@ pub struct Pace {
 impl Pace {
     /// `rate_per_s` must be positive and finite (the command line sees to it).
     pub fn new(start_us: u64, rate_per_s: f64, count: u64, arrivals: Arrivals) -> Pace {
-        assert!(rate_per_s > 0.0 && rate_per_s.is_finite(), "a schedule needs a positive rate");
+        assert!(
+            rate_per_s > 0.0 && rate_per_s.is_finite(),
+            "a schedule needs a positive rate"
+        );
         let random = match arrivals {
             Arrivals::Even => None,
             Arrivals::Poisson { seed } => Some(ChaCha8Rng::seed_from_u64(seed)),
         };
-        let mut pace = Pace { start_us, gap_us: 1e6 / rate_per_s, count, number: 0, offset_us: 0.0, random };
+        let mut pace = Pace {
+            start_us,
+            gap_us: 1e6 / rate_per_s,
+            count,
+            number: 0,
+            offset_us: 0.0,
+            random,
+        };
         if pace.random.is_some() {
             pace.offset_us = pace.gap();
         }
@@ -56,8 +66,10 @@ impl Pace {
 
     /// The next operation, without taking it; `None` once all `count` are taken.
     pub fn peek(&self) -> Option<Due> {
-        (self.number < self.count)
-            .then(|| Due { number: self.number, intended_us: self.start_us + self.offset_us as u64 })
+        (self.number < self.count).then(|| Due {
+            number: self.number,
+            intended_us: self.start_us + self.offset_us as u64,
+        })
     }
 
     /// Goes on to the operation after this one.
@@ -105,8 +117,18 @@ mod tests {
 
     #[test]
     fn poisson_is_the_same_for_the_same_seed_and_keeps_the_rate() {
-        let one = all(Pace::new(0, 1_000.0, 100_000, Arrivals::Poisson { seed: 7 }));
-        let two = all(Pace::new(0, 1_000.0, 100_000, Arrivals::Poisson { seed: 7 }));
+        let one = all(Pace::new(
+            0,
+            1_000.0,
+            100_000,
+            Arrivals::Poisson { seed: 7 },
+        ));
+        let two = all(Pace::new(
+            0,
+            1_000.0,
+            100_000,
+            Arrivals::Poisson { seed: 7 },
+        ));
         assert_eq!(one, two);
         let seconds = one[99_999] as f64 / 1e6;
         assert!((98.0..102.0).contains(&seconds), "{seconds}");
@@ -129,12 +151,18 @@ mod tests {
         waited.sort_unstable();
         assert_eq!(waited.len(), 2_000);
         assert!(waited[1_999] >= 1_000_000);
-        assert!(waited.iter().filter(|&&us| us > 100_000).count() > 800, "the wait was omitted");
+        assert!(
+            waited.iter().filter(|&&us| us > 100_000).count() > 800,
+            "the wait was omitted"
+        );
     }
 
     #[test]
     fn ends_after_its_count() {
-        assert_eq!(all(Pace::new(0, 10.0, 0, Arrivals::Even)), Vec::<u64>::new());
+        assert_eq!(
+            all(Pace::new(0, 10.0, 0, Arrivals::Even)),
+            Vec::<u64>::new()
+        );
         assert_eq!(all(Pace::new(5, 10.0, 1, Arrivals::Even)), vec![5]);
     }
 }

@@ -23,7 +23,9 @@ pub fn settings() -> Result<Arc<ClientConfig>, Error> {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![aws_lc_rs::kx_group::X25519];
     // Stable: the others stay, for a server that has no AES-128-GCM.
-    provider.cipher_suites.sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("AES_128_GCM"));
+    provider
+        .cipher_suites
+        .sort_by_key(|suite| !format!("{:?}", suite.suite()).contains("AES_128_GCM"));
     let provider = Arc::new(provider);
     let verifier = Arc::new(AnyCertificate(Arc::clone(&provider)));
     let mut config = ClientConfig::builder_with_provider(provider)
@@ -49,8 +51,14 @@ pub enum Progress {
 pub struct Tls(Box<UnbufferedClientConnection>);
 
 impl Tls {
-    pub fn new(settings: &Arc<ClientConfig>, server_name: ServerName<'static>) -> Result<Tls, Error> {
-        Ok(Tls(Box::new(UnbufferedClientConnection::new(Arc::clone(settings), server_name)?)))
+    pub fn new(
+        settings: &Arc<ClientConfig>,
+        server_name: ServerName<'static>,
+    ) -> Result<Tls, Error> {
+        Ok(Tls(Box::new(UnbufferedClientConnection::new(
+            Arc::clone(settings),
+            server_name,
+        )?)))
     }
 
     /// Takes what it can from the front of `incoming` (what stays there is half a record), appends text that came to
@@ -63,7 +71,8 @@ impl Tls {
     ) -> Result<Progress, Error> {
         let mut used = 0;
         let progress = loop {
-            let UnbufferedStatus { mut discard, state } = self.0.process_tls_records(&mut incoming[used..]);
+            let UnbufferedStatus { mut discard, state } =
+                self.0.process_tls_records(&mut incoming[used..]);
             match state? {
                 ConnectionState::ReadTraffic(mut traffic) => {
                     while let Some(record) = traffic.next_record() {
@@ -73,10 +82,14 @@ impl Tls {
                     }
                 }
                 ConnectionState::EncodeTlsData(mut data) => {
-                    append(wire, RECORD_TEXT_BYTES_MAX, |space| match data.encode(space) {
-                        Ok(written) => Ok(written),
-                        Err(EncodeError::InsufficientSize(size)) => Err(Some(size.required_size)),
-                        Err(EncodeError::AlreadyEncoded) => Err(None),
+                    append(wire, RECORD_TEXT_BYTES_MAX, |space| {
+                        match data.encode(space) {
+                            Ok(written) => Ok(written),
+                            Err(EncodeError::InsufficientSize(size)) => {
+                                Err(Some(size.required_size))
+                            }
+                            Err(EncodeError::AlreadyEncoded) => Err(None),
+                        }
                     })?;
                 }
                 // `wire` is flushed by the caller after each feeding, in order: to say it is done is true enough.
@@ -94,7 +107,11 @@ impl Tls {
                     break Progress::Closed;
                 }
                 // A client without early data sees no other state.
-                _ => return Err(Error::General("a TLS state that a client does not have".into())),
+                _ => {
+                    return Err(Error::General(
+                        "a TLS state that a client does not have".into(),
+                    ));
+                }
             }
             used += discard;
         };

@@ -1,5 +1,316 @@
 //! All that crosses from one shard to another: plain data, owned, a closed list.
+//!
+//! A shard posts to itself too, so that a thing has one way to happen wherever its parts live. Letters between two
+//! shards arrive in order. A letter may come too late for what it is about: each arm in `on_letter` says what then.
+
+use std::sync::Arc;
+
+use crate::immcu::SessionId;
+use crate::immcu::content::{Content, Outcome, Party};
+use crate::immcu::session::LegRef;
+use crate::shard::ShardId;
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// A request that waits on another shard: its server transaction there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    /// Whose it is.
+    pub shard: ShardId,
+    /// Its slot there.
+    pub key: u64,
+}
 
 /// What one shard tells another.
 #[derive(Debug)]
-pub enum Letter {}
+pub enum Letter {
+    /// To a request's shard: this is its final answer.
+    Answer {
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        outcome: Outcome,
+    },
+
+    /// To a presentity's owner: `shard` has a first watcher.
+    Watch {
+        /// Who is watched.
+        presentity: Aor,
+        /// The watchers' shard.
+        shard: ShardId,
+    },
+    /// To a presentity's owner: `shard` has no watcher any more.
+    Unwatch {
+        /// Who is no longer watched.
+        presentity: Aor,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// To a watching shard: the state as its watchers may see it; `None` where there is no such user.
+    State {
+        /// Whose.
+        presentity: Aor,
+        /// Rises with each change; an older one is ignored.
+        version: u64,
+        /// The rendered document.
+        document: Option<Arc<[u8]>>,
+        /// When the change came in; `None` for the answer to `Watch`.
+        published: Option<Now>,
+    },
+
+    /// To a pair's keeper: a pager message.
+    Page {
+        /// The MESSAGE that waits.
+        ticket: Ticket,
+        /// Who writes.
+        from: Party,
+        /// To whom.
+        to: Aor,
+        /// What.
+        content: Content,
+    },
+    /// To the addressee's owner: a pager message in its place in the order.
+    Deliver {
+        /// The MESSAGE that waits.
+        ticket: Ticket,
+        /// Who writes.
+        from: Party,
+        /// To whom.
+        to: Aor,
+        /// What.
+        content: Content,
+    },
+    /// To a pair's keeper: how a pager message ended.
+    Paged {
+        /// The MESSAGE that waits.
+        ticket: Ticket,
+        /// Who wrote.
+        from: Aor,
+        /// To whom.
+        to: Aor,
+        /// True where it was a message, false for a signal.
+        counts: bool,
+        /// How it ended.
+        outcome: Outcome,
+    },
+
+    /// To a user's owner: ring all endpoints.
+    Ring {
+        /// The session that invites.
+        session: SessionId,
+        /// The invitation's number there.
+        invitation: u32,
+        /// In whose name.
+        from: Party,
+        /// Whom.
+        to: Aor,
+        /// True where the session is a conference.
+        focus: bool,
+    },
+    /// To a user's owner: stop ringing.
+    StopRinging {
+        /// The session.
+        session: SessionId,
+        /// The invitation.
+        invitation: u32,
+        /// Whom it rings.
+        to: Aor,
+    },
+    /// To a session's owner: it rings.
+    RingingNow {
+        /// The session.
+        session: SessionId,
+        /// The invitation.
+        invitation: u32,
+    },
+    /// To a session's owner: an endpoint has accepted, with a leg that is established.
+    Accepted {
+        /// The session.
+        session: SessionId,
+        /// The invitation.
+        invitation: u32,
+        /// The leg.
+        leg: LegRef,
+        /// Who accepted, with the name that others see.
+        user: Party,
+        /// The endpoint's instance id; may be empty.
+        endpoint: Box<str>,
+    },
+    /// To a session's owner: nobody has accepted.
+    Declined {
+        /// The session.
+        session: SessionId,
+        /// The invitation.
+        invitation: u32,
+        /// Why.
+        outcome: Outcome,
+    },
+
+    /// To a session's owner: an INVITE to the session's own URI.
+    Join {
+        /// The session.
+        session: SessionId,
+        /// The leg that waits.
+        leg: LegRef,
+        /// Who.
+        user: Party,
+        /// The endpoint's instance id; may be empty.
+        endpoint: Box<str>,
+    },
+    /// To a leg: its INVITE may be answered 180.
+    Progress {
+        /// The leg.
+        leg: LegRef,
+    },
+    /// To a leg: it is in the session now, its INVITE is to be accepted.
+    Welcome {
+        /// The leg.
+        leg: LegRef,
+        /// True where the session is a conference.
+        focus: bool,
+    },
+    /// To a leg: its INVITE is refused.
+    Refuse {
+        /// The leg.
+        leg: LegRef,
+        /// Why.
+        outcome: Outcome,
+    },
+    /// To a session's owner: somebody speaks.
+    Say {
+        /// The session.
+        session: SessionId,
+        /// With which leg.
+        leg: LegRef,
+        /// The MESSAGE that waits.
+        ticket: Ticket,
+        /// When it came in.
+        since: Now,
+        /// Who, with the name to show.
+        from: Party,
+        /// What.
+        content: Content,
+    },
+    /// To the legs of one shard: something was said.
+    Convey {
+        /// The session.
+        session: SessionId,
+        /// The legs there that hear it.
+        legs: Box<[u64]>,
+        /// Who spoke; the focus itself for its reports.
+        from: Party,
+        /// The speaker's leg, to report failures to.
+        speaker: Option<LegRef>,
+        /// The MESSAGE that waits for this one delivery; `None` where it was answered already.
+        ticket: Option<Ticket>,
+        /// When it came in.
+        since: Now,
+        /// What.
+        content: Content,
+    },
+    /// To a session's owner: how a delivery ended. Successes are told only where a ticket waits.
+    Conveyed {
+        /// The session.
+        session: SessionId,
+        /// To whom it went.
+        leg: LegRef,
+        /// Who spoke.
+        speaker: Option<LegRef>,
+        /// The MESSAGE that waits.
+        ticket: Option<Ticket>,
+        /// True where it was a message, false for a signal.
+        counts: bool,
+        /// How it ended.
+        outcome: Outcome,
+    },
+    /// To a session's owner: a leg is gone.
+    Leave {
+        /// The session.
+        session: SessionId,
+        /// The leg.
+        leg: LegRef,
+        /// Why, for the CDR.
+        reason: &'static str,
+    },
+    /// To a leg: say BYE, or CANCEL's equivalent where it is not established.
+    End {
+        /// The leg.
+        leg: LegRef,
+    },
+    /// To a leg: the session is a conference now.
+    Promote {
+        /// The leg.
+        leg: LegRef,
+    },
+
+    /// To a session's owner: REFER.
+    Refer {
+        /// The session.
+        session: SessionId,
+        /// Who asks.
+        by: Party,
+        /// The REFER that waits for 202 or a refusal.
+        ticket: Ticket,
+        /// The subscription that is told how it goes; `None` where the client asked for none (RFC 4488).
+        watcher: Option<LegRef>,
+        /// Whom to invite or to remove.
+        user: Aor,
+        /// True to remove.
+        remove: bool,
+    },
+    /// To a REFER's subscription: how it goes (RFC 3515 §2.4.5).
+    Referred {
+        /// The subscription.
+        watcher: LegRef,
+        /// A status line's status and reason; a final one ends the subscription.
+        outcome: Outcome,
+    },
+
+    /// To a REFER's subscription: the REFER was refused, so there is none.
+    ReferRefused {
+        /// The subscription.
+        watcher: LegRef,
+    },
+
+    /// To a session's owner: `shard` has a subscription to the roster.
+    WatchRoster {
+        /// The session.
+        session: SessionId,
+        /// The subscriber.
+        user: Aor,
+        /// The SUBSCRIBE that waits, when it is refused.
+        subscription: LegRef,
+    },
+    /// To a session's owner: `shard` has no subscription to the roster any more.
+    UnwatchRoster {
+        /// The session.
+        session: SessionId,
+        /// The shard.
+        shard: ShardId,
+    },
+    /// To a subscription: it is refused.
+    RosterRefused {
+        /// The subscription.
+        subscription: LegRef,
+        /// Why.
+        outcome: Outcome,
+    },
+    /// To a shard with subscriptions: the roster.
+    Roster {
+        /// The session.
+        session: SessionId,
+        /// Rises by one with each change.
+        version: u32,
+        /// The whole document.
+        full: Arc<[u8]>,
+        /// What changed since the version before; empty where there is no such document.
+        partial: Arc<[u8]>,
+        /// Set where this answers a subscription.
+        subscription: Option<LegRef>,
+    },
+    /// To a shard with subscriptions: the session is over.
+    RosterEnded {
+        /// The session.
+        session: SessionId,
+    },
+}

@@ -1,13 +1,60 @@
 //! The owner of users and sessions on one core: inputs and time in, effects out.
+//!
+//! `handle` is the one door. Behind it each intent has a script (`on_…`), and what scripts share is here: who is
+//! connected, what waits for an answer, which dialogs there are. Two services meet only in a script.
+//! Not here: sockets, the clock, threads, randomness (a seeded generator is lent at the start).
 
 pub mod cdr_event;
+mod connection;
 pub mod effect;
+mod handle;
+mod identity;
 pub mod input;
 pub mod letter;
+mod notify;
+mod on_answer;
+mod on_connection;
+mod on_invite;
+mod on_leg;
+mod on_letter;
+mod on_message;
+mod on_publish;
+mod on_refer;
+mod on_register;
+mod on_ring;
+mod on_session;
+mod on_subscribe;
+mod on_tick;
+mod request;
+pub mod route;
+mod usage;
+mod wheel;
 
-use crate::shard::effect::Effects;
+use std::collections::{HashMap, VecDeque};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+use slotmap::SlotMap;
+
+use crate::auth::{Authenticator, Credentials};
+use crate::immcu::SessionId;
+use crate::immcu::content::Party;
+use crate::immcu::pager::Pagers;
+use crate::immcu::ringing::{Ringing, RingingKey};
+use crate::immcu::session::Session;
+use crate::presence::{Presentity, Watching};
+use crate::registrar::Bindings;
+use crate::shard::connection::Connections;
+use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
+use crate::shard::letter::Letter;
+use crate::shard::route::Route;
+use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Roster};
+use crate::shard::wheel::Wheel;
+use crate::sip::chain::Chained;
+use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
+use crate::sip::transaction::{Branches, ClientKey, ClientTransaction, ServerTransactions};
 use crate::sip::uri::Aor;
 
 /// A shard's number in this server, dense from zero.
@@ -25,6 +72,16 @@ pub trait Core {
     }
 }
 
+impl Core for Shard {
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        Shard::handle(self, now, input, effects);
+    }
+
+    fn is_quiet(&self) -> bool {
+        self.servers.is_empty() && self.deliveries.is_empty() && self.sessions.is_empty()
+    }
+}
+
 /// What the store keeps of a user: credentials only as what the enabled schemes need.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UserRecord {
@@ -38,11 +95,284 @@ pub struct UserRecord {
     pub ha1_sha256: Option<[u8; 32]>,
 }
 
+impl UserRecord {
+    fn credentials(&self) -> Credentials {
+        Credentials {
+            ha1_md5: self.ha1_md5,
+            ha1_sha256: self.ha1_sha256,
+        }
+    }
+}
+
 impl core::fmt::Debug for UserRecord {
     // A credential never reaches a log.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("UserRecord")
             .field("aor", &self.aor)
             .finish_non_exhaustive()
+    }
+}
+
+/// A shard's settings: its own and those of the rooms below.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How many shards the server has.
+    pub shards: u16,
+    /// The domains this server is home to; who may come in, and how.
+    pub auth: crate::auth::Settings,
+    /// How long bindings live.
+    pub registrar: crate::registrar::Settings,
+    /// How long publications live.
+    pub presence: crate::presence::Limits,
+    /// The MCU's limits.
+    pub immcu: crate::immcu::Settings,
+    /// How long subscriptions live, in seconds: at least, and at most.
+    pub subscription_s: (u32, u32),
+    /// Subscriptions and legs that one connection may have.
+    pub dialogs_max: usize,
+    /// Requests of one connection that may wait for an answer; past it 503.
+    pub pending_max: u16,
+    /// How long a connection may stay without authenticating, in seconds.
+    pub anonymous_s: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            shards: 1,
+            auth: crate::auth::Settings::default(),
+            registrar: crate::registrar::Settings::default(),
+            presence: crate::presence::Limits::default(),
+            immcu: crate::immcu::Settings::default(),
+            subscription_s: (60, 7200),
+            dialogs_max: 3_000,
+            pending_max: 256,
+            anonymous_s: 30,
+        }
+    }
+}
+
+/// Everything of one user that this shard owns.
+#[derive(Debug)]
+pub(crate) struct User {
+    pub record: UserRecord,
+    pub bindings: Bindings,
+    /// Kept only while there is something to say or somebody who asks.
+    pub presentity: Option<Box<Presentity>>,
+    /// When the wheel will look at this user; zero for never.
+    pub look_at: Now,
+}
+
+/// What the wheel is told to look at.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Look {
+    User(UserKey),
+    Client(ClientKey),
+    Dialog(DialogKey),
+    Ringing(RingingKey),
+    Connection(crate::sip::link::ConnectionId),
+}
+
+slotmap::new_key_type! {
+    /// A user's slot on the owner's shard.
+    pub(crate) struct UserKey;
+}
+
+/// One shard.
+pub struct Shard {
+    me: ShardId,
+    now: Now,
+    settings: Settings,
+    route: Route,
+    rng: ChaCha12Rng,
+    authenticator: Authenticator,
+    branches: Branches,
+    stopping: bool,
+
+    connections: Connections,
+    servers: ServerTransactions,
+    clients: Chained<ClientKey, ClientTransaction<Purpose>>,
+    dialogs: Chained<DialogKey, Association>,
+    deliveries: SlotMap<DeliveryKey, Delivery>,
+    ringings: SlotMap<RingingKey, Ringing>,
+
+    users: SlotMap<UserKey, User>,
+    by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
+    watching: Watching,
+
+    sessions: HashMap<SessionId, Session, ahash::RandomState>,
+    pagers: Pagers,
+    rosters: HashMap<SessionId, Roster, ahash::RandomState>,
+
+    wheel: Wheel<Look>,
+    looks: Vec<Look>,
+    /// Letters to this shard itself: handled before the door closes, so that a script never re-enters another.
+    to_self: VecDeque<Letter>,
+}
+
+impl core::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Shard")
+            .field("me", &self.me)
+            .field("census", &self.census())
+            .finish_non_exhaustive()
+    }
+}
+
+/// How many of each thing a shard holds: for `/metrics`, and for tests that nothing is left behind.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Census {
+    /// Users in the store.
+    pub users: usize,
+    /// Connections.
+    pub connections: usize,
+    /// Endpoints that are registered.
+    pub endpoints: usize,
+    /// Presentities that are more than offline.
+    pub presentities: usize,
+    /// Subscriptions and legs.
+    pub dialogs: usize,
+    /// Requests of peers that wait.
+    pub server_transactions: usize,
+    /// Requests of ours that wait.
+    pub client_transactions: usize,
+    /// Pager messages on their way to endpoints.
+    pub deliveries: usize,
+    /// Invitations that ring.
+    pub ringings: usize,
+    /// IM sessions and conferences owned here.
+    pub sessions: usize,
+    /// Pager sessions kept here.
+    pub pagers: usize,
+    /// Presentities watched from here.
+    pub watched: usize,
+    /// Rosters watched from here.
+    pub rosters: usize,
+}
+
+impl Shard {
+    /// A shard without users. `seed` decides every tag, branch and id that it will make; `nonce_key` is the same for
+    /// all shards of a server, so that a nonce of one is good at another.
+    pub fn new(
+        me: ShardId,
+        settings: Settings,
+        seed: [u8; 32],
+        nonce_key: [u8; 32],
+        now: Now,
+    ) -> Shard {
+        let mut rng = ChaCha12Rng::from_seed(seed);
+        let mut hash = || {
+            ahash::RandomState::with_seeds(
+                rng.next_u64(),
+                rng.next_u64(),
+                rng.next_u64(),
+                rng.next_u64(),
+            )
+        };
+        let servers = ServerTransactions::new(hash());
+        let by_aor = HashMap::with_hasher(hash());
+        let sessions = HashMap::with_hasher(hash());
+        let rosters = HashMap::with_hasher(hash());
+        let pagers = Pagers::new(hash());
+        let watching = Watching::new(rng.next_u64());
+        let branches = Branches::new(rng.next_u64());
+        Shard {
+            me,
+            now,
+            route: Route::new(settings.shards),
+            authenticator: Authenticator::new(settings.auth.clone(), &nonce_key),
+            settings,
+            rng,
+            branches,
+            stopping: false,
+            connections: Connections::default(),
+            servers,
+            clients: Chained::default(),
+            dialogs: Chained::default(),
+            deliveries: SlotMap::with_key(),
+            ringings: SlotMap::with_key(),
+            users: SlotMap::with_key(),
+            by_aor,
+            watching,
+            sessions,
+            pagers,
+            rosters,
+            wheel: Wheel::new(now),
+            looks: Vec::new(),
+            to_self: VecDeque::new(),
+        }
+    }
+
+    /// How many of each thing there is.
+    pub fn census(&self) -> Census {
+        Census {
+            users: self.users.len(),
+            connections: self.connections.len(),
+            endpoints: self.users.values().map(|user| user.bindings.count()).sum(),
+            presentities: self
+                .users
+                .values()
+                .filter(|user| user.presentity.is_some())
+                .count(),
+            dialogs: self.dialogs.len(),
+            server_transactions: self.servers.len(),
+            client_transactions: self.clients.len(),
+            deliveries: self.deliveries.len(),
+            ringings: self.ringings.len(),
+            sessions: self.sessions.len(),
+            pagers: self.pagers.len(),
+            watched: self.watching.len(),
+            rosters: self.rosters.len(),
+        }
+    }
+
+    fn post(&mut self, to: ShardId, letter: Letter, effects: &mut Effects) {
+        if to == self.me {
+            self.to_self.push_back(letter);
+        } else {
+            effects.list.push(Effect::Post { to, letter });
+        }
+    }
+
+    fn post_owner(&mut self, user: &Aor, letter: Letter, effects: &mut Effects) {
+        self.post(self.route.owner(user), letter, effects);
+    }
+
+    fn post_session(&mut self, session: SessionId, letter: Letter, effects: &mut Effects) {
+        self.post(self.route.owner_of_group(session.group), letter, effects);
+    }
+
+    fn user(&self, aor: &Aor) -> Option<&User> {
+        self.by_aor.get(aor).and_then(|key| self.users.get(*key))
+    }
+
+    fn is_home(&self, host: &str) -> bool {
+        self.settings
+            .auth
+            .domains
+            .iter()
+            .any(|domain| domain.eq_ignore_ascii_case(host))
+    }
+
+    /// A user of this shard with the name that others see.
+    fn party(&self, aor: &Aor) -> Party {
+        let display = self
+            .user(aor)
+            .map_or_else(|| "".into(), |user| user.record.display_name.clone());
+        Party {
+            aor: aor.clone(),
+            display,
+        }
+    }
+
+    fn fresh_session(&mut self, starter: &Aor) -> SessionId {
+        SessionId {
+            group: Route::group(starter),
+            random: self.rng.next_u64(),
+        }
+    }
+
+    fn look_at(&mut self, at: Now, look: Look) {
+        self.wheel.arm(at, look);
     }
 }

@@ -15,7 +15,9 @@ pub struct Clock {
 impl Clock {
     /// Anchors a clock to the system's date.
     pub fn start() -> Clock {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         Clock {
             anchor: Instant::now(),
             anchor_unix_us: u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX / 2),
@@ -36,8 +38,14 @@ mod tests {
     fn runs_forward_from_the_calendar() {
         let clock = Clock::start();
         let first = clock.now();
-        let calendar = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        assert!(first.unix_s().abs_diff(calendar) <= 1, "{first:?} is not {calendar} s");
+        let calendar = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .expect("after 1970")
+            .as_secs();
+        assert!(
+            first.unix_s().abs_diff(calendar) <= 1,
+            "{first:?} is not {calendar} s"
+        );
         assert!(clock.now() >= first);
     }
 }

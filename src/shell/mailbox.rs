@@ -25,7 +25,11 @@ pub struct Mailbox<T> {
 impl<T> Mailbox<T> {
     /// A mailbox that holds `letters_max` letters.
     pub fn new(letters_max: usize) -> Mailbox<T> {
-        Mailbox { queue: ArrayQueue::new(letters_max), armed: AtomicBool::new(false), waker: OnceLock::new() }
+        Mailbox {
+            queue: ArrayQueue::new(letters_max),
+            armed: AtomicBool::new(false),
+            waker: OnceLock::new(),
+        }
     }
 
     /// Puts a letter in, or hands it back when the mailbox is full. The reader learns of it at the next [`ring`](Mailbox::ring).
@@ -89,7 +93,10 @@ pub struct Outbox<T> {
 
 impl<T> Default for Outbox<T> {
     fn default() -> Outbox<T> {
-        Outbox { kept: VecDeque::new(), rings: false }
+        Outbox {
+            kept: VecDeque::new(),
+            rings: false,
+        }
     }
 }
 
@@ -153,7 +160,10 @@ mod tests {
             mailbox.ring();
         }
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
-        assert!(!mailbox.arm(&Waker::from(woken.clone())), "may not sleep on a letter");
+        assert!(
+            !mailbox.arm(&Waker::from(woken.clone())),
+            "may not sleep on a letter"
+        );
     }
 
     #[test]
@@ -242,7 +252,10 @@ mod tests {
                     if mailbox.arm(&waker) {
                         let slept = std::time::Instant::now();
                         thread::park_timeout(std::time::Duration::from_secs(10));
-                        assert!(slept.elapsed().as_secs() < 9, "slept through a letter at {next}");
+                        assert!(
+                            slept.elapsed().as_secs() < 9,
+                            "slept through a letter at {next}"
+                        );
                     }
                 }
             }

@@ -31,14 +31,17 @@ impl Pulse {
     pub fn install(self: Arc<Pulse>) {
         glommio::spawn_local(future::poll_fn(move |cx| -> Poll<()> {
             self.waker.get_or_init(|| cx.waker().clone());
-            self.seen.store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.seen
+                .store(self.sent.load(Ordering::Relaxed), Ordering::Relaxed);
             Poll::Pending // It lives as long as its executor.
         }))
         .detach();
     }
 
     fn beat(&self, beat: u32, beats_a_second: u32) {
-        let Some(waker) = self.waker.get() else { return };
+        let Some(waker) = self.waker.get() else {
+            return;
+        };
         if self.unanswered() < UNANSWERED_MAX || beat.is_multiple_of(beats_a_second) {
             self.sent.fetch_add(1, Ordering::Relaxed);
             waker.wake_by_ref();
@@ -47,7 +50,9 @@ impl Pulse {
 
     /// How many wakes the shard has not yet answered; a handful on a busy core, `64` and more when it hangs.
     pub fn unanswered(&self) -> u32 {
-        self.sent.load(Ordering::Relaxed).wrapping_sub(self.seen.load(Ordering::Relaxed))
+        self.sent
+            .load(Ordering::Relaxed)
+            .wrapping_sub(self.seen.load(Ordering::Relaxed))
     }
 }
 
@@ -68,8 +73,13 @@ impl Heart {
     pub fn start(shards: Vec<Arc<Pulse>>) -> io::Result<Heart> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = thread::Builder::new().name("pulse".into()).spawn(move || run(&shards, &stopped))?;
-        Ok(Heart { stop, thread: Some(thread) })
+        let thread = thread::Builder::new()
+            .name("pulse".into())
+            .spawn(move || run(&shards, &stopped))?;
+        Ok(Heart {
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -85,7 +95,9 @@ impl Drop for Heart {
 
 fn run(shards: &[Arc<Pulse>], stop: &AtomicBool) {
     let period = Heart::period(shards.len());
-    let beats_a_second = u32::try_from(1_000 / period.as_millis().max(1)).unwrap_or(1).max(1);
+    let beats_a_second = u32::try_from(1_000 / period.as_millis().max(1))
+        .unwrap_or(1)
+        .max(1);
     let mut silent = vec![false; shards.len()];
     let mut beat = 0u32;
     while !stop.load(Ordering::Relaxed) {
@@ -97,7 +109,10 @@ fn run(shards: &[Arc<Pulse>], stop: &AtomicBool) {
             if silent_now != silent[index] {
                 silent[index] = silent_now;
                 if silent_now {
-                    tracing::warn!(shard = index, "shard has not answered its pulse for a second; is its core overloaded?");
+                    tracing::warn!(
+                        shard = index,
+                        "shard has not answered its pulse for a second; is its core overloaded?"
+                    );
                 } else {
                     tracing::info!(shard = index, "shard answers its pulse again");
                 }

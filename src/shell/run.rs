@@ -62,8 +62,12 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::Listen { address, error } => write!(f, "cannot listen on {address}: {error}"),
-            StartError::Executor { core, why } => write!(f, "cannot start a shard on core {core}: {why}"),
+            StartError::Listen { address, error } => {
+                write!(f, "cannot listen on {address}: {error}")
+            }
+            StartError::Executor { core, why } => {
+                write!(f, "cannot start a shard on core {core}: {why}")
+            }
         }
     }
 }
@@ -88,13 +92,20 @@ pub struct Control {
 
 /// Binds all addresses and starts one shard a core, each with a core made on its own thread by `make_core`.
 /// Connections are taken from [`Control::open`] on. Events for the call detail records go to `cdr`, whose bound presses back.
-pub fn start<C, F>(settings: Settings, cdr: Sender<CdrEvent>, make_core: F) -> Result<Running, StartError>
+pub fn start<C, F>(
+    settings: Settings,
+    cdr: Sender<CdrEvent>,
+    make_core: F,
+) -> Result<Running, StartError>
 where
     C: Core + 'static,
     F: Fn(ShardId) -> C + Send + Sync + 'static,
 {
     let _ = (settings, cdr, make_core);
-    Err(StartError::Executor { core: 0, why: "being written".into() })
+    Err(StartError::Executor {
+        core: 0,
+        why: "being written".into(),
+    })
 }
 
 impl Running {

@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
-use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, IntervalLogWriterError, Tag};
+use hdrhistogram::serialization::interval_log::{
+    IntervalLogWriterBuilder, IntervalLogWriterError, Tag,
+};
 
 use crate::shard::effect::Latency;
 use crate::sip::message::Method;
@@ -169,7 +171,8 @@ impl Default for Telemetry {
 impl Telemetry {
     /// An empty set.
     pub fn new() -> Telemetry {
-        let empty = Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS).expect("1 to a minute with three digits is a valid range");
+        let empty = Histogram::new_with_bounds(1, LATENCY_US_MAX, DIGITS)
+            .expect("1 to a minute with three digits is a valid range");
         Telemetry {
             latencies: core::array::from_fn(|_| empty.clone()),
             answers: Box::new([[[0; CLASSES]; 2]; Method::COUNT]),
@@ -197,7 +200,9 @@ impl Telemetry {
 
     /// How many answers of a status class (1 to 6) there were to requests of a method.
     pub fn answers(&self, method: u8, ours: bool, class: u8) -> u64 {
-        let (Some(by_method), 1..=6) = (self.answers.get(usize::from(method)), class) else { return 0 };
+        let (Some(by_method), 1..=6) = (self.answers.get(usize::from(method)), class) else {
+            return 0;
+        };
         by_method[usize::from(!ours)][usize::from(class) - 1]
     }
 
@@ -206,7 +211,13 @@ impl Telemetry {
         for (mine, its) in self.latencies.iter_mut().zip(&other.latencies) {
             mine.add(its).expect("all sets have the same range");
         }
-        for (mine, its) in self.answers.iter_mut().flatten().flatten().zip(other.answers.iter().flatten().flatten()) {
+        for (mine, its) in self
+            .answers
+            .iter_mut()
+            .flatten()
+            .flatten()
+            .zip(other.answers.iter().flatten().flatten())
+        {
             *mine += its;
         }
         self.counters.add(&other.counters);
@@ -220,11 +231,24 @@ impl Telemetry {
             let (kind, histogram) = (timed.name(), self.latency(timed));
             for quantile in [0.5, 0.9, 0.99, 0.999] {
                 let seconds = histogram.value_at_quantile(quantile) as f64 / 1e6;
-                writeln!(out, "muster_latency_seconds{{kind=\"{kind}\",quantile=\"{quantile}\"}} {seconds}").expect(INFALLIBLE);
+                writeln!(
+                    out,
+                    "muster_latency_seconds{{kind=\"{kind}\",quantile=\"{quantile}\"}} {seconds}"
+                )
+                .expect(INFALLIBLE);
             }
-            let sum = if histogram.is_empty() { 0.0 } else { histogram.mean() * histogram.len() as f64 / 1e6 };
+            let sum = if histogram.is_empty() {
+                0.0
+            } else {
+                histogram.mean() * histogram.len() as f64 / 1e6
+            };
             writeln!(out, "muster_latency_seconds_sum{{kind=\"{kind}\"}} {sum}").expect(INFALLIBLE);
-            writeln!(out, "muster_latency_seconds_count{{kind=\"{kind}\"}} {}", histogram.len()).expect(INFALLIBLE);
+            writeln!(
+                out,
+                "muster_latency_seconds_count{{kind=\"{kind}\"}} {}",
+                histogram.len()
+            )
+            .expect(INFALLIBLE);
         }
         out.push_str("# HELP muster_answers_total Answers by method, by who gave them, and by status class.\n# TYPE muster_answers_total counter\n");
         for (method, by_side) in (0u8..).zip(self.answers.iter()) {
@@ -236,8 +260,16 @@ impl Telemetry {
             }
         }
         for (name, grows, value) in self.counters.named() {
-            let (suffix, kind) = if grows { ("_total", "counter") } else { ("", "gauge") };
-            writeln!(out, "# TYPE muster_{name}{suffix} {kind}\nmuster_{name}{suffix} {value}").expect(INFALLIBLE);
+            let (suffix, kind) = if grows {
+                ("_total", "counter")
+            } else {
+                ("", "gauge")
+            };
+            writeln!(
+                out,
+                "# TYPE muster_{name}{suffix} {kind}\nmuster_{name}{suffix} {value}"
+            )
+            .expect(INFALLIBLE);
         }
     }
 }
@@ -252,12 +284,21 @@ pub struct Dump {
 impl Dump {
     /// The first interval begins now.
     pub fn start(now: SystemTime) -> Dump {
-        Dump { last: Telemetry::new(), since: now }
+        Dump {
+            last: Telemetry::new(),
+            since: now,
+        }
     }
 
     /// Writes what came since the last dump: a table for people to `table`, the same data to `log` as a section of an
     /// HdrHistogram interval log (V2) with a tag for each histogram. `merged` is the merged set of all shards.
-    pub fn write(&mut self, merged: &Telemetry, now: SystemTime, table: &mut impl io::Write, log: &mut impl io::Write) -> io::Result<()> {
+    pub fn write(
+        &mut self,
+        merged: &Telemetry,
+        now: SystemTime,
+        table: &mut impl io::Write,
+        log: &mut impl io::Write,
+    ) -> io::Result<()> {
         let interval = now.duration_since(self.since).unwrap_or_default();
         let mut latencies = merged.latencies.clone();
         for (new, old) in latencies.iter_mut().zip(&self.last.latencies) {
@@ -274,7 +315,11 @@ impl Dump {
     }
 }
 
-fn write_table(latencies: &[Histogram<u64>], interval: Duration, out: &mut impl io::Write) -> io::Result<()> {
+fn write_table(
+    latencies: &[Histogram<u64>],
+    interval: Duration,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
     let mut text = String::new();
     let mut line = |cells: [&str; 7]| {
         let [name, rest @ ..] = cells;
@@ -297,21 +342,33 @@ fn write_table(latencies: &[Histogram<u64>], interval: Duration, out: &mut impl 
             &histogram.max().to_string(),
         ]);
     }
-    write!(out, "{text}all shards, the last {:.1} s\n", interval.as_secs_f64())?;
+    write!(
+        out,
+        "{text}all shards, the last {:.1} s\n",
+        interval.as_secs_f64()
+    )?;
     out.flush()
 }
 
-fn write_log(latencies: &[Histogram<u64>], since: SystemTime, interval: Duration, out: &mut impl io::Write) -> io::Result<()> {
+fn write_log(
+    latencies: &[Histogram<u64>],
+    since: SystemTime,
+    interval: Duration,
+    out: &mut impl io::Write,
+) -> io::Result<()> {
     // Times in the log are absolute, in seconds since 1970, so that sections of several runs may stand in one file.
     let since_epoch = since.duration_since(UNIX_EPOCH).unwrap_or_default();
     let mut serializer = V2DeflateSerializer::new();
     let mut builder = IntervalLogWriterBuilder::new();
-    let mut log = builder.with_max_value_divisor(1.0).begin_log_with(out, &mut serializer)?;
+    let mut log = builder
+        .with_max_value_divisor(1.0)
+        .begin_log_with(out, &mut serializer)?;
     for (timed, histogram) in Timed::ALL.iter().zip(latencies) {
-        log.write_histogram(histogram, since_epoch, interval, Tag::new(timed.name())).map_err(|error| match error {
-            IntervalLogWriterError::IoError(error) => error,
-            other => io::Error::other(other.to_string()),
-        })?;
+        log.write_histogram(histogram, since_epoch, interval, Tag::new(timed.name()))
+            .map_err(|error| match error {
+                IntervalLogWriterError::IoError(error) => error,
+                other => io::Error::other(other.to_string()),
+            })?;
     }
     out.flush()
 }
@@ -330,8 +387,17 @@ mod tests {
 
     fn dump(dump: &mut Dump, set: &Telemetry, at_s: u64) -> (String, String) {
         let (mut table, mut log) = (Vec::new(), Vec::new());
-        dump.write(set, UNIX_EPOCH + Duration::from_secs(at_s), &mut table, &mut log).expect("memory takes all");
-        (String::from_utf8(table).expect("text"), String::from_utf8(log).expect("text"))
+        dump.write(
+            set,
+            UNIX_EPOCH + Duration::from_secs(at_s),
+            &mut table,
+            &mut log,
+        )
+        .expect("memory takes all");
+        (
+            String::from_utf8(table).expect("text"),
+            String::from_utf8(log).expect("text"),
+        )
     }
 
     #[test]
@@ -342,9 +408,20 @@ mod tests {
         other.count_answer(200, 404, false);
         all.merge(&other);
         let histogram = all.latency(Timed::Register);
-        assert_eq!((histogram.len(), histogram.value_at_quantile(0.5), histogram.max()), (1000, 500, 1000));
+        assert_eq!(
+            (
+                histogram.len(),
+                histogram.value_at_quantile(0.5),
+                histogram.max()
+            ),
+            (1000, 500, 1000)
+        );
         assert_eq!(all.answers(Method::Register.index(), true, 2), 1);
-        assert_eq!(all.answers(Method::Other.index(), false, 4), 1, "a number past the table counts as other");
+        assert_eq!(
+            all.answers(Method::Other.index(), false, 4),
+            1,
+            "a number past the table counts as other"
+        );
         let mut text = String::new();
         all.write_metrics(&mut text);
         for line in [
@@ -353,7 +430,10 @@ mod tests {
             "muster_latency_seconds_count{kind=\"register\"} 1000",
             "muster_connections_open 0",
         ] {
-            assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
+            assert!(
+                text.lines().any(|found| found == line),
+                "{line} is not in\n{text}"
+            );
         }
     }
 
@@ -362,11 +442,17 @@ mod tests {
         let mut dumps = Dump::start(UNIX_EPOCH + Duration::from_secs(1_000));
         let mut set = recorded(Timed::LoopTurn, [10; 100]);
         let (first, log) = dump(&mut dumps, &set, 1_002);
-        assert!(first.contains("loop_turn                    100          10"), "{first}");
+        assert!(
+            first.contains("loop_turn                    100          10"),
+            "{first}"
+        );
         assert!(log.contains("Tag=loop_turn,1000.000,2.000,"), "{log}");
         set.merge(&recorded(Timed::LoopTurn, [5_000; 7]));
         let (second, log) = dump(&mut dumps, &set, 1_003);
-        assert!(second.contains("loop_turn                      7        5003"), "{second}");
+        assert!(
+            second.contains("loop_turn                      7        5003"),
+            "{second}"
+        );
         assert!(log.contains("Tag=loop_turn,1002.000,1.000,"), "{log}");
     }
 
@@ -377,15 +463,32 @@ mod tests {
         use hdrhistogram::serialization::interval_log::{IntervalLogIterator, LogEntry};
 
         let mut dumps = Dump::start(UNIX_EPOCH);
-        let (_, log) = dump(&mut dumps, &recorded(Timed::CrossShardHop, [60, 70, 99_000_000]), 9);
+        let (_, log) = dump(
+            &mut dumps,
+            &recorded(Timed::CrossShardHop, [60, 70, 99_000_000]),
+            9,
+        );
         let mut tags = Vec::new();
         for entry in IntervalLogIterator::new(log.as_bytes()) {
-            let LogEntry::Interval(interval) = entry.expect("a line of the format") else { continue };
-            let bytes = base64::engine::general_purpose::STANDARD.decode(interval.encoded_histogram()).expect("base64");
-            let histogram: Histogram<u64> = Deserializer::new().deserialize(&mut &bytes[..]).expect("V2, deflated");
-            tags.push((interval.tag().expect("tagged").as_str().to_owned(), histogram.len(), histogram.max() / 1_000_000));
+            let LogEntry::Interval(interval) = entry.expect("a line of the format") else {
+                continue;
+            };
+            let bytes = base64::engine::general_purpose::STANDARD
+                .decode(interval.encoded_histogram())
+                .expect("base64");
+            let histogram: Histogram<u64> = Deserializer::new()
+                .deserialize(&mut &bytes[..])
+                .expect("V2, deflated");
+            tags.push((
+                interval.tag().expect("tagged").as_str().to_owned(),
+                histogram.len(),
+                histogram.max() / 1_000_000,
+            ));
         }
         assert_eq!(tags.len(), Timed::ALL.len());
-        assert_eq!(tags[Timed::CrossShardHop as usize], ("cross_shard_hop".to_owned(), 3, 60));
+        assert_eq!(
+            tags[Timed::CrossShardHop as usize],
+            ("cross_shard_hop".to_owned(), 3, 60)
+        );
     }
 }

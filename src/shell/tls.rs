@@ -51,7 +51,11 @@ impl fmt::Display for Unusable {
                 key.display(),
                 cert.display()
             ),
-            Unusable::Refused { cert, why } => write!(f, "{}: cannot serve with this certificate: {why}", cert.display()),
+            Unusable::Refused { cert, why } => write!(
+                f,
+                "{}: cannot serve with this certificate: {why}",
+                cert.display()
+            ),
         }
     }
 }
@@ -65,18 +69,25 @@ pub fn generate(names: &[String]) -> Result<(String, String), rcgen::Error> {
     for name in names {
         // An IPv6 reference is written with brackets in SIP, and without in a certificate.
         let name = name.trim_start_matches('[').trim_end_matches(']');
-        let name = name.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string());
+        let name = name
+            .parse::<IpAddr>()
+            .map_or_else(|_| name.to_ascii_lowercase(), |address| address.to_string());
         if !all.contains(&name) {
             all.push(name);
         }
     }
     let common_name = all.get(3).unwrap_or(&all[0]).clone();
     let mut params = CertificateParams::new(all)?;
-    params.distinguished_name.push(DnType::CommonName, common_name);
+    params
+        .distinguished_name
+        .push(DnType::CommonName, common_name);
     // Not an authority: who trusts this certificate trusts nothing else by it.
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     let key = KeyPair::generate()?;
     let cert = params.self_signed(&key)?;
     Ok((cert.pem(), key.serialize_pem()))
@@ -85,29 +96,58 @@ pub fn generate(names: &[String]) -> Result<(String, String), rcgen::Error> {
 /// Reads a PEM chain (the server's own certificate first) and its private key, and makes the settings of all connections
 /// accepted from now on.
 pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Unusable> {
-    let file = |path: &Path, why: String| Unusable::File { path: path.to_owned(), why };
+    let file = |path: &Path, why: String| Unusable::File {
+        path: path.to_owned(),
+        why,
+    };
     let chain = CertificateDer::pem_file_iter(cert)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| file(cert, unreadable(error, "a PEM certificate (-----BEGIN CERTIFICATE-----)")))?;
+        .map_err(|error| {
+            file(
+                cert,
+                unreadable(error, "a PEM certificate (-----BEGIN CERTIFICATE-----)"),
+            )
+        })?;
     if chain.is_empty() {
-        return Err(file(cert, "holds no certificate: expected a PEM file with -----BEGIN CERTIFICATE-----".into()));
+        return Err(file(
+            cert,
+            "holds no certificate: expected a PEM file with -----BEGIN CERTIFICATE-----".into(),
+        ));
     }
-    let private = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| file(key, unreadable(error, "an unencrypted PEM private key (-----BEGIN PRIVATE KEY-----)")))?;
+    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| {
+        file(
+            key,
+            unreadable(
+                error,
+                "an unencrypted PEM private key (-----BEGIN PRIVATE KEY-----)",
+            ),
+        )
+    })?;
     settings(chain, private).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => Unusable::KeyDoesNotMatch { cert: cert.to_owned(), key: key.to_owned() },
-        other => Unusable::Refused { cert: cert.to_owned(), why: other.to_string() },
+        rustls::Error::InconsistentKeys(_) => Unusable::KeyDoesNotMatch {
+            cert: cert.to_owned(),
+            key: key.to_owned(),
+        },
+        other => Unusable::Refused {
+            cert: cert.to_owned(),
+            why: other.to_string(),
+        },
     })
 }
 
 fn unreadable(error: rustls::pki_types::pem::Error, expected: &str) -> String {
     match error {
-        rustls::pki_types::pem::Error::Io(error) => format!("cannot be read ({error}): check that it exists and who may read it"),
+        rustls::pki_types::pem::Error::Io(error) => {
+            format!("cannot be read ({error}): check that it exists and who may read it")
+        }
         other => format!("{other:?}: expected {expected}"),
     }
 }
 
-fn settings(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<Arc<ServerConfig>, rustls::Error> {
+fn settings(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<Arc<ServerConfig>, rustls::Error> {
     let provider = CryptoProvider {
         // The post-quantum hybrid that the library would put first makes each handshake bigger and slower.
         kx_groups: vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1],
@@ -139,10 +179,14 @@ mod tests {
 
     #[test]
     fn what_is_generated_can_be_served() {
-        let (cert, key) = generate(&["Example.com".into(), "[::1]".into(), "192.0.2.7".into()]).expect("generated");
+        let (cert, key) = generate(&["Example.com".into(), "[::1]".into(), "192.0.2.7".into()])
+            .expect("generated");
         let (cert, key) = (written("good.pem", &cert), written("good.key", &key));
         let config = load(&cert, &key).expect("a usable pair");
-        assert_eq!((config.send_tls13_tickets, config.max_early_data_size), (1, 0));
+        assert_eq!(
+            (config.send_tls13_tickets, config.max_early_data_size),
+            (1, 0)
+        );
         assert!(config.ticketer.enabled());
     }
 
@@ -152,16 +196,39 @@ mod tests {
         let (_, other_key) = generate(&[]).expect("generated");
         let (cert_path, key_path) = (written("a.pem", &cert), written("a.key", &key));
         let cases = [
-            (cert_path.clone(), written("b.key", &other_key), "is not the key of"),
-            (written("empty.pem", ""), key_path.clone(), "holds no certificate"),
-            (written("swapped.pem", &key), key_path.clone(), "holds no certificate"),
+            (
+                cert_path.clone(),
+                written("b.key", &other_key),
+                "is not the key of",
+            ),
+            (
+                written("empty.pem", ""),
+                key_path.clone(),
+                "holds no certificate",
+            ),
+            (
+                written("swapped.pem", &key),
+                key_path.clone(),
+                "holds no certificate",
+            ),
             (cert_path.clone(), cert_path.clone(), "BEGIN PRIVATE KEY"),
-            (cert_path.clone(), PathBuf::from("/nonexistent/key"), "check that it exists"),
-            (PathBuf::from("/nonexistent/cert"), key_path.clone(), "check that it exists"),
+            (
+                cert_path.clone(),
+                PathBuf::from("/nonexistent/key"),
+                "check that it exists",
+            ),
+            (
+                PathBuf::from("/nonexistent/cert"),
+                key_path.clone(),
+                "check that it exists",
+            ),
         ];
         for (cert, key, expected) in cases {
             let error = load(&cert, &key).expect_err("unusable").to_string();
-            assert!(error.contains(expected), "{error:?} does not say {expected:?}");
+            assert!(
+                error.contains(expected),
+                "{error:?} does not say {expected:?}"
+            );
         }
     }
 }

@@ -15,7 +15,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { head_bytes_max: 16 * 1024, body_bytes_max: 64 * 1024, headers_max: 128 }
+        Limits {
+            head_bytes_max: 16 * 1024,
+            body_bytes_max: 64 * 1024,
+            headers_max: 128,
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! The language: bytes and messages, and RFC 3261's rules of conversation. No I/O, no clock.
 
 pub mod build;
+pub mod chain;
+pub mod dialog;
 pub mod frame;
 mod grammar;
 pub mod header;
 pub mod link;
 pub mod message;
 pub mod time;
+pub mod transaction;
 pub mod uri;

@@ -31,22 +31,44 @@ pub struct Draft<'o> {
 }
 
 /// Begins a response with the standard reason phrase. `to_tag` is added where To has none.
-pub fn response<'o>(out: &'o mut Vec<u8>, to: &Message<'_>, status: u16, to_tag: Option<&str>) -> Draft<'o> {
+pub fn response<'o>(
+    out: &'o mut Vec<u8>,
+    to: &Message<'_>,
+    status: u16,
+    to_tag: Option<&str>,
+) -> Draft<'o> {
     response_reason(out, to, status, reason(status), to_tag)
 }
 
 /// The same with another reason phrase.
-pub fn response_reason<'o>(_out: &'o mut Vec<u8>, _to: &Message<'_>, _status: u16, _reason: &str, _to_tag: Option<&str>) -> Draft<'o> {
+pub fn response_reason<'o>(
+    _out: &'o mut Vec<u8>,
+    _to: &Message<'_>,
+    _status: u16,
+    _reason: &str,
+    _to_tag: Option<&str>,
+) -> Draft<'o> {
     unimplemented!()
 }
 
 /// Begins a response to a request that is gone.
-pub fn response_from<'o>(out: &'o mut Vec<u8>, to: &Echo, status: u16, to_tag: Option<&str>) -> Draft<'o> {
+pub fn response_from<'o>(
+    out: &'o mut Vec<u8>,
+    to: &Echo,
+    status: u16,
+    to_tag: Option<&str>,
+) -> Draft<'o> {
     response_from_reason(out, to, status, reason(status), to_tag)
 }
 
 /// The same with another reason phrase.
-pub fn response_from_reason<'o>(_out: &'o mut Vec<u8>, _to: &Echo, _status: u16, _reason: &str, _to_tag: Option<&str>) -> Draft<'o> {
+pub fn response_from_reason<'o>(
+    _out: &'o mut Vec<u8>,
+    _to: &Echo,
+    _status: u16,
+    _reason: &str,
+    _to_tag: Option<&str>,
+) -> Draft<'o> {
     unimplemented!()
 }
 

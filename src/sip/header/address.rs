@@ -57,7 +57,11 @@ impl<'a> NameAddr<'a> {
             .take_while(|&byte| byte != b';' && !grammar::is_blank(byte))
             .count();
         let (uri, rest) = grammar::split(text, end);
-        if uri.is_empty() || uri.bytes().any(|byte| unfit(byte) || matches!(byte, b'?' | b',')) {
+        if uri.is_empty()
+            || uri
+                .bytes()
+                .any(|byte| unfit(byte) || matches!(byte, b'?' | b','))
+        {
             return Err(BadValue);
         }
         Ok(NameAddr {
@@ -124,7 +128,11 @@ impl<'a> Contacts<'a> {
                 list.push(NameAddr::parse(value)?);
             }
         }
-        Ok(if star { Contacts::Star } else { Contacts::List(list) })
+        Ok(if star {
+            Contacts::Star
+        } else {
+            Contacts::List(list)
+        })
     }
 }
 

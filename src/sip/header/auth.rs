@@ -98,14 +98,19 @@ fn checked(list: &str) -> Result<&str, BadValue> {
 }
 
 /// Takes one parameter from the beginning: name, value, what follows. Empty elements are skipped.
-#[allow(clippy::type_complexity, reason = "three parts that only this file takes apart")]
+#[allow(
+    clippy::type_complexity,
+    reason = "three parts that only this file takes apart"
+)]
 fn next(text: &str) -> Result<Option<(&str, &str, &str)>, BadValue> {
     let text = text.trim_start_matches([' ', '\t', ',']);
     if text.is_empty() {
         return Ok(None);
     }
     let (name, rest) = grammar::split(text, grammar::run(text, TOKEN));
-    let rest = grammar::trim_start(rest).strip_prefix('=').ok_or(BadValue)?;
+    let rest = grammar::trim_start(rest)
+        .strip_prefix('=')
+        .ok_or(BadValue)?;
     let rest = grammar::trim_start(rest);
     let end = match rest.as_bytes().first() {
         Some(b'"') => grammar::quoted_end(rest).ok_or(BadValue)?,
@@ -135,21 +140,37 @@ mod tests {
 
     #[test]
     fn credentials() {
-        check("Digest username=\"al\\\"ice\", realm=\"a,b\", nc=00000001,qop=auth", "Digest username=al\"ice realm=a,b nc=00000001 qop=auth");
+        check(
+            "Digest username=\"al\\\"ice\", realm=\"a,b\", nc=00000001,qop=auth",
+            "Digest username=al\"ice realm=a,b nc=00000001 qop=auth",
+        );
         check("NTLM  qop = \"auth\" ,, crand=ab", "NTLM qop=auth crand=ab");
         check("Digest", "Digest");
         check("Digest opaque=\"\"", "Digest opaque=");
         check("Basic QWxhZGRpbjpvcGVu==", "Basic");
-        check("NoOneKnowsThisScheme opaque-data=here", "NoOneKnowsThisScheme opaque-data=here");
+        check(
+            "NoOneKnowsThisScheme opaque-data=here",
+            "NoOneKnowsThisScheme opaque-data=here",
+        );
         check("Digest gssapi-data=\"TlRM==\"", "Digest gssapi-data=TlRM==");
     }
 
     #[test]
     fn no_credentials() {
-        for text in ["", "\"x\"", "Digest a=\"b", "Digest a=b c=d", "Digest a b", "Digest =b", "Digest a=1, A=2", "Digest,a=b"] {
+        for text in [
+            "",
+            "\"x\"",
+            "Digest a=\"b",
+            "Digest a=b c=d",
+            "Digest a b",
+            "Digest =b",
+            "Digest a=1, A=2",
+            "Digest,a=b",
+        ] {
             check(text, "bad");
         }
-        let many = (0..=AUTH_PARAMS_MAX).fold("Digest ".to_owned(), |all, n| format!("{all}p{n}=1,"));
+        let many =
+            (0..=AUTH_PARAMS_MAX).fold("Digest ".to_owned(), |all, n| format!("{all}p{n}=1,"));
         check(&many, "bad");
     }
 

@@ -81,12 +81,17 @@ mod tests {
     fn events() {
         for (text, expected) in [
             ("presence", Some(("presence", None))),
-            ("presence.winfo ;id=a1", Some(("presence.winfo", Some("a1")))),
+            (
+                "presence.winfo ;id=a1",
+                Some(("presence.winfo", Some("a1"))),
+            ),
             ("", None),
             (";id=1", None),
             ("presence id", None),
         ] {
-            let found = Event::parse(text).ok().map(|event| (event.package, event.id));
+            let found = Event::parse(text)
+                .ok()
+                .map(|event| (event.package, event.id));
             assert_eq!(found, expected, "{text}");
         }
         assert!(Event::parse("Presence").is_ok_and(|event| !event.is("presence")));

@@ -74,12 +74,19 @@ mod tests {
             (" , ,, ", ""),
             ("a", "a"),
             ("a, b ,c", "a|b|c"),
-            ("<sip:a,b@c>, \"x,y\" <sip:d>;p=\"1,2\"", "<sip:a,b@c>|\"x,y\" <sip:d>;p=\"1,2\""),
+            (
+                "<sip:a,b@c>, \"x,y\" <sip:d>;p=\"1,2\"",
+                "<sip:a,b@c>|\"x,y\" <sip:d>;p=\"1,2\"",
+            ),
             ("\"a\\\",b\", c", "\"a\\\",b\"|c"),
             ("\"<\" <sip:a>, b", "\"<\" <sip:a>|b"),
             ("<never closed, x", "<never closed, x"),
         ] {
-            assert_eq!(split_values(line).collect::<Vec<_>>().join("|"), expected, "{line}");
+            assert_eq!(
+                split_values(line).collect::<Vec<_>>().join("|"),
+                expected,
+                "{line}"
+            );
         }
     }
 

@@ -19,7 +19,9 @@ impl<'a> MediaType<'a> {
     pub fn parse(text: &'a str) -> Result<MediaType<'a>, BadValue> {
         let text = grammar::trim(text);
         let (kind, rest) = grammar::split(text, grammar::run(text, TOKEN));
-        let rest = grammar::trim_start(rest).strip_prefix('/').ok_or(BadValue)?;
+        let rest = grammar::trim_start(rest)
+            .strip_prefix('/')
+            .ok_or(BadValue)?;
         let rest = grammar::trim_start(rest);
         let (subtype, rest) = grammar::split(rest, grammar::run(rest, TOKEN));
         if kind.is_empty() || subtype.is_empty() {
@@ -94,7 +96,10 @@ mod tests {
     fn types() {
         for (text, expected) in [
             ("text/plain", "text plain "),
-            ("Text / Plain ; charset = \"UTF-8\"", "Text Plain ; charset = \"UTF-8\""),
+            (
+                "Text / Plain ; charset = \"UTF-8\"",
+                "Text Plain ; charset = \"UTF-8\"",
+            ),
             ("text", "bad"),
             ("text/", "bad"),
             ("/plain", "bad"),
@@ -111,7 +116,8 @@ mod tests {
 
     #[test]
     fn the_most_specific_range_decides() {
-        let quality = |lines: &[&str]| accept_quality(lines.iter().copied(), "application/pidf+xml");
+        let quality =
+            |lines: &[&str]| accept_quality(lines.iter().copied(), "application/pidf+xml");
         for (lines, expected) in [
             (&[][..], None),
             (&[""], Some(0)),
@@ -119,7 +125,10 @@ mod tests {
             (&["text/*"], Some(0)),
             (&["application/*;q=0.5"], Some(500)),
             (&["*/*", "application/pidf+xml;q=0"], Some(0)),
-            (&["application/pidf+xml;q=0.25, application/*;q=1"], Some(250)),
+            (
+                &["application/pidf+xml;q=0.25, application/*;q=1"],
+                Some(250),
+            ),
             (&["text/plain", "Application/PIDF+xml"], Some(1000)),
             (&["junk, */*;q=0.1234"], Some(123)),
             (&["application/pidf+xml;q=high"], Some(1000)),

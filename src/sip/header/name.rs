@@ -127,7 +127,11 @@ impl Name {
                 return Name::Other;
             }
             let index = usize::from(entry & !COMPACT_BIT) - 1;
-            let known = if entry & COMPACT_BIT == 0 { TEXT[index] } else { COMPACT[index] };
+            let known = if entry & COMPACT_BIT == 0 {
+                TEXT[index]
+            } else {
+                COMPACT[index]
+            };
             if known.eq_ignore_ascii_case(text) {
                 return NAMES[index];
             }
@@ -165,10 +169,18 @@ const COMPACT_BIT: u8 = 0x80;
 const fn hash(text: &[u8]) -> usize {
     let [first, .., last] = text else {
         // A compact form, or nothing.
-        return if text.is_empty() { 0 } else { (text[0] | 0x20) as usize };
+        return if text.is_empty() {
+            0
+        } else {
+            (text[0] | 0x20) as usize
+        };
     };
     let middle = text[text.len() / 2];
-    ((*first | 0x20) as usize * 224 + (*last | 0x20) as usize * 51 + (middle | 0x20) as usize * 235 + text.len() * 131) % 512
+    ((*first | 0x20) as usize * 224
+        + (*last | 0x20) as usize * 51
+        + (middle | 0x20) as usize * 235
+        + text.len() * 131)
+        % 512
 }
 
 const fn slots() -> [u8; 512] {
@@ -178,7 +190,11 @@ const fn slots() -> [u8; 512] {
     while index + 1 < Name::COUNT {
         put(&mut table, TEXT[index].as_bytes(), index as u8 + 1);
         if !COMPACT[index].is_empty() {
-            put(&mut table, COMPACT[index].as_bytes(), (index as u8 + 1) | COMPACT_BIT);
+            put(
+                &mut table,
+                COMPACT[index].as_bytes(),
+                (index as u8 + 1) | COMPACT_BIT,
+            );
         }
         index += 1;
     }
@@ -214,7 +230,16 @@ mod tests {
 
     #[test]
     fn other_names_are_other() {
-        for text in ["", "z", "X-Custom", "Vi", "Viaa", "To ", "ms-keep-alive", "Content-Lengt"] {
+        for text in [
+            "",
+            "z",
+            "X-Custom",
+            "Vi",
+            "Viaa",
+            "To ",
+            "ms-keep-alive",
+            "Content-Lengt",
+        ] {
             assert_eq!(Name::parse(text), Name::Other, "{text}");
         }
     }
@@ -222,9 +247,28 @@ mod tests {
     #[test]
     fn the_names_are_spread() {
         // What this server reads in nearly every message is found at once.
-        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq, Name::Contact, Name::MaxForwards, Name::ContentLength, Name::ContentType, Name::UserAgent, Name::Event, Name::Expires, Name::Supported, Name::Allow] {
+        for name in [
+            Name::Via,
+            Name::From,
+            Name::To,
+            Name::CallId,
+            Name::CSeq,
+            Name::Contact,
+            Name::MaxForwards,
+            Name::ContentLength,
+            Name::ContentType,
+            Name::UserAgent,
+            Name::Event,
+            Name::Expires,
+            Name::Supported,
+            Name::Allow,
+        ] {
             let home = SLOTS[hash(name.as_str().as_bytes())];
-            assert_eq!(usize::from(home & !COMPACT_BIT), name as usize + 1, "{name:?}");
+            assert_eq!(
+                usize::from(home & !COMPACT_BIT),
+                name as usize + 1,
+                "{name:?}"
+            );
         }
     }
 }

@@ -60,7 +60,10 @@ impl<'a> Params<'a> {
 }
 
 /// Takes one parameter from the beginning: name, value, what follows. `None` at the end.
-#[allow(clippy::type_complexity, reason = "three parts that only this file takes apart")]
+#[allow(
+    clippy::type_complexity,
+    reason = "three parts that only this file takes apart"
+)]
 fn next(text: &str) -> Result<Option<(&str, Option<&str>, &str)>, BadValue> {
     let text = grammar::trim_start(text);
     if text.is_empty() {
@@ -143,7 +146,10 @@ mod tests {
         check(";a=b;c", "a=b c");
         check(" ; a = b ;c= \"d;e\\\"f\" ", "a=b c=d;e\"f");
         check(";received=2001:db8::9:255", "received=2001:db8::9:255");
-        check(";+sip.instance=\"<urn:uuid:1>\";reg-id=1", "+sip.instance=<urn:uuid:1> reg-id=1");
+        check(
+            ";+sip.instance=\"<urn:uuid:1>\";reg-id=1",
+            "+sip.instance=<urn:uuid:1> reg-id=1",
+        );
         check(";a=", "bad");
         check(";;", "bad");
         check(";a;", "bad");

@@ -168,12 +168,22 @@ mod tests {
 
     #[test]
     fn dialogs_named_by_others() {
-        let it = DialogRef::parse("98732@a.example.com ;from-tag=r33th4x0r;to-tag=ff87ff;early-only");
-        assert_eq!(it.map(|it| (it.call_id, it.local_tag, it.remote_tag)), Ok(("98732@a.example.com", "ff87ff", "r33th4x0r")));
+        let it =
+            DialogRef::parse("98732@a.example.com ;from-tag=r33th4x0r;to-tag=ff87ff;early-only");
+        assert_eq!(
+            it.map(|it| (it.call_id, it.local_tag, it.remote_tag)),
+            Ok(("98732@a.example.com", "ff87ff", "r33th4x0r"))
+        );
         assert!(it.is_ok_and(|it| it.params.has("early-only")));
         let it = DialogRef::parse("a;local-tag=1;remote-tag=2");
         assert_eq!(it.map(|it| (it.local_tag, it.remote_tag)), Ok(("1", "2")));
-        for bad in ["", "a", "a;to-tag=1", "a b;to-tag=1;from-tag=2", ";to-tag=1;from-tag=2"] {
+        for bad in [
+            "",
+            "a",
+            "a;to-tag=1",
+            "a b;to-tag=1;from-tag=2",
+            ";to-tag=1;from-tag=2",
+        ] {
             assert_eq!(DialogRef::parse(bad), Err(BadValue), "{bad}");
         }
     }
@@ -181,7 +191,13 @@ mod tests {
     #[test]
     fn session_timers_and_reasons() {
         let it = SessionExpires::parse("1800;refresher=uas");
-        assert_eq!(it, Ok(SessionExpires { interval_s: 1800, refresher: Some("uas") }));
+        assert_eq!(
+            it,
+            Ok(SessionExpires {
+                interval_s: 1800,
+                refresher: Some("uas")
+            })
+        );
         assert_eq!(SessionExpires::parse("soon"), Err(BadValue));
         let it = Reason::parse("SIP ;cause=200 ;text=\"Call completed elsewhere\"");
         assert_eq!(it.ok().and_then(|it| it.cause()), Some(200));

@@ -97,11 +97,26 @@ mod tests {
 
     #[test]
     fn vias() {
-        check("SIP/2.0/TLS a.example.com;branch=z9hG4bK1", "TLS|a.example.com|a.example.com|-|z9hG4bK1");
-        check("SIP/2.0/TCP 192.0.2.1:5061;rport;branch=x", "TCP|192.0.2.1:5061|192.0.2.1|5061|x");
-        check("SIP  / 2.0  / UDP   host : 5060 ; branch = x", "UDP|host : 5060|host|5060|x");
-        check("SIP/2.0/TLS [2001:db8::9:1]:5061;received=2001:db8::9:255", "TLS|[2001:db8::9:1]:5061|[2001:db8::9:1]|5061|");
-        check("SIP/2.0/UNKNOWN t4.example.com", "UNKNOWN|t4.example.com|t4.example.com|-|");
+        check(
+            "SIP/2.0/TLS a.example.com;branch=z9hG4bK1",
+            "TLS|a.example.com|a.example.com|-|z9hG4bK1",
+        );
+        check(
+            "SIP/2.0/TCP 192.0.2.1:5061;rport;branch=x",
+            "TCP|192.0.2.1:5061|192.0.2.1|5061|x",
+        );
+        check(
+            "SIP  / 2.0  / UDP   host : 5060 ; branch = x",
+            "UDP|host : 5060|host|5060|x",
+        );
+        check(
+            "SIP/2.0/TLS [2001:db8::9:1]:5061;received=2001:db8::9:255",
+            "TLS|[2001:db8::9:1]:5061|[2001:db8::9:1]|5061|",
+        );
+        check(
+            "SIP/2.0/UNKNOWN t4.example.com",
+            "UNKNOWN|t4.example.com|t4.example.com|-|",
+        );
     }
 
     #[test]

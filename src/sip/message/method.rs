@@ -39,7 +39,22 @@ pub enum Method {
 }
 
 const TEXT: [&str; Method::COUNT] = [
-    "INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER", "MESSAGE", "PUBLISH", "SUBSCRIBE", "NOTIFY", "REFER", "INFO", "UPDATE", "PRACK", "SERVICE", "other",
+    "INVITE",
+    "ACK",
+    "BYE",
+    "CANCEL",
+    "OPTIONS",
+    "REGISTER",
+    "MESSAGE",
+    "PUBLISH",
+    "SUBSCRIBE",
+    "NOTIFY",
+    "REFER",
+    "INFO",
+    "UPDATE",
+    "PRACK",
+    "SERVICE",
+    "other",
 ];
 
 impl Method {

@@ -43,7 +43,11 @@ impl<'a> Malformed<'a> {
     /// For what `frame::cut` refused: reads as much of `head` as is needed to answer.
     pub fn refused(head: &'a mut [u8], fault: Fault, framing_lost: bool) -> Malformed<'a> {
         let _ = head;
-        Malformed { fault, partial: None, framing_lost }
+        Malformed {
+            fault,
+            partial: None,
+            framing_lost,
+        }
     }
 }
 
@@ -120,17 +124,22 @@ impl<'a> Message<'a> {
 
     /// The value of each line of that name, in order.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a str> + Clone + use<'_, 'a> {
-        self.all().filter(move |line| line.0 == name).map(|line| line.2)
+        self.all()
+            .filter(move |line| line.0 == name)
+            .map(|line| line.2)
     }
 
     /// Each value of that name: of each line, split at commas.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + use<'_, 'a> {
-        self.headers(name).flat_map(crate::sip::header::split_values)
+        self.headers(name)
+            .flat_map(crate::sip::header::split_values)
     }
 
     /// The value of the first line of any name, compared without case.
     pub fn named(&self, name: &str) -> Option<&'a str> {
-        self.all().find(|line| line.1.eq_ignore_ascii_case(name)).map(|line| line.2)
+        self.all()
+            .find(|line| line.1.eq_ignore_ascii_case(name))
+            .map(|line| line.2)
     }
 
     /// Each line: the name known, the name as it is written, the value.
@@ -146,12 +155,14 @@ impl<'a> Message<'a> {
 
     /// Content-Type, where it is there and readable.
     pub fn content_type(&self) -> Option<MediaType<'a>> {
-        self.header(Name::ContentType).and_then(|text| MediaType::parse(text).ok())
+        self.header(Name::ContentType)
+            .and_then(|text| MediaType::parse(text).ok())
     }
 
     /// Expires in seconds, where it is there and readable.
     pub fn expires(&self) -> Option<u32> {
-        self.header(Name::Expires).and_then(crate::sip::header::number)
+        self.header(Name::Expires)
+            .and_then(crate::sip::header::number)
     }
 
     /// All contacts.

@@ -36,9 +36,10 @@ impl Aor {
             Ok(byte) if byte.is_ascii() => byte == b'%' || grammar::is(byte, USER),
             _ => !char.is_control(),
         });
-        let escapes_whole = user.bytes().enumerate().all(|(at, byte)| {
-            byte != b'%' || grammar::escape_at(user.as_bytes(), at).is_some()
-        });
+        let escapes_whole = user
+            .bytes()
+            .enumerate()
+            .all(|(at, byte)| byte != b'%' || grammar::escape_at(user.as_bytes(), at).is_some());
         if user.is_empty() || !rest.is_empty() || !literal || !escapes_whole {
             return None;
         }
@@ -94,7 +95,10 @@ pub(super) fn canonical(user: &str, host: &str) -> Option<String> {
         rest = unescape_run(escapes, &mut text);
     }
     text.push('@');
-    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(v6) => {
             use core::fmt::Write;
             let address: core::net::Ipv6Addr = v6.parse().ok()?;
@@ -170,7 +174,14 @@ mod tests {
         let aor = Uri::parse(uri).ok().and_then(|uri| uri.aor());
         assert_eq!(aor.as_ref().map_or("none", Aor::as_str), expected, "{uri}");
         if let Some(aor) = aor {
-            assert_eq!(Uri::parse(&aor.uri()).ok().and_then(|uri| uri.aor()).as_ref(), Some(&aor), "{uri}");
+            assert_eq!(
+                Uri::parse(&aor.uri())
+                    .ok()
+                    .and_then(|uri| uri.aor())
+                    .as_ref(),
+                Some(&aor),
+                "{uri}"
+            );
             assert_eq!(Aor::parse(aor.as_str()).as_ref(), Some(&aor), "{uri}");
         }
     }
@@ -178,7 +189,10 @@ mod tests {
     #[test]
     fn canonical_forms() {
         check("sip:alice@example.com", "alice@example.com");
-        check("sips:Alice:secret@EXAMPLE.com.:5061;transport=tls?x=y", "Alice@example.com");
+        check(
+            "sips:Alice:secret@EXAMPLE.com.:5061;transport=tls?x=y",
+            "Alice@example.com",
+        );
         check("sip:%61l%69ce@example.com", "alice@example.com");
         check("sip:a%40b@h", "a%40b@h");
         check("sip:null-%00-%2500@h", "null-%00-%2500@h");
@@ -193,7 +207,10 @@ mod tests {
         check("tel:+1212", "none");
         check("urn:a", "none");
         check(&format!("sip:{}@h", "a".repeat(AOR_BYTES_MAX)), "none");
-        check(&format!("sip:{}@h", "%61".repeat(500)), &format!("{}@h", "a".repeat(500)));
+        check(
+            &format!("sip:{}@h", "%61".repeat(500)),
+            &format!("{}@h", "a".repeat(500)),
+        );
     }
 
     #[test]
@@ -215,10 +232,17 @@ mod tests {
             ("a\u{85}@h", "none"),
             ("<a@h>", "none"),
         ] {
-            assert_eq!(Aor::parse(text).as_ref().map_or("none", Aor::as_str), expected, "{text}");
+            assert_eq!(
+                Aor::parse(text).as_ref().map_or("none", Aor::as_str),
+                expected,
+                "{text}"
+            );
         }
         let aor = Aor::parse("café@h").expect("one");
-        assert_eq!((aor.user(), aor.host(), aor.uri().as_str()), ("café", "h", "sip:caf%C3%A9@h"));
+        assert_eq!(
+            (aor.user(), aor.host(), aor.uri().as_str()),
+            ("café", "h", "sip:caf%C3%A9@h")
+        );
     }
 
     proptest! {

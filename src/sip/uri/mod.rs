@@ -92,7 +92,11 @@ impl<'a> Uri<'a> {
         } else if scheme.eq_ignore_ascii_case("tel") {
             uri.scheme = Scheme::Tel;
             uri.read_tel(rest)?;
-        } else if !is_scheme(scheme) || !rest.bytes().all(|byte| grammar::is(byte, URI) || b"?;%".contains(&byte)) {
+        } else if !is_scheme(scheme)
+            || !rest
+                .bytes()
+                .all(|byte| grammar::is(byte, URI) || b"?;%".contains(&byte))
+        {
             return Err(BadUri);
         }
         Ok(uri)
@@ -164,7 +168,9 @@ impl<'a> Uri<'a> {
         if let Some(list) = headers.strip_prefix('?') {
             let readable = |each: &str| {
                 each.find('=').is_some_and(|at| at > 0)
-                    && each.split('?').all(|part| grammar::all_or_escaped(part, URI))
+                    && each
+                        .split('?')
+                        .all(|part| grammar::all_or_escaped(part, URI))
             };
             if self.scheme == Scheme::Tel || !list.split('&').all(readable) {
                 return Err(BadUri);
@@ -185,10 +191,12 @@ impl<'a> Uri<'a> {
     /// Each parameter in order: its name and value as they are written.
     pub fn each_param(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone + use<'a> {
         let list = self.params.strip_prefix(';').unwrap_or("");
-        list.split(';').filter(|each| !each.is_empty()).map(|each| match each.split_once('=') {
-            None => (each, None),
-            Some((name, value)) => (name, Some(value)),
-        })
+        list.split(';')
+            .filter(|each| !each.is_empty())
+            .map(|each| match each.split_once('=') {
+                None => (each, None),
+                Some((name, value)) => (name, Some(value)),
+            })
     }
 
     /// A header's value, unescaped (RFC 3261 §19.1.1). `None` when absent or when it is no UTF-8. It may hold any
@@ -207,7 +215,11 @@ impl<'a> Uri<'a> {
 
     /// The host as an IP address, where it is one.
     pub fn ip(&self) -> Option<core::net::IpAddr> {
-        match self.host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        match self
+            .host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'))
+        {
             Some(v6) => v6.parse().ok().map(core::net::IpAddr::V6),
             None => self.host.parse().ok().map(core::net::IpAddr::V4),
         }
@@ -236,7 +248,9 @@ impl<'a> Uri<'a> {
             && !self.host.ends_with(['.', ']']);
         if plain {
             let start = grammar::offset(self.text, self.user);
-            let text = self.text.get(start..start + self.user.len() + 1 + self.host.len())?;
+            let text = self
+                .text
+                .get(start..start + self.user.len() + 1 + self.host.len())?;
             return (text.len() <= AOR_BYTES_MAX).then_some(Cow::Borrowed(text));
         }
         aor::canonical(self.user, self.host).map(Cow::Owned)
@@ -245,7 +259,9 @@ impl<'a> Uri<'a> {
 
 fn is_scheme(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphabetic())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
 }
 
 /// Splits a host name, IPv4 address or IPv6 reference from what follows. Names are taken as they come in networks:
@@ -304,18 +320,36 @@ mod tests {
     #[test]
     fn uris() {
         check("sip:alice@example.com", "Sip alice @example.com");
-        check("SIPS:alice:secret@Example.com:5061;transport=tls;lr?to=a%40b&x=", "Sips alice:secret @Example.com:5061 ;transport=tls;lr?to=a%40b&x=");
+        check(
+            "SIPS:alice:secret@Example.com:5061;transport=tls;lr?to=a%40b&x=",
+            "Sips alice:secret @Example.com:5061 ;transport=tls;lr?to=a%40b&x=",
+        );
         check("sip:example.com", "Sip  @example.com");
         check("sip:[2001:db8::10]:5060", "Sip  @[2001:db8::10]:5060");
         check("sip:a@[::1];x", "Sip a @[::1] ;x");
         check("sip:a;b=c?d/e@h", "Sip a;b=c?d/e @h");
-        check("sip:user;par=u%40example.net@example.com", "Sip user;par=u%40example.net @example.com");
-        check("sip:+1-212-555-1212:1234@gw.com;user=phone", "Sip +1-212-555-1212:1234 @gw.com ;user=phone");
-        check("sip:null-%00-null@example.com", "Sip null-%00-null @example.com");
-        check("sip:a@h.;opaque=user:epid:Q_;gruu", "Sip a @h. ;opaque=user:epid:Q_;gruu");
+        check(
+            "sip:user;par=u%40example.net@example.com",
+            "Sip user;par=u%40example.net @example.com",
+        );
+        check(
+            "sip:+1-212-555-1212:1234@gw.com;user=phone",
+            "Sip +1-212-555-1212:1234 @gw.com ;user=phone",
+        );
+        check(
+            "sip:null-%00-null@example.com",
+            "Sip null-%00-null @example.com",
+        );
+        check(
+            "sip:a@h.;opaque=user:epid:Q_;gruu",
+            "Sip a @h. ;opaque=user:epid:Q_;gruu",
+        );
         check("sip:a@my_host", "Sip a @my_host");
         check("sip:a@h?Subject=what?", "Sip a @h ?Subject=what?");
-        check("tel:+1-201-555-0123;phone-context=x", "Tel +1-201-555-0123 @ ;phone-context=x");
+        check(
+            "tel:+1-201-555-0123;phone-context=x",
+            "Tel +1-201-555-0123 @ ;phone-context=x",
+        );
         check("tel:7042", "Tel 7042 @");
         check("nobodyKnowsThisScheme:totallyopaquecontent", "Other  @");
         check("urn:service:sos", "Other  @");
@@ -325,10 +359,47 @@ mod tests {
     #[test]
     fn no_uris() {
         for text in [
-            "", "alice", "sip:", ":a", "sip:@h", "sip:a@", "sip:a@b@c", "sip:a@h:", "sip:a@h:65536", "sip:a@h:5x", "sip:a b@h",
-            "sip:a@h;", "sip:a@h;;x", "sip:a@h;=x", "sip:a@h;x=", "sip:a@h?", "sip:a@h?x", "sip:a@h?=x", "sip:a%4@h", "sip:a%zz@h",
-            "sip:%@h", "sip:a@h;x=%", "sip:a@h/path", "sip:a@.h", "sip:a@h..i", "sip:a@[::1", "sip:a@[zz]", "sip:a@[::1]x", "<sip:a@h>",
-            "sip:a@h;x=<y>", "sip:é@h", "sip:a@hé", "sip:a\"@h", "tel:", "tel:+", "tel:abcxyz", "tel:1?x=y", "1x:y", "x:", "x:a b", "sip:a:b:c@h",
+            "",
+            "alice",
+            "sip:",
+            ":a",
+            "sip:@h",
+            "sip:a@",
+            "sip:a@b@c",
+            "sip:a@h:",
+            "sip:a@h:65536",
+            "sip:a@h:5x",
+            "sip:a b@h",
+            "sip:a@h;",
+            "sip:a@h;;x",
+            "sip:a@h;=x",
+            "sip:a@h;x=",
+            "sip:a@h?",
+            "sip:a@h?x",
+            "sip:a@h?=x",
+            "sip:a%4@h",
+            "sip:a%zz@h",
+            "sip:%@h",
+            "sip:a@h;x=%",
+            "sip:a@h/path",
+            "sip:a@.h",
+            "sip:a@h..i",
+            "sip:a@[::1",
+            "sip:a@[zz]",
+            "sip:a@[::1]x",
+            "<sip:a@h>",
+            "sip:a@h;x=<y>",
+            "sip:é@h",
+            "sip:a@hé",
+            "sip:a\"@h",
+            "tel:",
+            "tel:+",
+            "tel:abcxyz",
+            "tel:1?x=y",
+            "1x:y",
+            "x:",
+            "x:a b",
+            "sip:a:b:c@h",
         ] {
             check(text, "bad");
         }
@@ -337,7 +408,8 @@ mod tests {
 
     #[test]
     fn parameters_and_headers() {
-        let uri = Uri::parse("sip:a@h;Transport=TLS;lr?Replaces=a%3Bto-tag%3D1&bad=%ff&Subject=x%20y");
+        let uri =
+            Uri::parse("sip:a@h;Transport=TLS;lr?Replaces=a%3Bto-tag%3D1&bad=%ff&Subject=x%20y");
         let uri = uri.expect("a URI");
         assert_eq!(uri.param("transport"), Some(Some("TLS")));
         assert_eq!(uri.param("LR"), Some(None));

@@ -1,0 +1,130 @@
+//! What is said: a body, its type, and who says it. Never looked into further than routing needs.
+
+use std::sync::Arc;
+
+use crate::sip::uri::Aor;
+
+/// Somebody, with the name that others see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Party {
+    /// Who.
+    pub aor: Aor,
+    /// Their display name; empty for none.
+    pub display: Box<str>,
+}
+
+/// What kind of thing is said.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sort {
+    /// A message for a person: counted, and reported when it does not arrive.
+    Text,
+    /// Typing (RFC 3994) or a notification about a message (RFC 5438): passed on, neither counted nor reported.
+    Signal,
+}
+
+/// The content of one MESSAGE.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Content {
+    /// The Content-Type's value as the sender wrote it.
+    pub content_type: Box<str>,
+    /// The body; shared by all copies of one fan-out on a shard.
+    pub body: Arc<[u8]>,
+    /// Whole header lines that go along, each with its line end (Subject, Date, Content-Language, …).
+    pub lines: Box<str>,
+    /// A message or a signal.
+    pub sort: Sort,
+}
+
+impl core::fmt::Debug for Content {
+    // The text of a message never reaches a log.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Content")
+            .field("content_type", &self.content_type)
+            .field("bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// How a request ended, as others are told: a final status and its reason (empty: the standard's).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Outcome {
+    /// 200 to 699.
+    pub status: u16,
+    /// The reason phrase; empty for the standard's.
+    pub reason: Box<str>,
+}
+
+impl Outcome {
+    /// An outcome with the standard's reason phrase.
+    pub fn of(status: u16) -> Outcome {
+        Outcome {
+            status,
+            reason: "".into(),
+        }
+    }
+
+    /// An outcome with a reason of its own.
+    pub fn with(status: u16, reason: &str) -> Outcome {
+        Outcome {
+            status,
+            reason: reason.into(),
+        }
+    }
+
+    /// What an endpoint's answer means to somebody who is not in its dialog: challenges, redirects and lost dialogs
+    /// are between us and the endpoint, so they read *temporarily unavailable* (RFC 3261 §21.4.18).
+    pub fn from_endpoint(status: u16, reason: &str) -> Outcome {
+        match status {
+            200..=299 => Outcome::of(200),
+            0..=399 | 401 | 407 | 408 | 420 | 481 | 482 | 483 | 494 => Outcome::of(480),
+            _ => Outcome {
+                status,
+                reason: reason.chars().take(128).collect::<String>().into(),
+            },
+        }
+    }
+
+    /// True for a 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The better of two failures to tell somebody who asked many endpoints: a 6xx decides, else the lowest class
+    /// (RFC 3261 §16.7 step 6), else the first.
+    pub fn better(self, other: Outcome) -> Outcome {
+        let rank = |status: u16| match status {
+            200..=299 => 0,
+            600.. => 1,
+            _ => status / 100,
+        };
+        if rank(other.status) < rank(self.status) {
+            other
+        } else {
+            self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_best_answer_of_many() {
+        let best = |all: &[u16]| {
+            all.iter()
+                .map(|status| Outcome::of(*status))
+                .reduce(Outcome::better)
+                .map(|outcome| outcome.status)
+        };
+        assert_eq!(best(&[480, 486]), Some(480));
+        assert_eq!(best(&[503, 486]), Some(486));
+        assert_eq!(best(&[486, 603]), Some(603));
+        assert_eq!(best(&[603, 200]), Some(200));
+        assert_eq!(Outcome::from_endpoint(481, "x").status, 480);
+        assert_eq!(
+            &*Outcome::from_endpoint(486, "In a meeting").reason,
+            "In a meeting"
+        );
+    }
+}

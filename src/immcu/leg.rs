@@ -1,0 +1,37 @@
+//! One participant's dialog with the server. Nobody learns another's address: each leg ends here.
+
+use crate::immcu::SessionId;
+use crate::immcu::ringing::RingingKey;
+use crate::sip::time::Now;
+use crate::sip::transaction::{ClientKey, ServerKey};
+use crate::sip::uri::Aor;
+
+/// Where a leg stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Their INVITE waits for our final answer.
+    Offered(ServerKey),
+    /// Our INVITE to one of a user's endpoints rings.
+    Ringing(RingingKey, ClientKey),
+    /// We have accepted and wait for the ACK until then (RFC 3261 §13.3.1.4).
+    Confirming(Now),
+    /// Messages flow.
+    Established,
+}
+
+/// A leg; its dialog is kept beside it.
+#[derive(Clone, Debug)]
+pub struct Leg {
+    /// The session it belongs to; the id names the shard that owns it.
+    pub session: SessionId,
+    /// Who takes part with it.
+    pub user: Aor,
+    /// Where it stands.
+    pub state: State,
+    /// True where the client says that it reads `message/cpim` (RFC 3862): then who spoke stands in the message too.
+    pub cpim: bool,
+    /// True once the client was told that it is in a conference (`isfocus`, RFC 4579 §5.1).
+    pub focus: bool,
+    /// The version in the origin line of our session description; rises with each one (RFC 3264 §5).
+    pub sdp_version: u32,
+}

@@ -1,0 +1,289 @@
+//! A session's one order and one roster, kept by the shard that owns the routing group of its starter.
+//!
+//! What always holds: a participant is known by its leg; numbers are never used twice in a session; a two-party
+//! session has at most two participants and one invitation. Not here: the participants' dialogs (they live where the
+//! participants' connections are), and how anything is written down.
+
+use crate::immcu::SessionId;
+use crate::immcu::content::Party;
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// Where a leg lives: its shard and its slot there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct LegRef {
+    /// The shard of the participant's connection.
+    pub shard: u16,
+    /// The leg's dialog on that shard.
+    pub key: u64,
+}
+
+/// Two parties, or a focus with members.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Two parties: a message is answered when the other side's endpoint has answered it.
+    TwoParty,
+    /// A focus: a message is answered when the session has accepted it.
+    Conference,
+}
+
+/// How somebody came in (RFC 4575 §5.7.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Joining {
+    /// By an INVITE of their own.
+    DialedIn,
+    /// They were invited and accepted.
+    DialedOut,
+}
+
+/// Somebody who takes part.
+#[derive(Debug, Clone)]
+pub struct Participant {
+    /// Unique in the session; the CDR's participation.
+    pub number: u32,
+    /// Who.
+    pub user: Aor,
+    /// The name that others see; may be empty.
+    pub display: Box<str>,
+    /// Their leg.
+    pub leg: LegRef,
+    /// Their endpoint's instance id; may be empty.
+    pub endpoint: Box<str>,
+    /// How they came in.
+    pub joining: Joining,
+    /// Messages that were delivered or accepted, typing and notifications not counted.
+    pub messages_sent: u32,
+    /// False while a starter waits for the other side to accept.
+    pub active: bool,
+}
+
+/// Somebody who is being rung.
+#[derive(Debug, Clone)]
+pub struct Invitation {
+    /// Unique in the session.
+    pub number: u32,
+    /// Who is rung.
+    pub user: Aor,
+    /// The REFER that asked for it: a subscription to tell (RFC 3515 §2.4.4).
+    pub refer: Option<LegRef>,
+}
+
+/// Why something can't be done in a session.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refusal {
+    /// No such session, or the leg is not part of it: 481.
+    NotHere,
+    /// The conference has as many members as it may: 486.
+    Full,
+    /// Only who started the conference may do this: 403.
+    NotAllowed,
+    /// They take part already, or are being rung: 486.
+    AlreadyHere,
+    /// There is nobody to hear it: 480.
+    Nobody,
+}
+
+impl Refusal {
+    /// The status that tells a client.
+    pub fn status(self) -> u16 {
+        match self {
+            Refusal::NotHere => 481,
+            Refusal::Full | Refusal::AlreadyHere => 486,
+            Refusal::NotAllowed => 403,
+            Refusal::Nobody => 480,
+        }
+    }
+
+    /// The reason phrase.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Refusal::NotHere => "Call/Transaction Does Not Exist",
+            Refusal::Full => "Conference Is Full",
+            Refusal::AlreadyHere => "Already In The Session",
+            Refusal::NotAllowed => "Only The Initiator May Do This",
+            Refusal::Nobody => "Nobody Else Is In The Session",
+        }
+    }
+}
+
+/// One session.
+#[derive(Debug)]
+pub struct Session {
+    /// Names it in URIs and letters, for its whole life.
+    pub id: SessionId,
+    /// Its CDR row now: changes when two parties become a conference.
+    pub record: SessionId,
+    /// Its kind now.
+    pub kind: Kind,
+    /// Who started it.
+    pub initiator: Aor,
+    /// Who takes part, in the order in which they came.
+    pub participants: Vec<Participant>,
+    /// Who is being rung.
+    pub invitations: Vec<Invitation>,
+    /// The version of the roster's document (RFC 4575 §5.2).
+    pub version: u32,
+    /// The shards with subscriptions to the roster.
+    pub audience: Vec<u16>,
+    /// True once the CDR knows of it.
+    pub recorded: bool,
+    /// When it began.
+    pub began: Now,
+    next: u32,
+}
+
+impl Session {
+    /// A session that nobody takes part in yet.
+    pub fn new(id: SessionId, kind: Kind, initiator: Aor, now: Now) -> Session {
+        Session {
+            id,
+            record: id,
+            kind,
+            initiator,
+            participants: Vec::new(),
+            invitations: Vec::new(),
+            version: 0,
+            audience: Vec::new(),
+            recorded: false,
+            began: now,
+            next: 0,
+        }
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    /// Somebody comes in with `leg`.
+    ///
+    /// # Errors
+    /// A conference of `members_max` is full; a two-party session of two takes nobody (promote it first).
+    pub fn join(
+        &mut self,
+        who: Party,
+        leg: LegRef,
+        endpoint: Box<str>,
+        joining: Joining,
+        active: bool,
+        members_max: usize,
+    ) -> Result<&Participant, Refusal> {
+        let room = if self.kind == Kind::TwoParty {
+            2
+        } else {
+            members_max
+        };
+        if self.participants.len() >= room {
+            return Err(Refusal::Full);
+        }
+        let number = self.number();
+        let Party { aor: user, display } = who;
+        self.participants.push(Participant {
+            number,
+            user,
+            display,
+            leg,
+            endpoint,
+            joining,
+            messages_sent: 0,
+            active,
+        });
+        self.participants.last().ok_or(Refusal::Full)
+    }
+
+    /// Rings a user.
+    ///
+    /// # Errors
+    /// They are here or being rung already, or the conference is full with those who are being rung.
+    pub fn invite(
+        &mut self,
+        user: Aor,
+        refer: Option<LegRef>,
+        members_max: usize,
+    ) -> Result<u32, Refusal> {
+        if self.participants.iter().any(|p| p.user == user)
+            || self.invitations.iter().any(|i| i.user == user)
+        {
+            return Err(Refusal::AlreadyHere);
+        }
+        if self.kind == Kind::Conference
+            && self.participants.len() + self.invitations.len() >= members_max
+        {
+            return Err(Refusal::Full);
+        }
+        let number = self.number();
+        self.invitations.push(Invitation {
+            number,
+            user,
+            refer,
+        });
+        Ok(number)
+    }
+
+    /// An invitation has ended: accepted, refused, cancelled.
+    pub fn invitation_ended(&mut self, number: u32) -> Option<Invitation> {
+        let index = self.invitations.iter().position(|i| i.number == number)?;
+        Some(self.invitations.remove(index))
+    }
+
+    /// Who speaks with this leg.
+    pub fn by_leg(&self, leg: LegRef) -> Option<&Participant> {
+        self.participants.iter().find(|p| p.leg == leg)
+    }
+
+    /// Who speaks with this leg.
+    pub fn by_leg_mut(&mut self, leg: LegRef) -> Option<&mut Participant> {
+        self.participants.iter_mut().find(|p| p.leg == leg)
+    }
+
+    /// Everybody but the one with `leg`: whom a message of theirs goes to.
+    ///
+    /// # Errors
+    /// The leg is not of this session, or nobody else is in a two-party session.
+    pub fn hearers(&self, leg: LegRef) -> Result<Vec<LegRef>, Refusal> {
+        if !self.by_leg(leg).is_some_and(|p| p.active) {
+            return Err(Refusal::NotHere);
+        }
+        if self.kind == Kind::TwoParty
+            && !self.participants.iter().any(|p| p.leg != leg && p.active)
+        {
+            return Err(Refusal::Nobody);
+        }
+        Ok(self
+            .participants
+            .iter()
+            .filter(|p| p.leg != leg && p.active)
+            .map(|p| p.leg)
+            .collect())
+    }
+
+    /// Somebody leaves.
+    pub fn leave(&mut self, leg: LegRef) -> Option<Participant> {
+        let index = self.participants.iter().position(|p| p.leg == leg)?;
+        Some(self.participants.remove(index))
+    }
+
+    /// Whether it is over: a two-party session when one has left, a conference when nobody is in it and nobody is
+    /// being rung. Those who are alone in a conference may wait for others.
+    pub fn is_over(&self) -> bool {
+        match self.kind {
+            Kind::TwoParty => self.participants.len() + self.invitations.len() < 2,
+            Kind::Conference => self.participants.is_empty(),
+        }
+    }
+
+    /// Two become many: the same session under a new CDR row, with all who are in it.
+    /// Returns the row that it continues; nothing changes where it is a conference already.
+    pub fn promote(&mut self, record: SessionId) -> Option<SessionId> {
+        if self.kind == Kind::Conference {
+            return None;
+        }
+        self.kind = Kind::Conference;
+        Some(core::mem::replace(&mut self.record, record))
+    }
+
+    /// Whether `user` may send others away or decide about the room.
+    pub fn is_led_by(&self, user: &Aor) -> bool {
+        self.initiator == *user
+    }
+}

@@ -1,0 +1,88 @@
+//! What a shard knows of its connections.
+
+use crate::auth::Seen;
+use crate::sip::chain::Chain;
+use crate::sip::dialog::DialogKey;
+use crate::sip::link::{ConnectionId, Link};
+use crate::sip::transaction::{ClientKey, ServerKey};
+use crate::sip::uri::Aor;
+
+/// One connection, whoever speaks on it, and the ends of what hangs on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub id: ConnectionId,
+    pub link: Link,
+    /// Who has authenticated here: nobody else may speak on it.
+    pub user: Option<Aor>,
+    /// The peer reads too slowly: states are kept back, the newest is sent when it has caught up.
+    pub behind: bool,
+    /// Requests of the peer that wait for an answer.
+    pub pending: u16,
+    /// The nonce counts seen here.
+    pub seen: Seen,
+    pub servers: Chain<ServerKey>,
+    pub clients: Chain<ClientKey>,
+    pub dialogs: Chain<DialogKey>,
+}
+
+/// The connections of a shard, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    slots: Vec<Option<Box<Connection>>>,
+    count: usize,
+}
+
+impl Connections {
+    pub fn open(&mut self, id: ConnectionId, link: Link) {
+        let slot = id.slot();
+        if self.slots.len() <= slot {
+            self.slots.resize_with(slot + 1, || None);
+        }
+        let connection = Box::new(Connection {
+            id,
+            link,
+            user: None,
+            behind: false,
+            pending: 0,
+            seen: Seen::default(),
+            servers: Chain::default(),
+            clients: Chain::default(),
+            dialogs: Chain::default(),
+        });
+        if let Some(place) = self.slots.get_mut(slot)
+            && place.replace(connection).is_none()
+        {
+            self.count += 1;
+        }
+    }
+
+    pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.slots
+            .get(id.slot())?
+            .as_deref()
+            .filter(|connection| connection.id == id)
+    }
+
+    pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.slots
+            .get_mut(id.slot())?
+            .as_deref_mut()
+            .filter(|connection| connection.id == id)
+    }
+
+    pub fn close(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        self.get(id)?;
+        let connection = self.slots.get_mut(id.slot())?.take()?;
+        self.count -= 1;
+        Some(connection)
+    }
+
+    /// All of them in slot order; not for a hot path.
+    pub fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().flatten().map(|connection| &**connection)
+    }
+
+    pub fn len(&self) -> usize {
+        self.count
+    }
+}

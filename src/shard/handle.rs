@@ -1,0 +1,220 @@
+//! The one door: an input comes in, effects go out. Identity, transaction, intent; then a match that leads out.
+
+use crate::shard::effect::Effects;
+use crate::shard::input::Input;
+use crate::shard::request::{Request, Target, key_of_tag};
+use crate::shard::usage::Usage;
+use crate::shard::{Shard, on_answer, on_connection, on_invite, on_leg, on_letter, on_message};
+use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick};
+use crate::sip::header::{Name, tokens};
+use crate::sip::link::ConnectionId;
+use crate::sip::message::{Message, Method};
+use crate::sip::time::Now;
+
+use super::request::{ALLOW, EVENTS, SUPPORTED};
+
+impl Shard {
+    /// Takes one input in at `now` and pushes what is to be done into `effects`.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        self.now = self.now.max(now);
+        match input {
+            Input::Opened { connection, link } => on_connection::opened(self, connection, link),
+            Input::Message {
+                connection,
+                message,
+            } => on_bytes(self, connection, message, effects),
+            Input::Malformed {
+                connection,
+                malformed,
+            } => {
+                on_connection::malformed(self, connection, malformed, effects);
+            }
+            Input::Behind { connection } => on_connection::behind(self, connection),
+            Input::Drained { connection } => on_connection::drained(self, connection, effects),
+            Input::Closed { connection } => on_connection::closed(self, connection, effects),
+            Input::Letter(letter) => on_letter::on_letter(self, letter, effects),
+            Input::UserPut(record) => on_register::user_put(self, record, effects),
+            Input::UserRemoved(aor) => on_register::user_removed(self, &aor, effects),
+            Input::Tick => on_tick::on_tick(self, effects),
+            Input::Stop => on_tick::on_stop(self, effects),
+        }
+        while let Some(letter) = self.to_self.pop_front() {
+            on_letter::on_letter(self, letter, effects);
+        }
+    }
+}
+
+fn on_bytes(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let Some(link) = shard
+        .connections
+        .get(connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    if message.is_request() {
+        on_request(
+            shard,
+            Request {
+                connection,
+                link,
+                message,
+            },
+            effects,
+        );
+    } else {
+        on_answer::on_answer(shard, connection, message, effects);
+    }
+}
+
+fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    let message = request.message;
+    let method = message.method();
+    if method == Method::Ack {
+        // An ACK is never answered: of a refused INVITE it ends nothing that we keep (timer I is zero here).
+        return on_leg::on_ack(shard, request, effects);
+    }
+    let pending = shard.servers.find(request.connection, message);
+    if method == Method::Cancel {
+        return match pending {
+            Some(key) => on_invite::on_cancel(shard, request, key, effects),
+            None => shard.answer(request, 481, "", effects),
+        };
+    }
+    if pending.is_some() {
+        // The same request again: over TCP nothing was lost, so nothing is repeated (RFC 3261 §17.2.2).
+        return;
+    }
+    if let Some((status, reason)) = out_of_bounds(shard, request) {
+        return shard.answer_with(request, status, reason, effects, |mut draft| {
+            draft.header("Retry-After", 2);
+            draft.finish();
+        });
+    }
+    if message.header(Name::MaxForwards) == Some("0")
+        && method != Method::Register
+        && method != Method::Options
+    {
+        return shard.answer(request, 483, "", effects);
+    }
+    if let Some(unknown) = unknown_extensions(message) {
+        return shard.answer_with(request, 420, "", effects, |mut draft| {
+            draft.header("Unsupported", unknown);
+            draft.header("Supported", SUPPORTED);
+            draft.finish();
+        });
+    }
+    if method == Method::Options && message.to().tag().is_none() {
+        return on_options(shard, request, effects);
+    }
+    if !shard.may_speak(request, effects) {
+        return;
+    }
+    if message.to().tag().is_some() {
+        return in_dialog(shard, request, effects);
+    }
+    match method {
+        Method::Register => on_register::on_register(shard, request, effects),
+        Method::Publish => on_publish::on_publish(shard, request, effects),
+        Method::Subscribe => on_subscribe::on_subscribe(shard, request, effects),
+        Method::Message => on_message::on_message(shard, request, effects),
+        Method::Invite => on_invite::on_invite(shard, request, effects),
+        Method::Refer => on_refer::on_lone_refer(shard, request, effects),
+        Method::Bye | Method::Notify | Method::Info | Method::Update | Method::Prack => {
+            shard.answer(request, 481, "", effects);
+        }
+        Method::Other => shard.answer(request, 501, "", effects),
+        _ => shard.answer(request, 405, "", effects),
+    }
+}
+
+/// A request with a To tag: it belongs to one of our dialogs, or to none.
+fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    let message = request.message;
+    // COMPAT(baresip 1.0): refreshes a REGISTER with the To tag of the answer before; RFC 3261 §10.2 has no dialog.
+    if message.method() == Method::Register {
+        return on_register::on_register(shard, request, effects);
+    }
+    let key = message.to().tag().and_then(key_of_tag);
+    let found = key.and_then(|key| Some((key, shard.dialogs.get_mut(key)?)));
+    let Some((key, association)) = found.filter(|(_, association)| {
+        // The dialog is bound to who speaks on this connection: a tag that was seen elsewhere opens nothing.
+        association.connection == request.connection && association.dialog.owns(message)
+    }) else {
+        return shard.answer(request, 481, "", effects);
+    };
+    if association.dialog.take_cseq(message.cseq().number).is_err() {
+        return shard.answer(request, 500, "CSeq Is Lower Than One Before", effects);
+    }
+    let is_leg = matches!(association.usage, Usage::Leg(_));
+    match (message.method(), is_leg) {
+        (Method::Options, _) => on_options(shard, request, effects),
+        (Method::Subscribe, false) => on_subscribe::on_refresh(shard, request, key, effects),
+        (Method::Message, true) => on_leg::on_message(shard, request, key, effects),
+        (Method::Bye, true) => on_leg::on_bye(shard, request, key, effects),
+        (Method::Invite | Method::Update, true) => {
+            on_leg::on_reinvite(shard, request, key, effects)
+        }
+        (Method::Refer, true) => on_refer::on_refer(shard, request, key, effects),
+        // RFC 6086 §4.2.2: no Info Package was negotiated, so there is none to act on.
+        (Method::Info, true) => shard.answer(request, 469, "Bad Info Package", effects),
+        (Method::Subscribe, true) => {
+            shard.answer(request, 403, "Subscribe Outside Of The Invitation", effects);
+        }
+        (Method::Bye | Method::Message | Method::Invite, false) => {
+            shard.answer(request, 481, "", effects)
+        }
+        (Method::Other, _) => shard.answer(request, 501, "", effects),
+        _ => shard.answer(request, 405, "", effects),
+    }
+}
+
+fn out_of_bounds(shard: &Shard, request: Request<'_>) -> Option<(u16, &'static str)> {
+    if shard.stopping && request.message.method() != Method::Bye {
+        return Some((503, "The Server Is Stopping"));
+    }
+    let connection = shard.connections.get(request.connection)?;
+    (connection.pending >= shard.settings.pending_max)
+        .then_some((503, "Too Many Requests Wait On This Connection"))
+}
+
+/// The extensions that a request requires and we don't know (RFC 3261 §8.2.2.3).
+fn unknown_extensions(message: &Message<'_>) -> Option<String> {
+    let mut unknown = String::new();
+    let required = message
+        .headers(Name::Require)
+        .chain(message.headers(Name::ProxyRequire));
+    for token in tokens(required) {
+        if !tokens(core::iter::once(SUPPORTED)).any(|known| known.eq_ignore_ascii_case(token)) {
+            if !unknown.is_empty() {
+                unknown.push_str(", ");
+            }
+            unknown.push_str(token);
+        }
+    }
+    (!unknown.is_empty()).then_some(unknown)
+}
+
+/// OPTIONS: what we can do (RFC 3261 §11). Anybody may ask, for a probe should not need an account.
+fn on_options(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    match shard.target(request.message.uri(), &request.link) {
+        Target::Unknown => shard.answer(request, 416, "", effects),
+        Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
+        _ => shard.answer_with(request, 200, "", effects, |mut draft| {
+            draft.header("Allow", ALLOW);
+            draft.header(
+                "Accept",
+                "application/sdp, application/pidf+xml, text/plain, message/cpim",
+            );
+            draft.header("Accept-Encoding", "identity");
+            draft.header("Supported", SUPPORTED);
+            draft.header("Allow-Events", EVENTS);
+            draft.finish();
+        }),
+    }
+}

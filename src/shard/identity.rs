@@ -1,0 +1,131 @@
+//! Who may speak on a connection. Identity belongs to the connection: what authenticated on it speaks on it.
+
+use crate::auth::{Claim, Verdict};
+use crate::shard::Shard;
+use crate::shard::effect::{Effect, Effects};
+use crate::shard::request::Request;
+
+/// How often a connection may move between shards before it is told to stop trying names.
+const MOVES_MAX: u8 = 8;
+
+impl Shard {
+    /// True where the request may go on. Otherwise it has been answered, or its connection is on its way to the shard
+    /// that owns the user it names: only there are the user's credentials, so only there they are checked. The request
+    /// goes along unconsumed, and needs nothing but a nonce of ours that is fresh.
+    pub(crate) fn may_speak(&mut self, request: Request<'_>, effects: &mut Effects) -> bool {
+        let Some(connection) = self.connections.get(request.connection) else {
+            return false;
+        };
+        if let Some(user) = &connection.user {
+            return self.speaks_as(request, &user.clone(), effects);
+        }
+        let claim = self
+            .authenticator
+            .claim(request.message, self.now, request.link.peer);
+        let claimed = match claim {
+            Claim::User(claimed) => claimed,
+            Claim::NoCredentials => {
+                self.challenge(request, false, effects);
+                return false;
+            }
+            Claim::Stale => {
+                self.challenge(request, true, effects);
+                return false;
+            }
+            Claim::Malformed(flaw) => {
+                self.answer(request, flaw.status(), flaw.reason(), effects);
+                return false;
+            }
+        };
+        let owner = self.route.owner(claimed.aor());
+        if owner != self.me {
+            if request.link.moves >= MOVES_MAX {
+                self.answer(request, 403, "Too Many Names On One Connection", effects);
+                effects.list.push(Effect::Close {
+                    connection: request.connection,
+                    reason: "tried too many names",
+                });
+                return false;
+            }
+            // Nobody authenticated here, so nothing else hangs on it.
+            self.connections.close(request.connection);
+            effects.list.push(Effect::Adopt {
+                connection: request.connection,
+                to: owner,
+            });
+            return false;
+        }
+        let credentials = self
+            .user(claimed.aor())
+            .map(|user| user.record.credentials());
+        let Some(connection) = self.connections.get_mut(request.connection) else {
+            return false;
+        };
+        match self
+            .authenticator
+            .verify(&claimed, credentials.as_ref(), &mut connection.seen)
+        {
+            Verdict::Proved => {
+                if !self.speaks_as(request, claimed.aor(), effects) {
+                    return false;
+                }
+                if let Some(connection) = self.connections.get_mut(request.connection) {
+                    connection.user = Some(claimed.aor().clone());
+                }
+                true
+            }
+            Verdict::Stale => {
+                self.challenge(request, true, effects);
+                false
+            }
+            Verdict::Wrong => {
+                self.challenge(request, false, effects);
+                false
+            }
+            Verdict::TooMany => {
+                self.answer(request, 403, "Too Many Wrong Passwords", effects);
+                effects.list.push(Effect::Close {
+                    connection: request.connection,
+                    reason: "too many wrong passwords",
+                });
+                false
+            }
+        }
+    }
+
+    /// From must be who authenticated: somebody else is 403 (RFC 3261 §22.1 leaves the identity to the server).
+    fn speaks_as(
+        &mut self,
+        request: Request<'_>,
+        user: &crate::sip::uri::Aor,
+        effects: &mut Effects,
+    ) -> bool {
+        let from = request.message.from();
+        let named = from
+            .uri()
+            .ok()
+            .and_then(|uri| Some(uri.aor_text()? == user.as_str()));
+        if named == Some(true) {
+            return true;
+        }
+        self.answer(
+            request,
+            403,
+            "From Is Not Who Authenticated On This Connection",
+            effects,
+        );
+        false
+    }
+
+    fn challenge(&mut self, request: Request<'_>, stale: bool, effects: &mut Effects) {
+        let challenges =
+            self.authenticator
+                .challenges(request.message, self.now, request.link.peer, stale);
+        self.answer_with(request, 401, "", effects, |mut draft| {
+            for challenge in challenges {
+                draft.header("WWW-Authenticate", challenge);
+            }
+            draft.finish();
+        });
+    }
+}

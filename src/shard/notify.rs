@@ -1,0 +1,184 @@
+//! NOTIFY: a small head of its own for each watcher, and the body that all share (RFC 6665 §4.2.2).
+
+use std::sync::Arc;
+
+use crate::documents::{conference_info, pidf};
+use crate::shard::Shard;
+use crate::shard::effect::Effects;
+use crate::shard::on_subscribe;
+use crate::shard::request::dialog_contact;
+use crate::shard::usage::{Association, Purpose, Subject, Usage};
+use crate::sip::build;
+use crate::sip::dialog::DialogKey;
+use crate::sip::message::Method;
+
+enum Body {
+    None,
+    Shared(&'static str, Arc<[u8]>),
+    Line(String),
+}
+
+impl Shard {
+    /// Tells a watcher the newest state: now, or when the NOTIFY that is under way has been answered, or when its
+    /// connection has caught up.
+    pub(super) fn notify(&mut self, key: DialogKey, effects: &mut Effects) {
+        let Some(Association {
+            connection,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        else {
+            return;
+        };
+        let behind = self
+            .connections
+            .get(*connection)
+            .is_none_or(|connection| connection.behind);
+        if subscription.waiting.is_some() {
+            return;
+        }
+        subscription.stale = subscription.outstanding || behind;
+        if subscription.stale {
+            return;
+        }
+        subscription.outstanding = true;
+        let left_s = subscription.expires.since(self.now).as_secs();
+        self.write_notify(
+            key,
+            Purpose::Notify(key),
+            format_args!("active;expires={left_s}"),
+            effects,
+        );
+    }
+
+    /// Tells a watcher the newest state and that it was the last (RFC 6665 §4.2.3), and forgets the subscription.
+    pub(super) fn terminate(&mut self, key: DialogKey, reason: &str, effects: &mut Effects) {
+        self.write_notify(
+            key,
+            Purpose::Forget,
+            format_args!("terminated;reason={reason}"),
+            effects,
+        );
+        on_subscribe::forget(self, key, effects);
+    }
+
+    fn write_notify(
+        &mut self,
+        key: DialogKey,
+        purpose: Purpose,
+        state: core::fmt::Arguments<'_>,
+        effects: &mut Effects,
+    ) {
+        let body = self.body_of(key);
+        let cseq = self.parent_cseq(key);
+        let Some(connection) = self
+            .dialogs
+            .get(key)
+            .map(|association| association.connection)
+        else {
+            return;
+        };
+        let Some(link) = self
+            .connections
+            .get(connection)
+            .map(|connection| connection.link)
+        else {
+            return;
+        };
+        let Some(client) = self.open_client(connection, Method::Notify, purpose) else {
+            return;
+        };
+        let branch = self.branches.of(client);
+        let Some(Association {
+            dialog,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        else {
+            return;
+        };
+        if let Some(cseq) = cseq {
+            dialog.local_cseq = cseq;
+        }
+        effects.send(connection, |out| {
+            let mut draft = dialog.request(out, "NOTIFY", &link, branch);
+            dialog_contact(&mut draft, "", &link, false);
+            let package = subscription.subject.package();
+            if subscription.event_id.is_empty() {
+                draft.header("Event", package);
+            } else {
+                draft.header(
+                    "Event",
+                    format_args!("{package};id={}", subscription.event_id),
+                );
+            }
+            draft.header("Subscription-State", state);
+            match &body {
+                Body::None => draft.finish(),
+                Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
+                Body::Line(line) => draft.body("message/sipfrag;version=2.0", line.as_bytes()),
+            }
+        });
+    }
+
+    /// What there is to say: for a roster the change alone, where the watcher has all up to it.
+    fn body_of(&mut self, key: DialogKey) -> Body {
+        let Some(Association {
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        else {
+            return Body::None;
+        };
+        match &subscription.subject {
+            Subject::Presence(presentity) => match self.watching.shown(presentity) {
+                Some(shown) => Body::Shared(pidf::CONTENT_TYPE, shown.document.clone()),
+                None => Body::None,
+            },
+            Subject::Roster(session) => match self.rosters.get(session) {
+                Some(roster) => {
+                    let next = subscription.version.map(|version| version.wrapping_add(1));
+                    let partial = next == Some(roster.version) && !roster.partial.is_empty();
+                    subscription.version = Some(roster.version);
+                    let document = if partial {
+                        &roster.partial
+                    } else {
+                        &roster.full
+                    };
+                    Body::Shared(conference_info::CONTENT_TYPE, document.clone())
+                }
+                None => Body::None,
+            },
+            Subject::Refer { outcome, .. } => {
+                let reason = if outcome.reason.is_empty() {
+                    build::reason(outcome.status)
+                } else {
+                    &outcome.reason
+                };
+                Body::Line(format!("SIP/2.0 {} {reason}\r\n", outcome.status))
+            }
+        }
+    }
+
+    /// A REFER's subscription in a leg's dialog takes the leg's next CSeq: one dialog has one order.
+    fn parent_cseq(&mut self, key: DialogKey) -> Option<u32> {
+        let Some(Association {
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get(key)
+        else {
+            return None;
+        };
+        let Subject::Refer {
+            parent: Some(parent),
+            ..
+        } = subscription.subject
+        else {
+            return None;
+        };
+        let leg = self.dialogs.get_mut(parent)?;
+        let cseq = leg.dialog.local_cseq;
+        leg.dialog.local_cseq += 1;
+        Some(cseq)
+    }
+}

@@ -1,0 +1,107 @@
+//! An answer to a request of ours, or none in time.
+
+use crate::immcu::content::Outcome;
+use crate::shard::effect::Effects;
+use crate::shard::usage::Purpose;
+use crate::shard::{Look, Shard, on_leg, on_message, on_ring, on_subscribe};
+use crate::sip::link::ConnectionId;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientKey, Step};
+
+pub(super) fn on_answer(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let Some(key) = shard.branches.read(message.via().branch()) else {
+        return;
+    };
+    let now = shard.now;
+    let status = message.status().unwrap_or_default();
+    let Some(transaction) = shard.clients.get_mut(key) else {
+        return;
+    };
+    // An answer from another connection is a guess; CANCEL has the branch of its INVITE and nothing waits for its
+    // answer (RFC 3261 §17.1.3).
+    if transaction.connection != connection || transaction.method != message.method() {
+        return;
+    }
+    let step = transaction.answered(now, status);
+    let deadline = transaction.deadline;
+    if step == Step::Final {
+        effects.count(message.method(), status, false);
+    }
+    match (transaction.method, &transaction.purpose) {
+        (Method::Invite, Purpose::Invite(leg)) => {
+            let leg = *leg;
+            shard.look_at(deadline, Look::Client(key));
+            on_ring::answered(shard, key, leg, step, message, effects);
+        }
+        (Method::Invite, Purpose::Reinvite(leg)) => {
+            let leg = *leg;
+            match step {
+                Step::Final => {
+                    if status >= 300 {
+                        on_ring::acknowledge(shard, key, leg, message, effects);
+                    }
+                    shard.close_client(key);
+                    on_leg::reinvite_answered(shard, leg, message, effects);
+                }
+                Step::Provisional(_) | Step::Again | Step::Absorbed => {}
+            }
+        }
+        _ if step == Step::Final => {
+            let outcome = Outcome::from_endpoint(status, message.reason());
+            ended(shard, key, status, outcome, effects);
+        }
+        _ => {}
+    }
+}
+
+/// The transaction of `key` ends with `status`; `outcome` is what others are told.
+fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effects: &mut Effects) {
+    let Some(transaction) = shard.close_client(key) else {
+        return;
+    };
+    match transaction.purpose {
+        Purpose::Page(delivery) => on_message::answered(shard, delivery, outcome, effects),
+        Purpose::Convey(conveyance) => {
+            on_leg::conveyed(shard, &conveyance, status, outcome, effects)
+        }
+        Purpose::Notify(subscription) => {
+            on_subscribe::notified(shard, subscription, status, effects)
+        }
+        Purpose::Invite(leg) => on_ring::refused(shard, leg, outcome, effects),
+        Purpose::Reinvite(leg) if status == 408 => on_leg::lost(shard, leg, "no answer", effects),
+        Purpose::Reinvite(_) | Purpose::Forget => {}
+    }
+}
+
+/// A request of ours can't be answered any more: its connection is gone.
+pub(super) fn failed(shard: &mut Shard, key: ClientKey, outcome: &Outcome, effects: &mut Effects) {
+    ended(shard, key, outcome.status, outcome.clone(), effects);
+}
+
+/// The wheel: no final answer in time counts as 408 (RFC 3261 §17.1.1.2, §17.1.2.2).
+pub(super) fn look(shard: &mut Shard, key: ClientKey, effects: &mut Effects) {
+    use crate::sip::transaction::Progress;
+    let Some(transaction) = shard.clients.get(key) else {
+        return;
+    };
+    if transaction.deadline > shard.now {
+        let at = transaction.deadline;
+        return shard.look_at(at, Look::Client(key));
+    }
+    if transaction.progress == Progress::Accepted {
+        shard.close_client(key);
+        return;
+    }
+    ended(
+        shard,
+        key,
+        408,
+        Outcome::with(480, "The Endpoint Did Not Answer"),
+        effects,
+    );
+}

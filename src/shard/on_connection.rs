@@ -1,0 +1,107 @@
+//! A connection comes, falls behind, goes; and what on it is no message.
+
+use crate::immcu::content::Outcome;
+use crate::shard::effect::{Effect, Effects};
+use crate::shard::usage::Usage;
+use crate::shard::{Look, Shard, on_answer, on_leg, on_register};
+use crate::sip::build;
+use crate::sip::link::{ConnectionId, Link};
+use crate::sip::message::Malformed;
+
+use core::time::Duration;
+
+pub(super) fn opened(shard: &mut Shard, connection: ConnectionId, link: Link) {
+    shard.connections.open(connection, link);
+    let deadline = shard
+        .now
+        .after(Duration::from_secs(shard.settings.anonymous_s));
+    shard.look_at(deadline, Look::Connection(connection));
+}
+
+/// Nobody authenticated for too long: the slot is for somebody who does.
+pub(super) fn look(shard: &mut Shard, connection: ConnectionId, effects: &mut Effects) {
+    if shard
+        .connections
+        .get(connection)
+        .is_some_and(|connection| connection.user.is_none())
+    {
+        effects.list.push(Effect::Close {
+            connection,
+            reason: "did not authenticate in time",
+        });
+    }
+}
+
+pub(super) fn malformed(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    malformed: &Malformed<'_>,
+    effects: &mut Effects,
+) {
+    if shard.connections.get(connection).is_none() {
+        return;
+    }
+    if let Some(partial) = &malformed.partial {
+        let tag = shard.fresh_tag();
+        let (status, reason) = (malformed.fault.status(), malformed.fault.reason());
+        effects.count(partial.method(), status, true);
+        effects.send(connection, |out| {
+            let draft = build::response_reason(out, partial, status, reason, Some(&tag));
+            draft.finish();
+        });
+    }
+    if malformed.framing_lost {
+        effects.list.push(Effect::Close {
+            connection,
+            reason: "framing lost",
+        });
+    }
+}
+
+pub(super) fn behind(shard: &mut Shard, connection: ConnectionId) {
+    if let Some(connection) = shard.connections.get_mut(connection) {
+        connection.behind = true;
+    }
+}
+
+/// It has caught up: what was kept back goes out as its newest state.
+pub(super) fn drained(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    let Some(connection) = shard.connections.get_mut(id) else {
+        return;
+    };
+    connection.behind = false;
+    let chain = connection.dialogs;
+    let keys: Vec<_> = shard.dialogs.keys(&chain).collect();
+    for key in keys {
+        let stale = matches!(
+            shard.dialogs.get(key).map(|association| &association.usage),
+            Some(Usage::Subscription(subscription)) if subscription.stale && !subscription.outstanding
+        );
+        if stale {
+            shard.notify(key, effects);
+        }
+    }
+}
+
+/// A dropped connection ends at once all that lived by it: bindings, publications, subscriptions, legs; requests of
+/// ours fail, and requests of theirs have nobody left to answer.
+pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    // Taken out first: what is undone below can't hang anything new on it.
+    let Some(mut connection) = shard.connections.close(id) else {
+        return;
+    };
+    while let Some(key) = connection.servers.first() {
+        shard.servers.close(&mut connection.servers, key);
+    }
+    let requests: Vec<_> = shard.clients.keys(&connection.clients).collect();
+    for key in requests {
+        on_answer::failed(shard, key, &Outcome::with(480, "Connection Lost"), effects);
+    }
+    let dialogs: Vec<_> = shard.dialogs.keys(&connection.dialogs).collect();
+    for key in dialogs {
+        on_leg::lost(shard, key, "connection lost", effects);
+    }
+    if let Some(user) = connection.user {
+        on_register::connection_gone(shard, &user, id, effects);
+    }
+}

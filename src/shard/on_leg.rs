@@ -1,0 +1,668 @@
+//! A participant's dialog on the shard of their connection: what they say goes to the session's owner, and what the
+//! owner decides goes to them.
+
+use slotmap::KeyData;
+
+use crate::dialect::simple::{self, Reads};
+use crate::immcu::SessionId;
+use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::leg::{Leg, State};
+use crate::immcu::session::LegRef;
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::{Letter, Ticket};
+use crate::shard::request::{
+    ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
+};
+use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
+use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
+use crate::sip::chain::Chain;
+use crate::sip::dialog::DialogKey;
+use crate::sip::message::{Message, Method};
+use crate::sip::time::Now;
+use crate::sip::transaction::{ServerKey, TIMEOUT};
+
+impl Shard {
+    /// The leg of a letter, if it is still there.
+    pub(super) fn leg(&self, key: DialogKey) -> Option<&Leg> {
+        match &self.dialogs.get(key)?.usage {
+            Usage::Leg(leg) => Some(leg),
+            Usage::Subscription(_) => None,
+        }
+    }
+
+    /// The leg of a letter, to be changed.
+    pub(super) fn leg_mut(&mut self, key: DialogKey) -> Option<&mut Leg> {
+        match &mut self.dialogs.get_mut(key)?.usage {
+            Usage::Leg(leg) => Some(leg),
+            Usage::Subscription(_) => None,
+        }
+    }
+
+    /// The instance id of the endpoint that a dialog's connection belongs to; empty where it has none.
+    pub(super) fn endpoint_of(&self, key: DialogKey) -> Box<str> {
+        let instance = || -> Option<&str> {
+            let connection = self.connections.get(self.dialogs.get(key)?.connection)?;
+            let user = self.user(connection.user.as_ref()?)?;
+            let endpoint = user
+                .bindings
+                .endpoints(self.now)
+                .find(|endpoint| endpoint.connection == connection.id)?;
+            Some(endpoint.instance())
+        };
+        instance().unwrap_or_default().into()
+    }
+
+    /// Forgets a dialog. Nothing is said to the peer.
+    pub(super) fn drop_dialog(&mut self, key: DialogKey) -> Option<Association> {
+        let connection = self.dialogs.get(key)?.connection;
+        let mut none = Chain::default();
+        let chain = self
+            .connections
+            .get_mut(connection)
+            .map_or(&mut none, |connection| &mut connection.dialogs);
+        self.dialogs.remove(chain, key)
+    }
+}
+
+pub(super) fn key_of(leg: LegRef) -> DialogKey {
+    KeyData::from_ffi(leg.key).into()
+}
+
+/// Their MESSAGE in the dialog.
+pub(super) fn on_message(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    let Some((session, user, state)) = shard
+        .leg(key)
+        .map(|leg| (leg.session, leg.user.clone(), leg.state))
+    else {
+        return;
+    };
+    // A client that speaks before its ACK was seen has the 2xx all the same (RFC 3261 §13.3.1.4).
+    match state {
+        State::Established => {}
+        State::Confirming(_) => confirm(shard, key),
+        State::Offered(_) | State::Ringing(..) => return shard.answer(request, 481, "", effects),
+    }
+    let content = match simple::content(request.message, &user) {
+        Ok(content) => content,
+        Err(bad) => return on_message::refuse_content(shard, request, bad, effects),
+    };
+    let Some(server) = shard.open(request) else {
+        return;
+    };
+    let (ticket, leg, since, from) = (
+        shard.ticket(server),
+        shard.leg_ref(key),
+        shard.now,
+        shard.party(&user),
+    );
+    shard.post_session(
+        session,
+        Letter::Say {
+            session,
+            leg,
+            ticket,
+            since,
+            from,
+            content,
+        },
+        effects,
+    );
+}
+
+/// Their BYE: answered at once, whatever is still under way (RFC 3261 §15.1.2).
+pub(super) fn on_bye(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    shard.answer(request, 200, "", effects);
+    leave(shard, key, "left", effects);
+}
+
+/// The dialog is over on this side: the session is told, and nobody else.
+fn leave(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut Effects) {
+    let leg = shard.leg_ref(key);
+    let Some(Association {
+        usage: Usage::Leg(ended),
+        ..
+    }) = shard.drop_dialog(key)
+    else {
+        return;
+    };
+    if let State::Offered(server) = ended.state {
+        shard.settle(server, &Outcome::of(487), effects);
+    }
+    let session = ended.session;
+    shard.post_session(
+        session,
+        Letter::Leave {
+            session,
+            leg,
+            reason,
+        },
+        effects,
+    );
+}
+
+/// Their connection is gone, or they are: whatever the dialog was for.
+pub(super) fn lost(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut Effects) {
+    match shard.dialogs.get(key).map(|association| &association.usage) {
+        Some(Usage::Leg(Leg {
+            state: State::Ringing(..),
+            ..
+        })) => {
+            on_ring::refused(shard, key, Outcome::with(480, "Connection Lost"), effects);
+        }
+        Some(Usage::Leg(_)) => leave(shard, key, reason, effects),
+        Some(Usage::Subscription(_)) => on_subscribe::forget(shard, key, effects),
+        None => {}
+    }
+}
+
+/// ACK: of a 2xx to their INVITE, with the answer where we made the offer (RFC 3261 §13.2.2.4).
+pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    let message = request.message;
+    let Some(key) = message.to().tag().and_then(super::request::key_of_tag) else {
+        return;
+    };
+    let known = shard.dialogs.get(key).is_some_and(|association| {
+        association.connection == request.connection && association.dialog.owns(message)
+    });
+    if !known {
+        return;
+    }
+    confirm(shard, key);
+    if !message.body().is_empty() {
+        match simple::read_answer(message.body()) {
+            Some(cpim) => {
+                if let Some(leg) = shard.leg_mut(key) {
+                    leg.cpim = cpim;
+                }
+            }
+            None => end(shard, key, effects),
+        }
+    }
+}
+
+fn confirm(shard: &mut Shard, key: DialogKey) {
+    if let Some(leg) = shard.leg_mut(key)
+        && matches!(leg.state, State::Confirming(_))
+    {
+        leg.state = State::Established;
+    }
+}
+
+/// Their re-INVITE or UPDATE: the message stream stays what it is; the target is refreshed (RFC 3261 §14.2, RFC 3311).
+pub(super) fn on_reinvite(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    let message = request.message;
+    let Some((state, session, focus)) = shard
+        .leg(key)
+        .map(|leg| (leg.state, leg.session, leg.focus))
+    else {
+        return;
+    };
+    match state {
+        State::Established => {}
+        State::Confirming(_) => confirm(shard, key),
+        State::Offered(_) | State::Ringing(..) => return shard.answer(request, 491, "", effects),
+    }
+    let Some(leg) = shard.leg_mut(key) else {
+        return;
+    };
+    leg.sdp_version += 1;
+    let version = leg.sdp_version;
+    let body = if message.body().is_empty() {
+        if message.method() == Method::Update {
+            Vec::new()
+        } else {
+            simple::offer(&request.link, SDP_ID, version)
+        }
+    } else {
+        if !message
+            .content_type()
+            .is_some_and(|media| media.is("application/sdp"))
+        {
+            return refuse_type(shard, request, effects);
+        }
+        match simple::answer_offer(message.body(), &request.link, SDP_ID, version) {
+            Ok((answer, cpim)) => {
+                leg.cpim = cpim;
+                answer
+            }
+            Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
+        }
+    };
+    if message.method() == Method::Invite {
+        let until = shard.now.after(TIMEOUT);
+        if let Some(leg) = shard.leg_mut(key) {
+            leg.state = State::Confirming(until);
+        }
+        shard.look_at(until, Look::Dialog(key));
+    }
+    if let Some(association) = shard.dialogs.get_mut(key) {
+        association.dialog.refresh_target(message);
+    }
+    shard.answer_with(request, 200, "", effects, |mut draft| {
+        dialog_contact(
+            &mut draft,
+            &format!("{SESSION_PREFIX}{session}"),
+            &request.link,
+            focus,
+        );
+        draft.header("Allow", ALLOW);
+        draft.header("Supported", SUPPORTED);
+        if body.is_empty() {
+            draft.finish();
+        } else {
+            draft.body("application/sdp", &body);
+        }
+    });
+}
+
+pub(super) fn refuse_type(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    shard.answer_with(request, 415, "", effects, |mut draft| {
+        draft.header("Accept", "application/sdp");
+        draft.header("Accept-Encoding", "identity");
+        draft.finish();
+    });
+}
+
+/// The session's owner: the INVITE of this leg may be answered 180.
+pub(super) fn progress(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
+    let key = key_of(leg);
+    let Some(&Leg {
+        state: State::Offered(server),
+        session,
+        ..
+    }) = shard.leg(key)
+    else {
+        return;
+    };
+    let Some(association) = shard.dialogs.get(key) else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(association.connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let tag = association.dialog.local_tag.clone();
+    let contact = our_contact(&format!("{SESSION_PREFIX}{session}"), &link);
+    shard.provisional(server, 180, &tag, &contact, effects);
+}
+
+/// The session's owner: this leg is in. A leg whose INVITE waits gets its 200; one that rang has it already.
+pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut Effects) {
+    let key = key_of(leg);
+    let until = shard.now.after(TIMEOUT);
+    let Some(found) = shard.leg_mut(key) else {
+        return;
+    };
+    found.focus = focus;
+    let State::Offered(server) = found.state else {
+        return;
+    };
+    found.state = State::Confirming(until);
+    let (session, version) = (found.session, found.sdp_version);
+    shard.look_at(until, Look::Dialog(key));
+    let Some(association) = shard.dialogs.get_mut(key) else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(association.connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let tag = association.dialog.local_tag.clone();
+    let body = match association.offer.take() {
+        Some(answer) => answer,
+        None => simple::offer(&link, SDP_ID, version),
+    };
+    shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
+        dialog_contact(
+            &mut draft,
+            &format!("{SESSION_PREFIX}{session}"),
+            &link,
+            focus,
+        );
+        draft.header("Allow", ALLOW);
+        draft.header("Supported", SUPPORTED);
+        if focus {
+            draft.header("Allow-Events", "conference, refer");
+        }
+        draft.body("application/sdp", &body);
+    });
+}
+
+/// The session's owner: this leg's INVITE is refused.
+pub(super) fn refuse(shard: &mut Shard, leg: LegRef, outcome: &Outcome, effects: &mut Effects) {
+    let Some(association) = shard.drop_dialog(key_of(leg)) else {
+        return;
+    };
+    if let Usage::Leg(Leg {
+        state: State::Offered(server),
+        ..
+    }) = association.usage
+    {
+        shard.settle(server, outcome, effects);
+    }
+}
+
+/// The session's owner: this leg is to end.
+pub(super) fn end(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    match shard.leg(key).map(|leg| leg.state) {
+        Some(State::Offered(server)) => {
+            shard.drop_dialog(key);
+            shard.settle(server, &Outcome::of(480), effects);
+        }
+        Some(State::Established | State::Confirming(_)) => say_bye(shard, key, effects),
+        Some(State::Ringing(..)) | None => {}
+    }
+}
+
+/// Says BYE and forgets the dialog: whatever comes back changes nothing (RFC 3261 §15.1.1).
+pub(super) fn say_bye(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let Some(mut association) = shard.drop_dialog(key) else {
+        return;
+    };
+    shard.ask(
+        association.connection,
+        Method::Bye,
+        Purpose::Forget,
+        effects,
+        |out, link, branch| {
+            association
+                .dialog
+                .request(out, "BYE", link, branch)
+                .finish();
+        },
+    );
+}
+
+/// The ACK of a 2xx is no part of its transaction: it has a branch of its own (RFC 3261 §13.2.2.4).
+pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let random = shard.fresh_tag();
+    let Some(association) = shard.dialogs.get(key) else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(association.connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let dialog = &association.dialog;
+    effects.send(association.connection, |out| {
+        let branch = format_args!("z9hG4bK{random}");
+        dialog
+            .follow_up(
+                out,
+                "ACK",
+                &link,
+                branch,
+                dialog.local_cseq,
+                &dialog.remote_tag,
+            )
+            .finish();
+    });
+}
+
+/// The session's owner: the session is a conference now. A re-INVITE says so (RFC 4579 §5.1).
+pub(super) fn promote(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
+    let key = key_of(leg);
+    let Some(found) = shard.leg_mut(key) else {
+        return;
+    };
+    found.focus = true;
+    // One that is not confirmed yet is told when it is: its ACK must not meet another INVITE (RFC 3261 §14.1).
+    if found.state == State::Established {
+        reinvite(shard, key, effects);
+    }
+}
+
+/// Tells a client by re-INVITE that its dialog is with a focus.
+pub(super) fn reinvite(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let Some(leg) = shard.leg_mut(key) else {
+        return;
+    };
+    leg.sdp_version += 1;
+    let (session, version) = (leg.session, leg.sdp_version);
+    let Some(connection) = shard
+        .dialogs
+        .get(key)
+        .map(|association| association.connection)
+    else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Reinvite(key)) else {
+        return;
+    };
+    let branch = shard.branches.of(client);
+    let Some(association) = shard.dialogs.get_mut(key) else {
+        return;
+    };
+    let dialog = &mut association.dialog;
+    effects.send(connection, |out| {
+        let mut draft = dialog.request(out, "INVITE", &link, branch);
+        dialog_contact(
+            &mut draft,
+            &format!("{SESSION_PREFIX}{session}"),
+            &link,
+            true,
+        );
+        draft.header("Allow", ALLOW);
+        draft.header("Supported", SUPPORTED);
+        draft.header("Allow-Events", "conference, refer");
+        draft.body("application/sdp", &simple::offer(&link, SDP_ID, version));
+    });
+}
+
+/// The answer to our re-INVITE. A refusal changes nothing but that the client was told; a lost dialog is lost.
+pub(super) fn reinvite_answered(
+    shard: &mut Shard,
+    key: DialogKey,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    match message.status().unwrap_or_default() {
+        200..=299 => {
+            if let Some(association) = shard.dialogs.get_mut(key) {
+                association.dialog.refresh_target(message);
+            }
+            if let (Some(cpim), Some(leg)) =
+                (simple::read_answer(message.body()), shard.leg_mut(key))
+            {
+                leg.cpim = cpim;
+            }
+            acknowledge_2xx(shard, key, effects);
+        }
+        408 | 481 => lost(shard, key, "dialog lost", effects),
+        _ => {}
+    }
+}
+
+/// The session's owner: this was said. One MESSAGE in the dialog of each leg named; what is gone is reported.
+#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
+pub(super) fn convey(
+    shard: &mut Shard,
+    session: SessionId,
+    legs: &[u64],
+    from: &Party,
+    speaker: Option<LegRef>,
+    ticket: Option<Ticket>,
+    since: Now,
+    content: &Content,
+    effects: &mut Effects,
+) {
+    let counts = content.sort == Sort::Text;
+    let now = shard.now;
+    let mut sent = false;
+    for raw in legs {
+        let key: DialogKey = KeyData::from_ffi(*raw).into();
+        let ready = match shard.leg(key) {
+            Some(leg) if matches!(leg.state, State::Established | State::Confirming(_)) => shard
+                .dialogs
+                .get(key)
+                .map(|association| association.connection),
+            _ => None,
+        };
+        let purpose = || {
+            Purpose::Convey(Box::new(Conveyance {
+                session,
+                leg: key,
+                speaker,
+                ticket,
+                counts,
+            }))
+        };
+        let client = ready.and_then(|connection| {
+            Some((
+                connection,
+                shard.open_client(connection, Method::Message, purpose())?,
+            ))
+        });
+        let Some((connection, client)) = client else {
+            let leg = shard.leg_ref(key);
+            let outcome = Outcome::with(480, "No Longer In The Session");
+            shard.post_session(
+                session,
+                Letter::Conveyed {
+                    session,
+                    leg,
+                    speaker,
+                    ticket,
+                    counts,
+                    outcome,
+                },
+                effects,
+            );
+            continue;
+        };
+        let branch = shard.branches.of(client);
+        let Some(link) = shard
+            .connections
+            .get(connection)
+            .map(|connection| connection.link)
+        else {
+            continue;
+        };
+        let Some(Association {
+            dialog,
+            usage: Usage::Leg(leg),
+            ..
+        }) = shard.dialogs.get_mut(key)
+        else {
+            continue;
+        };
+        let to = leg.user.uri();
+        let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
+        effects.send(connection, |out| {
+            let draft = dialog.request(out, "MESSAGE", &link, branch);
+            simple::write_content(draft, from, &to, content, reads, now);
+        });
+        sent = true;
+    }
+    if sent && ticket.is_none() {
+        effects.list.push(Effect::Observe {
+            latency: Latency::MessageConference,
+            since,
+        });
+    }
+}
+
+/// A leg has answered a message, or never will.
+pub(super) fn conveyed(
+    shard: &mut Shard,
+    conveyance: &Conveyance,
+    status: u16,
+    outcome: Outcome,
+    effects: &mut Effects,
+) {
+    let leg = shard.leg_ref(conveyance.leg);
+    let (session, speaker, ticket, counts) = (
+        conveyance.session,
+        conveyance.speaker,
+        conveyance.ticket,
+        conveyance.counts,
+    );
+    if ticket.is_some() || !outcome.is_success() {
+        shard.post_session(
+            session,
+            Letter::Conveyed {
+                session,
+                leg,
+                speaker,
+                ticket,
+                counts,
+                outcome,
+            },
+            effects,
+        );
+    }
+    // The peer has no such dialog, or nothing comes back from it at all (RFC 5057 §5.1, §5.2).
+    if matches!(status, 408 | 481) {
+        lost(shard, conveyance.leg, "dialog lost", effects);
+    }
+}
+
+/// The wheel: an ACK has not come, so the dialog is ended (RFC 3261 §13.3.1.4).
+pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let Some(State::Confirming(until)) = shard.leg(key).map(|leg| leg.state) else {
+        return;
+    };
+    if until > shard.now {
+        return shard.look_at(until, Look::Dialog(key));
+    }
+    let leg = shard.leg_ref(key);
+    let Some(session) = shard.leg(key).map(|leg| leg.session) else {
+        return;
+    };
+    say_bye(shard, key, effects);
+    shard.post_session(
+        session,
+        Letter::Leave {
+            session,
+            leg,
+            reason: "no ACK",
+        },
+        effects,
+    );
+}
+
+/// The server transaction of a leg whose INVITE waits.
+pub(super) fn offered(shard: &Shard, server: ServerKey) -> Option<DialogKey> {
+    let connection = shard
+        .connections
+        .get(shard.servers.get(server)?.connection)?;
+    shard.dialogs.keys(&connection.dialogs).find(|key| {
+        matches!(shard.leg(*key).map(|leg| leg.state), Some(State::Offered(waiting)) if waiting == server)
+    })
+}
+
+/// Cancelled by who asked: 487, and the session is told.
+pub(super) fn cancelled(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    leave(shard, key, "cancelled", effects);
+}

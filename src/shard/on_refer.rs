@@ -1,0 +1,184 @@
+//! REFER (RFC 3515) as RFC 4579 uses it: in a session's dialog, or to a conference's URI, it invites a user or, with
+//! `method=BYE`, sends one away. How it goes is told by an implicit subscription, unless the client wants none.
+
+use rand_core::Rng;
+
+use crate::immcu::SessionId;
+use crate::immcu::content::Outcome;
+use crate::immcu::session::LegRef;
+use crate::shard::effect::Effects;
+use crate::shard::letter::Letter;
+use crate::shard::request::{Request, Target, tag_of_key, with_tag};
+use crate::shard::usage::{Association, Subject, Subscription, Usage};
+use crate::shard::{Shard, on_leg};
+use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::header::{Name, NameAddr};
+use crate::sip::uri::Aor;
+
+use core::time::Duration;
+
+/// How long the story of a REFER may take: an invitation may ring for three minutes.
+const REFER_S: u32 = 240;
+
+/// In the dialog of a leg.
+pub(super) fn on_refer(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    let Some(session) = shard.leg(key).map(|leg| leg.session) else {
+        return;
+    };
+    refer(shard, request, session, effects);
+}
+
+/// Outside a dialog, to a conference's URI.
+pub(super) fn on_lone_refer(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    match shard.target(request.message.uri(), &request.link) {
+        Target::Session(session) => refer(shard, request, session, effects),
+        Target::Unknown => shard.answer(request, 416, "", effects),
+        Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
+        Target::User(_) | Target::Factory | Target::Server => {
+            shard.answer(request, 403, "Refer The Conference, Not A User", effects);
+        }
+    }
+}
+
+fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &mut Effects) {
+    let message = request.message;
+    let mut refer_to = message.headers(Name::ReferTo);
+    let (Some(value), None) = (refer_to.next(), refer_to.next()) else {
+        return shard.answer(request, 400, "Exactly One Refer-To", effects);
+    };
+    let Ok(uri) = NameAddr::parse(value)
+        .map_err(|_| ())
+        .and_then(|refer_to| refer_to.uri().map_err(|_| ()))
+    else {
+        return shard.answer(request, 400, "Bad Refer-To", effects);
+    };
+    let remove = match uri.param("method").flatten() {
+        None => false,
+        Some(method) if method.eq_ignore_ascii_case("INVITE") => false,
+        Some(method) if method.eq_ignore_ascii_case("BYE") => true,
+        Some(_) => {
+            return shard.answer(request, 403, "Only INVITE and BYE Can Be Referred", effects);
+        }
+    };
+    let Target::User(user) = shard.target(uri.text, &request.link) else {
+        return shard.answer(request, 404, "Not A User Of Ours", effects);
+    };
+    let Some(by) = shard
+        .connections
+        .get(request.connection)
+        .and_then(|connection| connection.user.clone())
+    else {
+        return;
+    };
+    // RFC 4488 §4: a client may want no subscription.
+    let quiet = message
+        .named("Refer-Sub")
+        .is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
+    let watcher = if quiet {
+        None
+    } else {
+        subscribe(shard, request, &by)
+    };
+    let tag = watcher.and_then(|leg| {
+        Some(
+            shard
+                .dialogs
+                .get(on_leg::key_of(leg))?
+                .dialog
+                .local_tag
+                .clone(),
+        )
+    });
+    let Some(server) = shard.open(request) else {
+        return;
+    };
+    if let Some(transaction) = shard.servers.get_mut(server) {
+        transaction.to_tag = tag;
+    }
+    let ticket = shard.ticket(server);
+    let by = shard.party(&by);
+    shard.post_session(
+        session,
+        Letter::Refer {
+            session,
+            by,
+            ticket,
+            watcher,
+            user,
+            remove,
+        },
+        effects,
+    );
+}
+
+/// The implicit subscription. Inside a leg's dialog its NOTIFYs use that dialog too, as RFC 3515 §2.4.4 has it: the
+/// subscription's end of the dialog is a second view with the same ids, and the leg lends it its CSeq.
+fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef> {
+    let message = request.message;
+    let parent = message.to().tag().and_then(super::request::key_of_tag);
+    let mut dialog = Dialog::answering(message, "").ok()?;
+    let random = shard.rng.next_u32();
+    let _ = by;
+    let expires = shard.now.after(Duration::from_secs(u64::from(REFER_S)));
+    let place = shard.connections.get_mut(request.connection)?;
+    if let Some(tag) = message.to().tag() {
+        dialog.local_tag = tag.into();
+    }
+    let key = shard
+        .dialogs
+        .insert_with(&mut place.dialogs, |slot| Association {
+            connection: request.connection,
+            dialog: if parent.is_some() {
+                dialog
+            } else {
+                with_tag(dialog, &tag_of_key(slot, random))
+            },
+            usage: Usage::Subscription(Subscription {
+                subject: Subject::Refer {
+                    outcome: Outcome::of(100),
+                    parent,
+                },
+                event_id: format!("{}", message.cseq().number).into(),
+                expires,
+                waiting: None,
+                granted_s: REFER_S,
+                outstanding: false,
+                stale: false,
+                version: None,
+            }),
+            offer: None,
+        });
+    shard.look_at(expires, crate::shard::Look::Dialog(key));
+    Some(shard.leg_ref(key))
+}
+
+/// How it goes: a NOTIFY with the status line; a final status is the last one (RFC 3515 §2.4.5, §2.4.7).
+pub(super) fn referred(
+    shard: &mut Shard,
+    watcher: LegRef,
+    outcome: Outcome,
+    effects: &mut Effects,
+) {
+    let key = on_leg::key_of(watcher);
+    let last = outcome.status >= 200;
+    let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get_mut(key)
+    else {
+        return;
+    };
+    if let Subject::Refer { outcome: told, .. } = &mut subscription.subject {
+        *told = outcome;
+    }
+    if last {
+        shard.terminate(key, "noresource", effects);
+    } else {
+        shard.notify(key, effects);
+    }
+}

@@ -1,0 +1,234 @@
+//! REGISTER (RFC 3261 §10, RFC 5626), and what the store says of users.
+
+use core::time::Duration;
+
+use crate::presence::EndpointKey;
+use crate::registrar::Bindings;
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::Letter;
+use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
+use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_publish};
+use crate::sip::link::ConnectionId;
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    let message = request.message;
+    let Some(user) = shard
+        .connections
+        .get(request.connection)
+        .and_then(|connection| connection.user.clone())
+    else {
+        return;
+    };
+    // Nobody registers somebody else here (RFC 3261 §10.3 step 4).
+    let to = message.to().uri().ok().and_then(|uri| uri.aor());
+    if to.as_ref() != Some(&user) {
+        return shard.answer(
+            request,
+            403,
+            "To Is Not Who Authenticated On This Connection",
+            effects,
+        );
+    }
+    let Some(key) = shard.by_aor.get(&user).copied() else {
+        return shard.answer(request, 404, "", effects);
+    };
+    let (now, settings) = (shard.now, shard.settings.registrar);
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
+    let change = match place
+        .bindings
+        .register(&settings, now, request.connection, message)
+    {
+        Ok(change) => change,
+        Err(refusal) => {
+            return shard.answer_with(
+                request,
+                refusal.status(),
+                refusal.reason(),
+                effects,
+                |mut draft| {
+                    if let Some(min_s) = refusal.min_expires_s() {
+                        draft.header("Min-Expires", min_s);
+                    }
+                    draft.finish();
+                },
+            );
+        }
+    };
+    let contacts: Vec<String> = place
+        .bindings
+        .contact_values(now)
+        .map(|contact| contact.to_string())
+        .collect();
+    shard.answer_with(request, 200, "", effects, |mut draft| {
+        for contact in &contacts {
+            draft.header("Contact", contact);
+        }
+        if change.outbound {
+            draft.header("Require", "outbound");
+        }
+        draft.header("Supported", SUPPORTED);
+        draft.header("Allow", ALLOW);
+        draft.header("Allow-Events", EVENTS);
+        draft.finish();
+    });
+    effects.list.push(Effect::Observe {
+        latency: Latency::Register,
+        since: now,
+    });
+    bindings_changed(shard, key, effects);
+}
+
+/// The connection of some endpoints is gone: so are they, and what they published.
+pub(super) fn connection_gone(
+    shard: &mut Shard,
+    user: &Aor,
+    connection: ConnectionId,
+    effects: &mut Effects,
+) {
+    let Some(key) = shard.by_aor.get(user).copied() else {
+        return;
+    };
+    let now = shard.now;
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
+    place.bindings.connection_gone(connection);
+    let any = !place.bindings.is_empty();
+    if let Some(presentity) = &mut place.presentity {
+        let ended = presentity.endpoint_gone(now, EndpointKey(connection.0));
+        if presentity.registered(now, any) || ended {
+            on_publish::tell_watchers(shard, key, Some(now), effects);
+        }
+    }
+    tidy_up(shard, key);
+}
+
+fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
+    let now = shard.now;
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
+    let any = !place.bindings.is_empty();
+    if any || place.presentity.is_some() {
+        let presentity = place
+            .presentity
+            .get_or_insert_with(|| Box::new(crate::presence::Presentity::new(now)));
+        if presentity.registered(now, any) {
+            on_publish::tell_watchers(shard, key, Some(now), effects);
+        }
+    }
+    tidy_up(shard, key);
+}
+
+/// Forgets a presentity that says nothing, and arms the wheel for the next thing that ends by itself.
+pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
+    if place
+        .presentity
+        .as_ref()
+        .is_some_and(|presentity| presentity.is_idle())
+    {
+        place.presentity = None;
+    }
+    let publication = place
+        .presentity
+        .as_ref()
+        .and_then(|presentity| presentity.next_expiry());
+    let next = [place.bindings.next_expiry(), publication]
+        .into_iter()
+        .flatten()
+        .min();
+    if let Some(next) = next
+        && (place.look_at == Now(0) || next < place.look_at)
+    {
+        place.look_at = next;
+        shard.look_at(next, Look::User(key));
+    }
+}
+
+/// The wheel: bindings and publications whose time has come end.
+pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
+    let now = shard.now;
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
+    if place.look_at > now {
+        return;
+    }
+    place.look_at = Now(0);
+    place.bindings.expire(now);
+    let any = !place.bindings.is_empty();
+    if let Some(presentity) = &mut place.presentity {
+        let expired = presentity.expire(now);
+        if presentity.registered(now, any) || expired {
+            on_publish::tell_watchers(shard, key, Some(now), effects);
+        }
+    }
+    tidy_up(shard, key);
+}
+
+/// The store: a user was added or changed. Who is connected stays so.
+pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effects) {
+    if let Some(place) = shard
+        .by_aor
+        .get(&record.aor)
+        .and_then(|key| shard.users.get_mut(*key))
+    {
+        place.record = record;
+        return;
+    }
+    let _ = effects;
+    let aor = record.aor.clone();
+    let key = shard.users.insert(User {
+        record,
+        bindings: Bindings::default(),
+        presentity: None,
+        look_at: Now(0),
+    });
+    shard.by_aor.insert(aor, key);
+}
+
+/// The store: a user is no more. Their connections are closed, and who watches them learns it.
+pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) {
+    let Some(key) = shard.by_aor.remove(aor) else {
+        return;
+    };
+    let Some(user) = shard.users.remove(key) else {
+        return;
+    };
+    if let Some(presentity) = user.presentity {
+        let version = presentity.version().saturating_add(1).max(shard.now.0);
+        for watching in presentity.audience.iter() {
+            let letter = Letter::State {
+                presentity: aor.clone(),
+                version,
+                document: None,
+                published: None,
+            };
+            shard.post(crate::shard::ShardId(watching), letter, effects);
+        }
+    }
+    let theirs: Vec<ConnectionId> = shard
+        .connections
+        .iter()
+        .filter(|connection| connection.user.as_ref() == Some(aor))
+        .map(|connection| connection.id)
+        .collect();
+    for connection in theirs {
+        effects.list.push(Effect::Close {
+            connection,
+            reason: "the user was removed",
+        });
+    }
+}
+
+/// How long a thing lasts, from seconds.
+pub(super) fn seconds(s: u32) -> Duration {
+    Duration::from_secs(u64::from(s))
+}

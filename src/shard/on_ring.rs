@@ -1,0 +1,460 @@
+//! An invitation at the owner of whom it rings: every endpoint at once, the first to accept wins.
+
+use slotmap::Key;
+
+use rand_core::Rng;
+
+use crate::dialect::simple;
+use crate::immcu::SessionId;
+use crate::immcu::content::{Outcome, Party};
+use crate::immcu::leg::{Leg, State};
+use crate::immcu::ringing::{Ringing, RingingKey};
+use crate::immcu::session::LegRef;
+use crate::shard::effect::Effects;
+use crate::shard::letter::Letter;
+use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
+use crate::shard::usage::{Association, Purpose, Usage};
+use crate::shard::{Look, Shard, on_leg};
+use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::link::ConnectionId;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientKey, Step};
+use crate::sip::uri::Aor;
+
+pub(super) fn ring(
+    shard: &mut Shard,
+    session: SessionId,
+    invitation: u32,
+    from: Party,
+    to: Aor,
+    focus: bool,
+    effects: &mut Effects,
+) {
+    let decline = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
+        shard.post_session(
+            session,
+            Letter::Declined {
+                session,
+                invitation,
+                outcome,
+            },
+            effects,
+        );
+    };
+    if shard.stopping {
+        return decline(shard, Outcome::of(480), effects);
+    }
+    let Some(key) = shard.by_aor.get(&to).copied() else {
+        return decline(shard, Outcome::of(404), effects);
+    };
+    let endpoints = shard.reachable(key);
+    if endpoints.is_empty() {
+        return decline(shard, Outcome::with(480, "The User Is Offline"), effects);
+    }
+    let deadline = shard.now.after(shard.ringing_max());
+    let ringing = shard.ringings.insert(Ringing {
+        session,
+        invitation,
+        from: from.clone(),
+        to: to.clone(),
+        focus,
+        legs: Vec::with_capacity(endpoints.len()),
+        best: None,
+        told: false,
+        deadline,
+    });
+    shard.look_at(deadline, Look::Ringing(ringing));
+    for (connection, contact) in endpoints {
+        ring_endpoint(shard, ringing, connection, &contact, effects);
+    }
+    if shard
+        .ringings
+        .get(ringing)
+        .is_some_and(|ringing| ringing.legs.is_empty())
+    {
+        shard.ringings.remove(ringing);
+        decline(shard, Outcome::of(480), effects);
+    }
+}
+
+fn ring_endpoint(
+    shard: &mut Shard,
+    key: RingingKey,
+    connection: ConnectionId,
+    contact: &str,
+    effects: &mut Effects,
+) {
+    let Some(ringing) = shard.ringings.get(key) else {
+        return;
+    };
+    let (session, focus, user, from) = (
+        ringing.session,
+        ringing.focus,
+        ringing.to.clone(),
+        ringing.from.clone(),
+    );
+    // In a conference the dialog is with the focus; P-Asserted-Identity says who invites (RFC 4579 §5.5).
+    let local = if focus {
+        shard.session_uri(session, &user)
+    } else {
+        from.aor.uri()
+    };
+    let call_id = shard.fresh_call_id();
+    let random = shard.rng.next_u32();
+    let Some(place) = shard.connections.get_mut(connection) else {
+        return;
+    };
+    let (link, chain) = (place.link, &mut place.dialogs);
+    let leg = shard.dialogs.insert_with(chain, |slot| Association {
+        connection,
+        dialog: with_tag(
+            Dialog::asking(call_id, &local, "", &user.uri(), contact),
+            &tag_of_key(slot, random),
+        ),
+        usage: Usage::Leg(Leg {
+            session,
+            user: user.clone(),
+            state: State::Ringing(key, ClientKey::null()),
+            cpim: false,
+            focus,
+            sdp_version: 1,
+        }),
+        offer: None,
+    });
+    let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Invite(leg)) else {
+        return;
+    };
+    let branch = shard.branches.of(client);
+    let Some(association) = shard.dialogs.get_mut(leg) else {
+        return;
+    };
+    if let Usage::Leg(leg) = &mut association.usage {
+        leg.state = State::Ringing(key, client);
+    }
+    let dialog = &mut association.dialog;
+    effects.send(connection, |out| {
+        let mut draft = dialog.request(out, "INVITE", &link, branch);
+        dialog_contact(
+            &mut draft,
+            &format!("{SESSION_PREFIX}{session}"),
+            &link,
+            focus,
+        );
+        draft.header("P-Asserted-Identity", simple::name_addr(&from));
+        draft.header("Allow", super::request::ALLOW);
+        draft.header("Supported", super::request::SUPPORTED);
+        draft.body("application/sdp", &simple::offer(&link, SDP_ID, 1));
+    });
+    if let Some(ringing) = shard.ringings.get_mut(key) {
+        ringing.legs.push(leg);
+    }
+}
+
+/// An endpoint answers our INVITE.
+pub(super) fn answered(
+    shard: &mut Shard,
+    client: ClientKey,
+    leg: DialogKey,
+    step: Step,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let status = message.status().unwrap_or_default();
+    match step {
+        Step::Provisional(cancel) => {
+            if cancel {
+                send_cancel(shard, client, leg, effects);
+            }
+            if status > 100 {
+                rings(shard, leg, effects);
+            }
+        }
+        Step::Final if (200..300).contains(&status) => accepted(shard, leg, message, effects),
+        Step::Final => {
+            acknowledge(shard, client, leg, message, effects);
+            shard.close_client(client);
+            let outcome = Outcome::from_endpoint(status, message.reason());
+            refused(shard, leg, outcome, effects);
+        }
+        // A second fork accepted: its dialog is told at once that it came too late (RFC 3261 §13.2.2.4).
+        Step::Again => end_fork(shard, leg, message, effects),
+        Step::Absorbed => acknowledge(shard, client, leg, message, effects),
+    }
+}
+
+fn rings(shard: &mut Shard, leg: DialogKey, effects: &mut Effects) {
+    let Some(key) = ringing_of(shard, leg) else {
+        return;
+    };
+    let Some(ringing) = shard.ringings.get_mut(key) else {
+        return;
+    };
+    if !ringing.told {
+        ringing.told = true;
+        let (session, invitation) = (ringing.session, ringing.invitation);
+        shard.post_session(
+            session,
+            Letter::RingingNow {
+                session,
+                invitation,
+            },
+            effects,
+        );
+    }
+}
+
+fn ringing_of(shard: &Shard, leg: DialogKey) -> Option<RingingKey> {
+    match &shard.dialogs.get(leg)?.usage {
+        Usage::Leg(Leg {
+            state: State::Ringing(ringing, _),
+            ..
+        }) => Some(*ringing),
+        _ => None,
+    }
+}
+
+/// The first to accept wins; whoever accepts after a cancel, or without a message stream, is acknowledged and ended.
+fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &mut Effects) {
+    let ringing = ringing_of(shard, key);
+    let Some(association) = shard.dialogs.get_mut(key) else {
+        return;
+    };
+    let Usage::Leg(leg) = &mut association.usage else {
+        return;
+    };
+    if association.dialog.accepted(message).is_err() {
+        // No dialog can be kept with this answer: it is as good as a refusal.
+        refused(shard, key, Outcome::of(480), effects);
+        return;
+    }
+    let cpim = simple::read_answer(message.body());
+    leg.cpim = cpim == Some(true);
+    leg.state = State::Established;
+    on_leg::acknowledge_2xx(shard, key, effects);
+    if cpim.is_none() {
+        on_leg::say_bye(shard, key, effects);
+        return one_less(shard, ringing, key, Outcome::of(488), effects);
+    }
+    let Some(ringing) = ringing.and_then(|ringing| shard.ringings.remove(ringing)) else {
+        return on_leg::say_bye(shard, key, effects);
+    };
+    for other in &ringing.legs {
+        if *other != key {
+            cancel(shard, *other, effects);
+        }
+    }
+    let endpoint = shard.endpoint_of(key);
+    let (session, invitation) = (ringing.session, ringing.invitation);
+    let leg = shard.leg_ref(key);
+    let user = shard.party(&ringing.to);
+    shard.post_session(
+        session,
+        Letter::Accepted {
+            session,
+            invitation,
+            leg,
+            user,
+            endpoint,
+        },
+        effects,
+    );
+}
+
+/// A leg that rang is no more: the endpoint refused, or its connection went.
+pub(super) fn refused(shard: &mut Shard, leg: DialogKey, outcome: Outcome, effects: &mut Effects) {
+    let ringing = ringing_of(shard, leg);
+    shard.drop_dialog(leg);
+    one_less(shard, ringing, leg, outcome, effects);
+}
+
+/// One leg less rings; the last one's end is the invitation's.
+fn one_less(
+    shard: &mut Shard,
+    ringing: Option<RingingKey>,
+    leg: DialogKey,
+    outcome: Outcome,
+    effects: &mut Effects,
+) {
+    let Some(key) = ringing else { return };
+    let Some(ringing) = shard.ringings.get_mut(key) else {
+        return;
+    };
+    if let Some(outcome) = ringing.refused(leg, outcome) {
+        let (session, invitation) = (ringing.session, ringing.invitation);
+        shard.ringings.remove(key);
+        shard.post_session(
+            session,
+            Letter::Declined {
+                session,
+                invitation,
+                outcome,
+            },
+            effects,
+        );
+    }
+}
+
+/// The session has lost interest.
+pub(super) fn stop(shard: &mut Shard, session: SessionId, invitation: u32, effects: &mut Effects) {
+    let found = shard
+        .ringings
+        .iter()
+        .find(|(_, r)| r.session == session && r.invitation == invitation);
+    let Some((key, _)) = found else { return };
+    if let Some(ringing) = shard.ringings.remove(key) {
+        for leg in ringing.legs {
+            cancel(shard, leg, effects);
+        }
+    }
+}
+
+/// It has rung long enough.
+pub(super) fn look(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
+    let Some(ringing) = shard.ringings.get(key) else {
+        return;
+    };
+    if ringing.deadline > shard.now {
+        let at = ringing.deadline;
+        return shard.look_at(at, Look::Ringing(key));
+    }
+    let Some(ringing) = shard.ringings.remove(key) else {
+        return;
+    };
+    for leg in &ringing.legs {
+        cancel(shard, *leg, effects);
+    }
+    let (session, invitation) = (ringing.session, ringing.invitation);
+    let outcome = ringing
+        .best
+        .unwrap_or_else(|| Outcome::with(480, "No Answer"));
+    shard.post_session(
+        session,
+        Letter::Declined {
+            session,
+            invitation,
+            outcome,
+        },
+        effects,
+    );
+}
+
+/// Cancels a leg that rings; it stays until its final answer has come, which may still be a 200.
+fn cancel(shard: &mut Shard, leg: DialogKey, effects: &mut Effects) {
+    let Some(Usage::Leg(Leg {
+        state: State::Ringing(_, client),
+        ..
+    })) = shard.dialogs.get(leg).map(|association| &association.usage)
+    else {
+        return;
+    };
+    let client = *client;
+    let now = shard.now;
+    let Some(transaction) = shard.clients.get_mut(client) else {
+        return;
+    };
+    if transaction.cancel(now) {
+        send_cancel(shard, client, leg, effects);
+    }
+    let deadline = now.after(crate::sip::transaction::TIMEOUT);
+    shard.look_at(deadline, Look::Client(client));
+}
+
+/// CANCEL is a transaction of its own with the branch of the INVITE (RFC 3261 §9.1); its answer tells nothing.
+fn send_cancel(shard: &mut Shard, client: ClientKey, leg: DialogKey, effects: &mut Effects) {
+    let branch = shard.branches.of(client);
+    let Some(association) = shard.dialogs.get(leg) else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(association.connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let dialog = &association.dialog;
+    effects.send(association.connection, |out| {
+        let mut draft = dialog.follow_up(out, "CANCEL", &link, branch, dialog.local_cseq, "");
+        draft.header("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"");
+        draft.finish();
+    });
+}
+
+/// The ACK of a refusal has the branch of the INVITE (RFC 3261 §17.1.1.3).
+pub(super) fn acknowledge(
+    shard: &mut Shard,
+    client: ClientKey,
+    leg: DialogKey,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let branch = shard.branches.of(client);
+    let Some(association) = shard.dialogs.get(leg) else {
+        return;
+    };
+    let Some(link) = shard
+        .connections
+        .get(association.connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let dialog = &association.dialog;
+    effects.send(association.connection, |out| {
+        let tag = message.to().tag().unwrap_or_default();
+        dialog
+            .follow_up(out, "ACK", &link, branch, message.cseq().number, tag)
+            .finish();
+    });
+}
+
+fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &mut Effects) {
+    let Some(association) = shard.dialogs.get(leg) else {
+        return;
+    };
+    if message.to().tag() == Some(&*association.dialog.remote_tag) {
+        return on_leg::acknowledge_2xx(shard, leg, effects);
+    }
+    let (connection, mut fork) = (association.connection, association.dialog.clone());
+    if fork.accepted(message).is_err() {
+        return;
+    }
+    let Some(link) = shard
+        .connections
+        .get(connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    let ack = shard.fresh_tag();
+    effects.send(connection, |out| {
+        let tag = fork.remote_tag.clone();
+        let branch = format_args!("z9hG4bK{ack}");
+        fork.follow_up(out, "ACK", &link, branch, message.cseq().number, &tag)
+            .finish();
+    });
+    shard.ask(
+        connection,
+        Method::Bye,
+        Purpose::Forget,
+        effects,
+        |out, link, branch| {
+            fork.request(out, "BYE", link, branch).finish();
+        },
+    );
+}
+
+impl Shard {
+    /// How a leg of this shard is named in letters.
+    pub(super) fn leg_ref(&self, key: DialogKey) -> LegRef {
+        LegRef {
+            shard: self.me.0,
+            key: key.data().as_ffi(),
+        }
+    }
+
+    /// A session's URI in the domain of `user`.
+    pub(super) fn session_uri(&self, session: SessionId, user: &Aor) -> String {
+        format!("sip:{SESSION_PREFIX}{session}@{}", user.host())
+    }
+}

@@ -1,0 +1,40 @@
+//! Time passes; and the end of it.
+
+use crate::shard::effect::Effects;
+use crate::shard::on_subscribe;
+use crate::shard::usage::Usage;
+use crate::shard::{
+    Look, Shard, on_answer, on_connection, on_leg, on_message, on_register, on_ring, on_session,
+};
+
+pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
+    let mut looks = core::mem::take(&mut shard.looks);
+    shard.wheel.due(shard.now, &mut looks);
+    for look in looks.drain(..) {
+        match look {
+            Look::User(key) => on_register::look(shard, key, effects),
+            Look::Client(key) => on_answer::look(shard, key, effects),
+            Look::Ringing(key) => on_ring::look(shard, key, effects),
+            Look::Connection(connection) => on_connection::look(shard, connection, effects),
+            Look::Dialog(key) => match shard.dialogs.get(key).map(|association| &association.usage)
+            {
+                Some(Usage::Leg(_)) => on_leg::look(shard, key, effects),
+                Some(Usage::Subscription(_)) => on_subscribe::look(shard, key, effects),
+                None => {}
+            },
+        }
+    }
+    shard.looks = looks;
+    on_message::end_pagers(shard, false, effects);
+}
+
+/// The server stops: no new work; sessions end, and their records are complete before it does.
+pub(super) fn on_stop(shard: &mut Shard, effects: &mut Effects) {
+    shard.stopping = true;
+    on_message::end_pagers(shard, true, effects);
+    let mut sessions: Vec<_> = shard.sessions.keys().copied().collect();
+    sessions.sort_unstable();
+    for session in sessions {
+        on_session::finish(shard, session, "server stopped", effects);
+    }
+}

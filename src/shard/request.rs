@@ -1,0 +1,430 @@
+//! A request in hand, and the ways to answer it: at once, or later by its ticket.
+
+use slotmap::{Key, KeyData};
+
+use rand_core::Rng;
+
+use crate::immcu::SessionId;
+use crate::immcu::content::Outcome;
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::Ticket;
+use crate::shard::{Look, Shard};
+use crate::sip::build::{self, Draft};
+use crate::sip::chain::Chain;
+use crate::sip::dialog::{Dialog, via_transport};
+use crate::sip::link::{ConnectionId, Link, Transport};
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{
+    Cancelling, ClientKey, ClientTransaction, Progress, RINGING_MAX, ServerKey, TIMEOUT,
+};
+use crate::sip::uri::{Scheme, Uri};
+
+use super::usage::Purpose;
+
+/// The methods that we answer, for Allow.
+pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MESSAGE, PUBLISH, SUBSCRIBE, NOTIFY, REFER, INFO, UPDATE";
+/// The extensions that we know (RFC 5626, RFC 4488).
+pub(crate) const SUPPORTED: &str = "outbound, norefersub";
+/// The event packages that we serve.
+pub(crate) const EVENTS: &str = "presence, conference, refer";
+
+/// A request on a connection.
+#[derive(Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub connection: ConnectionId,
+    pub link: Link,
+    pub message: &'a Message<'a>,
+}
+
+/// Whom a URI of ours names.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Target {
+    /// A user of one of our domains (who may not exist).
+    User(crate::sip::uri::Aor),
+    /// A session: `sip:im-…`.
+    Session(SessionId),
+    /// The conference factory: `sip:conference@…`.
+    Factory,
+    /// The server itself.
+    Server,
+    /// Somewhere that is not ours.
+    Elsewhere,
+    /// No URI that we can read, or of a scheme that we don't know: 416.
+    Unknown,
+}
+
+/// The session id in the origin line of our descriptions: with the dialog that carries it, it is unique
+/// (RFC 4566 §5.2 asks for no more).
+pub(crate) const SDP_ID: u64 = 1;
+
+/// The user part of the conference factory.
+pub const FACTORY: &str = "conference";
+/// How the user part of a session's URI begins.
+pub const SESSION_PREFIX: &str = "im-";
+
+impl Shard {
+    /// Whom `uri` names. `link` tells our own address, which some clients use as the domain.
+    pub(crate) fn target(&self, uri: &str, link: &Link) -> Target {
+        let Ok(uri) = Uri::parse(uri) else {
+            return Target::Unknown;
+        };
+        if !matches!(uri.scheme, Scheme::Sip | Scheme::Sips) {
+            return Target::Unknown;
+        }
+        let ours = self.is_home(uri.host);
+        let here = || {
+            let mut text = [0u8; 64];
+            is_address(&mut text, uri.host, link)
+                && uri.port.is_none_or(|port| port == link.local.port())
+        };
+        if !ours && !here() && !uri.host.eq_ignore_ascii_case("localhost") {
+            return Target::Elsewhere;
+        }
+        if uri.user.is_empty() {
+            return Target::Server;
+        }
+        if uri.user == FACTORY {
+            return Target::Factory;
+        }
+        if let Some(session) = uri
+            .user
+            .strip_prefix(SESSION_PREFIX)
+            .and_then(SessionId::parse)
+        {
+            return Target::Session(session);
+        }
+        if !ours {
+            Target::Elsewhere
+        } else {
+            uri.aor().map_or(Target::Unknown, Target::User)
+        }
+    }
+
+    /// A fresh tag that names nothing.
+    pub(crate) fn fresh_tag(&mut self) -> String {
+        format!("{:x}", self.rng.next_u64())
+    }
+
+    /// Answers at once: `write` adds what the answer carries. An answer to a request outside a dialog gets a To tag.
+    pub(crate) fn answer_with(
+        &mut self,
+        request: Request<'_>,
+        status: u16,
+        reason: &str,
+        effects: &mut Effects,
+        write: impl FnOnce(Draft<'_>),
+    ) {
+        let tag = (status > 100 && request.message.to().tag().is_none()).then(|| self.fresh_tag());
+        let reason = if reason.is_empty() {
+            build::reason(status)
+        } else {
+            reason
+        };
+        effects.count(request.message.method(), status, true);
+        effects.send(request.connection, |out| {
+            write(build::response_reason(
+                out,
+                request.message,
+                status,
+                reason,
+                tag.as_deref(),
+            ));
+        });
+    }
+
+    /// Answers at once with a status alone.
+    pub(crate) fn answer(
+        &mut self,
+        request: Request<'_>,
+        status: u16,
+        reason: &str,
+        effects: &mut Effects,
+    ) {
+        self.answer_with(request, status, reason, effects, |mut draft| {
+            match status {
+                405 | 501 => {
+                    draft.header("Allow", ALLOW);
+                }
+                489 => {
+                    draft.header("Allow-Events", EVENTS);
+                }
+                _ => {}
+            }
+            draft.finish();
+        });
+    }
+
+    /// Keeps the request until somebody has the answer.
+    pub(crate) fn open(&mut self, request: Request<'_>) -> Option<ServerKey> {
+        let connection = self.connections.get_mut(request.connection)?;
+        connection.pending = connection.pending.saturating_add(1);
+        Some(self.servers.open(
+            &mut connection.servers,
+            request.connection,
+            request.message,
+            self.now,
+        ))
+    }
+
+    /// A ticket for a request that is kept.
+    pub(crate) fn ticket(&self, key: ServerKey) -> Ticket {
+        Ticket {
+            shard: self.me,
+            key: key.data().as_ffi(),
+        }
+    }
+
+    /// The request of a ticket of ours.
+    pub(crate) fn ticket_key(ticket: Ticket) -> ServerKey {
+        KeyData::from_ffi(ticket.key).into()
+    }
+
+    /// Answers a kept request for good. Nothing happens where its connection has gone meanwhile.
+    pub(crate) fn settle_with(
+        &mut self,
+        key: ServerKey,
+        status: u16,
+        reason: &str,
+        tag: Option<&str>,
+        effects: &mut Effects,
+        write: impl FnOnce(Draft<'_>),
+    ) {
+        let fresh = self.fresh_tag();
+        let Some(connection) = self
+            .servers
+            .get(key)
+            .map(|transaction| transaction.connection)
+        else {
+            return;
+        };
+        let Some(connection) = self.connections.get_mut(connection) else {
+            return;
+        };
+        let Some(transaction) = self.servers.close(&mut connection.servers, key) else {
+            return;
+        };
+        connection.pending = connection.pending.saturating_sub(1);
+        let reason = if reason.is_empty() {
+            build::reason(status)
+        } else {
+            reason
+        };
+        let tag = tag.or(transaction.to_tag.as_deref()).unwrap_or(&fresh);
+        effects.count(transaction.method, status, true);
+        effects.send(transaction.connection, |out| {
+            write(build::response_from_reason(
+                out,
+                &transaction.echo,
+                status,
+                reason,
+                Some(tag),
+            ));
+        });
+        if transaction.method == Method::Message {
+            effects.list.push(Effect::Observe {
+                latency: Latency::MessageTwoParty,
+                since: transaction.received,
+            });
+        }
+    }
+
+    /// Answers a kept request for good, with a status alone.
+    pub(crate) fn settle(&mut self, key: ServerKey, outcome: &Outcome, effects: &mut Effects) {
+        self.settle_with(
+            key,
+            outcome.status,
+            &outcome.reason,
+            None,
+            effects,
+            |mut draft| {
+                if outcome.status == 503 {
+                    draft.header("Retry-After", 5);
+                }
+                draft.finish();
+            },
+        );
+    }
+
+    /// Gives a kept INVITE a provisional answer, each status once.
+    pub(crate) fn provisional(
+        &mut self,
+        key: ServerKey,
+        status: u16,
+        tag: &str,
+        contact: &str,
+        effects: &mut Effects,
+    ) {
+        let Some(transaction) = self.servers.get_mut(key) else {
+            return;
+        };
+        if transaction.provisional >= status {
+            return;
+        }
+        transaction.provisional = status;
+        effects.send(transaction.connection, |out| {
+            let tag = (status > 100).then_some(tag);
+            let mut draft = build::response_from(out, &transaction.echo, status, tag);
+            if status > 100 {
+                draft.header("Contact", contact);
+            }
+            draft.finish();
+        });
+    }
+
+    /// Opens a client transaction and writes the request that `write` makes, given its branch. `None` where the
+    /// connection is gone.
+    pub(crate) fn ask(
+        &mut self,
+        connection: ConnectionId,
+        method: Method,
+        purpose: Purpose,
+        effects: &mut Effects,
+        write: impl FnOnce(&mut Vec<u8>, &Link, crate::sip::transaction::Branch),
+    ) -> Option<ClientKey> {
+        let link = self.connections.get(connection)?.link;
+        let key = self.open_client(connection, method, purpose)?;
+        let branch = self.branches.of(key);
+        effects.send(connection, |out| write(out, &link, branch));
+        Some(key)
+    }
+
+    /// Opens a client transaction whose request is written by the caller.
+    pub(crate) fn open_client(
+        &mut self,
+        connection: ConnectionId,
+        method: Method,
+        purpose: Purpose,
+    ) -> Option<ClientKey> {
+        let now = self.now;
+        let deadline = now.after(TIMEOUT);
+        let connection = self.connections.get_mut(connection)?;
+        let key = self
+            .clients
+            .insert_with(&mut connection.clients, |_| ClientTransaction {
+                connection: connection.id,
+                method,
+                sent: now,
+                deadline,
+                progress: Progress::Calling,
+                cancelling: Cancelling::No,
+                purpose,
+            });
+        self.look_at(deadline, Look::Client(key));
+        Some(key)
+    }
+
+    /// Ends a client transaction.
+    pub(crate) fn close_client(&mut self, key: ClientKey) -> Option<ClientTransaction<Purpose>> {
+        let connection = self.clients.get(key)?.connection;
+        let mut none = Chain::default();
+        let chain = self
+            .connections
+            .get_mut(connection)
+            .map_or(&mut none, |connection| &mut connection.clients);
+        self.clients.remove(chain, key)
+    }
+
+    /// The longest that an INVITE of ours may ring.
+    pub(crate) fn ringing_max(&self) -> core::time::Duration {
+        self.settings.immcu.ringing.min(RINGING_MAX)
+    }
+}
+
+impl Effects {
+    /// Counts a final answer.
+    pub(crate) fn count(&mut self, method: Method, status: u16, ours: bool) {
+        if status >= 200 {
+            self.list.push(Effect::Count {
+                method: method.index(),
+                status,
+                ours,
+            });
+        }
+    }
+}
+
+/// Our URI on a connection with `user` before the at sign, in angle brackets.
+pub(crate) fn our_contact(user: &str, link: &Link) -> String {
+    format!("<{}>", our_uri(user, link))
+}
+
+/// Our URI on a connection with `user` before the at sign; the server's own where `user` is empty.
+pub(crate) fn our_uri(user: &str, link: &Link) -> String {
+    let at = if user.is_empty() { "" } else { "@" };
+    let transport = match link.transport {
+        Transport::Tls => "tls",
+        Transport::Tcp => "tcp",
+    };
+    format!("sip:{user}{at}{};transport={transport}", link.local)
+}
+
+/// Begins a request outside a dialog: Via, Max-Forwards, From, To, Call-ID and CSeq 1.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the mandatory headers of RFC 3261 §8.1.1, one each"
+)]
+pub(crate) fn lone_request<'o>(
+    out: &'o mut Vec<u8>,
+    method: Method,
+    uri: &str,
+    link: &Link,
+    branch: crate::sip::transaction::Branch,
+    from: &str,
+    to: &str,
+    call_id: &str,
+) -> Draft<'o> {
+    let mut draft = build::request(out, method.as_str(), uri);
+    draft.header(
+        "Via",
+        format_args!(
+            "SIP/2.0/{} {};branch={branch}",
+            via_transport(link),
+            link.local
+        ),
+    );
+    draft.header("Max-Forwards", 70);
+    draft.header("From", from);
+    draft.header("To", format_args!("<{to}>"));
+    draft.header("Call-ID", call_id);
+    draft.header("CSeq", format_args!("1 {}", method.as_str()));
+    draft
+}
+
+/// The dialog's part of an answer that makes or refreshes it: Contact.
+pub(crate) fn dialog_contact(draft: &mut Draft<'_>, user: &str, link: &Link, focus: bool) {
+    let focus = if focus { ";isfocus" } else { "" };
+    draft.header("Contact", format_args!("<{}>{focus}", our_uri(user, link)));
+}
+
+/// The slot that our tag names; whether the dialog is really meant is for [`Dialog::owns`].
+pub(crate) fn key_of_tag(tag: &str) -> Option<crate::sip::dialog::DialogKey> {
+    let (key, _) = tag.split_once('.')?;
+    Some(KeyData::from_ffi(u64::from_str_radix(key, 16).ok()?).into())
+}
+
+/// The tag that names a slot.
+pub(crate) fn tag_of_key(key: crate::sip::dialog::DialogKey, random: u32) -> String {
+    format!("{:x}.{random:x}", key.data().as_ffi())
+}
+
+/// A dialog before its slot is known.
+pub(crate) fn with_tag(mut dialog: Dialog, tag: &str) -> Dialog {
+    dialog.local_tag = tag.into();
+    dialog
+}
+
+fn is_address(text: &mut [u8; 64], host: &str, link: &Link) -> bool {
+    use std::io::Write;
+    let mut rest = &mut text[..];
+    let ip = link.local.ip();
+    let written = if ip.is_ipv6() {
+        write!(rest, "[{ip}]")
+    } else {
+        write!(rest, "{ip}")
+    };
+    let left = rest.len();
+    written.is_ok()
+        && text
+            .get(..64 - left)
+            .is_some_and(|text| text.eq_ignore_ascii_case(host.as_bytes()))
+}

@@ -1,0 +1,129 @@
+//! What the shard's dialogs and transactions are for.
+
+use std::sync::Arc;
+
+use crate::immcu::SessionId;
+use crate::immcu::content::Outcome;
+use crate::immcu::leg::Leg;
+use crate::immcu::session::LegRef;
+use crate::shard::letter::Ticket;
+use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::link::ConnectionId;
+use crate::sip::time::Now;
+use crate::sip::transaction::ServerKey;
+use crate::sip::uri::Aor;
+
+slotmap::new_key_type! {
+    /// A pager message on its way to a user's endpoints.
+    pub(crate) struct DeliveryKey;
+}
+
+/// A pager message on its way: answered as soon as one endpoint has taken it, or when all have refused.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub ticket: Ticket,
+    pub from: Aor,
+    pub to: Aor,
+    pub counts: bool,
+    pub waiting: usize,
+    pub best: Option<Outcome>,
+    pub told: bool,
+}
+
+/// A dialog with its connection and its one usage (RFC 5057 §7: dialogs are not shared).
+#[derive(Debug)]
+pub(crate) struct Association {
+    pub connection: ConnectionId,
+    pub dialog: Dialog,
+    pub usage: Usage,
+    /// The session description that answers their offer, until their INVITE is accepted.
+    pub offer: Option<Vec<u8>>,
+}
+
+/// What a dialog is for.
+#[derive(Debug)]
+pub(crate) enum Usage {
+    Leg(Leg),
+    Subscription(Subscription),
+}
+
+/// What a subscription is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Subject {
+    Presence(Aor),
+    Roster(SessionId),
+    /// How a REFER goes; its NOTIFY carries the status line.
+    Refer {
+        /// The last status.
+        outcome: Outcome,
+        /// The leg whose dialog, and CSeq, its NOTIFYs use.
+        parent: Option<DialogKey>,
+    },
+}
+
+impl Subject {
+    /// The event package's name.
+    pub fn package(&self) -> &'static str {
+        match self {
+            Subject::Presence(_) => "presence",
+            Subject::Roster(_) => "conference",
+            Subject::Refer { .. } => "refer",
+        }
+    }
+}
+
+/// The notifier's side of a subscription (RFC 6665 §4.2). NOTIFY is paced by its own answer: one is under way at a
+/// time, and what changed meanwhile is sent as its newest state.
+#[derive(Debug)]
+pub(crate) struct Subscription {
+    pub subject: Subject,
+    /// The `id` of the Event header; may be empty.
+    pub event_id: Box<str>,
+    pub expires: Now,
+    /// The SUBSCRIBE that waits until the subject's owner has answered.
+    pub waiting: Option<ServerKey>,
+    /// The seconds that the waiting SUBSCRIBE is to be granted.
+    pub granted_s: u32,
+    /// A NOTIFY is under way.
+    pub outstanding: bool,
+    /// There is something newer than what was sent last.
+    pub stale: bool,
+    /// The version of the roster that was sent last; `None` for none, so the next is a full one.
+    pub version: Option<u32>,
+}
+
+/// What a request of ours is for.
+#[derive(Debug)]
+pub(crate) enum Purpose {
+    /// A pager message to one of a user's endpoints.
+    Page(DeliveryKey),
+    /// A message of a session.
+    Convey(Box<Conveyance>),
+    /// A state to a watcher.
+    Notify(DialogKey),
+    /// An invitation to one of a user's endpoints.
+    Invite(DialogKey),
+    /// A re-INVITE that tells a leg it is in a conference.
+    Reinvite(DialogKey),
+    /// BYE, CANCEL, a last NOTIFY: whatever is answered, nobody waits.
+    Forget,
+}
+
+/// A message on its way to one leg.
+#[derive(Debug)]
+pub(crate) struct Conveyance {
+    pub session: SessionId,
+    pub leg: DialogKey,
+    pub speaker: Option<LegRef>,
+    pub ticket: Option<Ticket>,
+    pub counts: bool,
+}
+
+/// A conference's roster as the subscriptions of this shard see it.
+#[derive(Debug)]
+pub(crate) struct Roster {
+    pub version: u32,
+    pub full: Arc<[u8]>,
+    pub partial: Arc<[u8]>,
+    pub subscriptions: Vec<DialogKey>,
+}

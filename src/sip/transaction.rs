@@ -1,0 +1,340 @@
+//! The transaction machines over reliable transports (RFC 3261 §17, RFC 6026).
+//!
+//! Over TCP and TLS nothing is sent twice, so timers A, E and G do not exist and D, I, J and K are zero: a transaction
+//! is kept only while somebody still waits. What is left are the deadlines B and F (no answer), C (ringing without
+//! end) and M (a second 2xx to one INVITE). Looking a transaction up is O(1) and needs no text: our branch *is* the key,
+//! and a server transaction is found by a hash of what RFC 3261 §17.2.3 compares, on its own connection.
+//! Not here: what a transaction is for; that is the shard's.
+
+use core::time::Duration;
+use std::collections::HashMap;
+
+use slotmap::{Key, KeyData, new_key_type};
+
+use crate::sip::build::Echo;
+use crate::sip::chain::{Chain, Chained};
+use crate::sip::link::ConnectionId;
+use crate::sip::message::{Message, Method};
+use crate::sip::time::Now;
+
+/// 64 × T1: how long a request waits for a final answer (timers B and F, RFC 3261 §17.1).
+pub const TIMEOUT: Duration = Duration::from_secs(32);
+
+/// Timer C (RFC 3261 §16.6): how long an INVITE may ring after its last provisional answer.
+pub const RINGING_MAX: Duration = Duration::from_secs(180);
+
+new_key_type! {
+    /// A server transaction that somebody waits for.
+    pub struct ServerKey;
+    /// A client transaction that somebody waits for.
+    pub struct ClientKey;
+}
+
+/// A request that has not got its final answer from us.
+#[derive(Debug)]
+pub struct ServerTransaction {
+    /// Where it came in and the answer goes out.
+    pub connection: ConnectionId,
+    /// Its method.
+    pub method: Method,
+    /// The headers that each answer repeats.
+    pub echo: Echo,
+    /// When it was taken in.
+    pub received: Now,
+    /// The last provisional status that we gave; 0 for none.
+    pub provisional: u16,
+    /// The To tag of its final answer, where that makes a dialog; otherwise any will do.
+    pub to_tag: Option<Box<str>>,
+    hash: u64,
+}
+
+/// The server transactions of one shard.
+#[derive(Debug)]
+pub struct ServerTransactions {
+    slots: Chained<ServerKey, ServerTransaction>,
+    by_hash: HashMap<(ConnectionId, u64), ServerKey, ahash::RandomState>,
+    hash: ahash::RandomState,
+}
+
+impl ServerTransactions {
+    /// None yet; `hash` is seeded by the shard, so that a run can be replayed and a peer can't choose collisions.
+    pub fn new(hash: ahash::RandomState) -> Self {
+        ServerTransactions {
+            slots: Chained::default(),
+            by_hash: HashMap::with_hasher(hash.clone()),
+            hash,
+        }
+    }
+
+    /// What RFC 3261 §17.2.3 compares: branch, sent-by and method. CANCEL looks for the INVITE it names (§9.2).
+    /// COMPAT(libpurple SIMPLE 2.14): two clients started in one second use the same branch and Call-ID, so the
+    /// connection is compared too.
+    fn hash_of(&self, message: &Message<'_>, method: Method) -> u64 {
+        let via = message.via();
+        self.hash.hash_one((
+            via.branch(),
+            via.sent_by,
+            method.index(),
+            message.call_id(),
+            message.cseq().number,
+        ))
+    }
+
+    /// The pending transaction that `message` belongs to: itself again, or what a CANCEL is about.
+    pub fn find(&self, connection: ConnectionId, message: &Message<'_>) -> Option<ServerKey> {
+        if self.by_hash.is_empty() {
+            return None;
+        }
+        let method = if message.method() == Method::Cancel {
+            Method::Invite
+        } else {
+            message.method()
+        };
+        self.by_hash
+            .get(&(connection, self.hash_of(message, method)))
+            .copied()
+    }
+
+    /// Keeps what is needed to answer `message` later.
+    pub fn open(
+        &mut self,
+        chain: &mut Chain<ServerKey>,
+        connection: ConnectionId,
+        message: &Message<'_>,
+        now: Now,
+    ) -> ServerKey {
+        let hash = self.hash_of(message, message.method());
+        let key = self.slots.insert_with(chain, |_| ServerTransaction {
+            connection,
+            method: message.method(),
+            echo: Echo::of(message),
+            received: now,
+            provisional: 0,
+            to_tag: None,
+            hash,
+        });
+        self.by_hash.insert((connection, hash), key);
+        key
+    }
+
+    /// Ends a transaction: its final answer is being sent, or nobody is left to answer.
+    pub fn close(
+        &mut self,
+        chain: &mut Chain<ServerKey>,
+        key: ServerKey,
+    ) -> Option<ServerTransaction> {
+        let transaction = self.slots.remove(chain, key)?;
+        let name = (transaction.connection, transaction.hash);
+        if self.by_hash.get(&name) == Some(&key) {
+            self.by_hash.remove(&name);
+        }
+        Some(transaction)
+    }
+
+    /// The transaction, unless it has been answered.
+    pub fn get_mut(&mut self, key: ServerKey) -> Option<&mut ServerTransaction> {
+        self.slots.get_mut(key)
+    }
+
+    /// The transaction, unless it has been answered.
+    pub fn get(&self, key: ServerKey) -> Option<&ServerTransaction> {
+        self.slots.get(key)
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// True where none waits.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+/// Where a client transaction stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Progress {
+    /// Sent; nothing has come back.
+    Calling,
+    /// A provisional answer has come.
+    Proceeding,
+    /// A 2xx to an INVITE has come; another one from a fork further on may (RFC 6026 §7.2).
+    Accepted,
+}
+
+/// Whether an INVITE is to be cancelled (RFC 3261 §9.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cancelling {
+    /// No.
+    No,
+    /// As soon as a provisional answer says that the other side knows of it.
+    Wanted,
+    /// CANCEL was sent.
+    Sent,
+}
+
+/// A request of ours that has not got its final answer. `P` says what it is for.
+#[derive(Debug)]
+pub struct ClientTransaction<P> {
+    /// Where it went out and its answer must come in.
+    pub connection: ConnectionId,
+    /// Its method.
+    pub method: Method,
+    /// When it was sent.
+    pub sent: Now,
+    /// When it is given up.
+    pub deadline: Now,
+    /// Where it stands.
+    pub progress: Progress,
+    /// Whether it is to be cancelled.
+    pub cancelling: Cancelling,
+    /// What it is for.
+    pub purpose: P,
+}
+
+/// What an answer means to whoever sent the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step {
+    /// A provisional answer; where the second is true the CANCEL that waited is to be sent now.
+    Provisional(bool),
+    /// The final answer. The transaction ends, except for an INVITE's 2xx.
+    Final,
+    /// A further 2xx to an INVITE that was accepted already: acknowledge it and say BYE.
+    Again,
+    /// Nothing to do.
+    Absorbed,
+}
+
+impl<P> ClientTransaction<P> {
+    /// Takes in an answer's status.
+    pub fn answered(&mut self, now: Now, status: u16) -> Step {
+        match (self.method, self.progress, status) {
+            (_, Progress::Accepted, 200..=299) => Step::Again,
+            (_, Progress::Accepted, _) => Step::Absorbed,
+            (Method::Invite, _, 100..=199) => {
+                self.progress = Progress::Proceeding;
+                let send_cancel = self.cancelling == Cancelling::Wanted;
+                if send_cancel {
+                    self.cancelling = Cancelling::Sent;
+                    self.deadline = now.after(TIMEOUT);
+                } else if self.cancelling == Cancelling::No {
+                    self.deadline = now.after(RINGING_MAX);
+                }
+                Step::Provisional(send_cancel)
+            }
+            (_, _, 100..=199) => {
+                self.progress = Progress::Proceeding;
+                Step::Provisional(false)
+            }
+            (Method::Invite, _, 200..=299) => {
+                self.progress = Progress::Accepted;
+                self.deadline = now.after(TIMEOUT);
+                Step::Final
+            }
+            _ => Step::Final,
+        }
+    }
+
+    /// Asks for an INVITE to be cancelled. True where CANCEL may go out now; otherwise it waits for a provisional
+    /// answer. Once cancelled, the final answer must come within [`TIMEOUT`].
+    pub fn cancel(&mut self, now: Now) -> bool {
+        if self.cancelling != Cancelling::No || self.progress == Progress::Accepted {
+            return false;
+        }
+        self.deadline = now.after(TIMEOUT);
+        if self.progress == Progress::Proceeding {
+            self.cancelling = Cancelling::Sent;
+            true
+        } else {
+            self.cancelling = Cancelling::Wanted;
+            false
+        }
+    }
+}
+
+/// The branch of a client transaction: the magic cookie, what tells this run of this shard from any other, the key.
+#[derive(Clone, Copy, Debug)]
+pub struct Branches {
+    run: u64,
+}
+
+impl Branches {
+    /// `run` comes from the shard's generator.
+    pub fn new(run: u64) -> Self {
+        Branches { run }
+    }
+
+    /// The branch of `key`, for a Via that is being written.
+    pub fn of(self, key: ClientKey) -> Branch {
+        Branch { run: self.run, key }
+    }
+
+    /// The key that a branch names, if it is one of ours.
+    pub fn read(self, branch: &str) -> Option<ClientKey> {
+        let (run, key) = branch.strip_prefix("z9hG4bK")?.split_once('.')?;
+        if u64::from_str_radix(run, 16).ok()? != self.run {
+            return None;
+        }
+        Some(KeyData::from_ffi(u64::from_str_radix(key, 16).ok()?).into())
+    }
+}
+
+/// A branch, written by `Display`.
+#[derive(Clone, Copy, Debug)]
+pub struct Branch {
+    run: u64,
+    key: ClientKey,
+}
+
+impl core::fmt::Display for Branch {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "z9hG4bK{:x}.{:x}", self.run, self.key.data().as_ffi())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn invite() -> ClientTransaction<()> {
+        ClientTransaction {
+            connection: ConnectionId(1),
+            method: Method::Invite,
+            sent: Now(0),
+            deadline: Now(0).after(TIMEOUT),
+            progress: Progress::Calling,
+            cancelling: Cancelling::No,
+            purpose: (),
+        }
+    }
+
+    #[test]
+    fn cancel_waits_for_a_provisional_answer() {
+        let mut transaction = invite();
+        assert!(!transaction.cancel(Now(0)));
+        assert_eq!(transaction.answered(Now(1), 100), Step::Provisional(true));
+        assert_eq!(transaction.answered(Now(1), 180), Step::Provisional(false));
+        assert_eq!(transaction.answered(Now(2), 487), Step::Final);
+    }
+
+    #[test]
+    fn a_second_2xx_is_told_apart() {
+        let mut transaction = invite();
+        assert_eq!(transaction.answered(Now(1), 200), Step::Final);
+        assert_eq!(transaction.answered(Now(2), 200), Step::Again);
+        assert_eq!(transaction.answered(Now(2), 486), Step::Absorbed);
+        assert!(!transaction.cancel(Now(3)));
+    }
+
+    #[test]
+    fn a_branch_reads_back_and_a_foreign_one_does_not() {
+        let ours = Branches::new(0xabc);
+        let key = ClientKey::from(KeyData::from_ffi(0x1_0000_0007));
+        assert_eq!(ours.read(&ours.of(key).to_string()), Some(key));
+        assert_eq!(Branches::new(0xabd).read(&ours.of(key).to_string()), None);
+        for bad in ["", "z9hG4bK", "z9hG4bKabc", "z9hG4bKabc.xyz", "abc.1"] {
+            assert_eq!(ours.read(bad), None, "{bad}");
+        }
+    }
+}
