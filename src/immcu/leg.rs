@@ -30,8 +30,10 @@ pub struct Leg {
     pub state: State,
     /// True where the client says that it reads `message/cpim` (RFC 3862): then who spoke stands in the message too.
     pub cpim: bool,
-    /// True once the client was told that it is in a conference (`isfocus`, RFC 4579 §5.1).
+    /// True where the session is a conference (`isfocus`, RFC 4579 §5.1).
     pub focus: bool,
+    /// False while the client has still to be told so by a re-INVITE.
+    pub told: bool,
     /// The version in the origin line of our session description; rises with each one (RFC 3264 §5).
     pub sdp_version: u32,
 }

@@ -9,6 +9,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::session::LegRef;
 use crate::shard::ShardId;
+use crate::shard::effect::Latency;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -30,6 +31,8 @@ pub enum Letter {
         ticket: Ticket,
         /// The answer.
         outcome: Outcome,
+        /// In which histogram the time that it took belongs.
+        latency: Option<Latency>,
     },
 
     /// To a presentity's owner: `shard` has a first watcher.

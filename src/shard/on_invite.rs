@@ -95,6 +95,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
                 state: State::Offered(server),
                 cpim,
                 focus: false,
+                told: true,
                 sdp_version: 1,
             }),
             offer: answer,

@@ -1,6 +1,8 @@
 //! A participant's dialog on the shard of their connection: what they say goes to the session's owner, and what the
 //! owner decides goes to them.
 
+use core::time::Duration;
+
 use slotmap::KeyData;
 
 use crate::dialect::simple::{self, Reads};
@@ -64,6 +66,10 @@ impl Shard {
     }
 }
 
+/// How long our re-INVITE waits after theirs crossed it; between 2.1 and 4 s for who made the Call-ID, and less for
+/// who did not, so one of the two comes first (RFC 3261 §14.1).
+const GLARE: Duration = Duration::from_secs(1);
+
 pub(super) fn key_of(leg: LegRef) -> DialogKey {
     KeyData::from_ffi(leg.key).into()
 }
@@ -84,7 +90,7 @@ pub(super) fn on_message(
     // A client that speaks before its ACK was seen has the 2xx all the same (RFC 3261 §13.3.1.4).
     match state {
         State::Established => {}
-        State::Confirming(_) => confirm(shard, key),
+        State::Confirming(_) => confirm(shard, key, effects),
         State::Offered(_) | State::Ringing(..) => return shard.answer(request, 481, "", effects),
     }
     let content = match simple::content(request.message, &user) {
@@ -177,7 +183,7 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
     if !known {
         return;
     }
-    confirm(shard, key);
+    confirm(shard, key, effects);
     if !message.body().is_empty() {
         match simple::read_answer(message.body()) {
             Some(cpim) => {
@@ -190,11 +196,15 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
     }
 }
 
-fn confirm(shard: &mut Shard, key: DialogKey) {
+/// The ACK has come, or what proves that the 2xx has: what had to wait for it may go out.
+fn confirm(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if let Some(leg) = shard.leg_mut(key)
         && matches!(leg.state, State::Confirming(_))
     {
         leg.state = State::Established;
+        if !leg.told {
+            reinvite(shard, key, effects);
+        }
     }
 }
 
@@ -214,7 +224,7 @@ pub(super) fn on_reinvite(
     };
     match state {
         State::Established => {}
-        State::Confirming(_) => confirm(shard, key),
+        State::Confirming(_) => confirm(shard, key, effects),
         State::Offered(_) | State::Ringing(..) => return shard.answer(request, 491, "", effects),
     }
     let Some(leg) = shard.leg_mut(key) else {
@@ -430,6 +440,7 @@ pub(super) fn promote(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
         return;
     };
     found.focus = true;
+    found.told = false;
     // One that is not confirmed yet is told when it is: its ACK must not meet another INVITE (RFC 3261 §14.1).
     if found.state == State::Established {
         reinvite(shard, key, effects);
@@ -500,6 +511,14 @@ pub(super) fn reinvite_answered(
             acknowledge_2xx(shard, key, effects);
         }
         408 | 481 => lost(shard, key, "dialog lost", effects),
+        // Both sides asked at once: again a little later (RFC 3261 §14.1).
+        491 => {
+            if let Some(leg) = shard.leg_mut(key) {
+                leg.told = false;
+            }
+            let again = shard.now.after(GLARE);
+            shard.look_at(again, Look::Dialog(key));
+        }
         _ => {}
     }
 }
@@ -630,8 +649,10 @@ pub(super) fn conveyed(
 
 /// The wheel: an ACK has not come, so the dialog is ended (RFC 3261 §13.3.1.4).
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
-    let Some(State::Confirming(until)) = shard.leg(key).map(|leg| leg.state) else {
-        return;
+    let until = match shard.leg(key).map(|leg| (leg.state, leg.told)) {
+        Some((State::Confirming(until), _)) => until,
+        Some((State::Established, false)) => return reinvite(shard, key, effects),
+        _ => return,
     };
     if until > shard.now {
         return shard.look_at(until, Look::Dialog(key));

@@ -2,14 +2,26 @@
 //! then the script finds nothing, and does nothing.
 
 use crate::shard::Shard;
-use crate::shard::effect::Effects;
+use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{on_leg, on_message, on_publish, on_refer, on_ring, on_session, on_subscribe};
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
     match letter {
-        Letter::Answer { ticket, outcome } => {
-            shard.settle(Shard::ticket_key(ticket), &outcome, effects)
+        Letter::Answer {
+            ticket,
+            outcome,
+            latency,
+        } => {
+            let key = Shard::ticket_key(ticket);
+            let received = shard
+                .servers
+                .get(key)
+                .map(|transaction| transaction.received);
+            shard.settle(key, &outcome, effects);
+            if let (Some(latency), Some(since)) = (latency, received) {
+                effects.list.push(Effect::Observe { latency, since });
+            }
         }
 
         Letter::Watch {

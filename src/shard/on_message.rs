@@ -5,7 +5,7 @@ use crate::dialect::simple::{self, Reads};
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::pager::Pair;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
-use crate::shard::effect::{Effect, Effects};
+use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{Request, Target, lone_request};
 use crate::shard::usage::{Delivery, DeliveryKey, Purpose};
@@ -112,7 +112,15 @@ pub(super) fn deliver(
     let Some(key) = shard.by_aor.get(&to).copied() else {
         return end(shard, Outcome::of(404), effects);
     };
-    let endpoints = shard.reachable(key);
+    let mut endpoints = shard.reachable(key);
+    if from.aor == to {
+        // Who writes to themself writes to their other endpoints: nobody is sent their own message back.
+        let sender = shard
+            .servers
+            .get(Shard::ticket_key(ticket))
+            .map(|transaction| transaction.connection);
+        endpoints.retain(|(connection, _)| Some(*connection) != sender);
+    }
     if endpoints.is_empty() {
         return end(shard, Outcome::with(480, "The User Is Offline"), effects);
     }
@@ -253,7 +261,13 @@ pub(super) fn paged(
             }
         }
     }
-    shard.post(ticket.shard, Letter::Answer { ticket, outcome }, effects);
+    let latency = Some(Latency::MessageTwoParty);
+    let letter = Letter::Answer {
+        ticket,
+        outcome,
+        latency,
+    };
+    shard.post(ticket.shard, letter, effects);
 }
 
 /// Ends pager sessions: those that were idle for long, or all of them.

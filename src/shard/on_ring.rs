@@ -117,6 +117,7 @@ fn ring_endpoint(
             state: State::Ringing(key, ClientKey::null()),
             cpim: false,
             focus,
+            told: true,
             sdp_version: 1,
         }),
         offer: None,

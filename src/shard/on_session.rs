@@ -10,7 +10,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::session::{Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
-use crate::shard::effect::{Effect, Effects};
+use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::{Shard, ShardId};
 use crate::sip::time::Now;
@@ -296,7 +296,12 @@ pub(super) fn say(
     effects: &mut Effects,
 ) {
     let answer = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
-        shard.post(ticket.shard, Letter::Answer { ticket, outcome }, effects);
+        let letter = Letter::Answer {
+            ticket,
+            outcome,
+            latency: None,
+        };
+        shard.post(ticket.shard, letter, effects);
     };
     let Some(session) = shard.sessions.get_mut(&id) else {
         return answer(shard, Refusal::NotHere.into(), effects);
@@ -356,7 +361,13 @@ pub(super) fn conveyed(
         {
             participant.messages_sent = participant.messages_sent.saturating_add(1);
         }
-        return shard.post(ticket.shard, Letter::Answer { ticket, outcome }, effects);
+        let latency = Some(Latency::MessageTwoParty);
+        let letter = Letter::Answer {
+            ticket,
+            outcome,
+            latency,
+        };
+        return shard.post(ticket.shard, letter, effects);
     }
     // In a conference the speaker has had the 200 already: a report says whom it did not reach.
     let (Some(session), Some(speaker)) = (session, speaker) else {
@@ -551,6 +562,7 @@ pub(super) fn refer(
         Letter::Answer {
             ticket,
             outcome: outcome.clone(),
+            latency: None,
         },
         effects,
     );

@@ -6,7 +6,7 @@ use rand_core::Rng;
 
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
-use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Ticket;
 use crate::shard::{Look, Shard};
 use crate::sip::build::{self, Draft};
@@ -220,12 +220,6 @@ impl Shard {
                 Some(tag),
             ));
         });
-        if transaction.method == Method::Message {
-            effects.list.push(Effect::Observe {
-                latency: Latency::MessageTwoParty,
-                since: transaction.received,
-            });
-        }
     }
 
     /// Answers a kept request for good, with a status alone.

@@ -41,8 +41,10 @@ fn echo(core: usize, address: Option<SocketAddr>) -> Echo {
             .expect("an executor")
             .run(async move {
                 felt.install();
-                let listener = TcpListener::bind(address.unwrap_or(([127, 0, 0, 1], 0).into())).expect("a port");
-                tell.send(listener.local_addr().expect("its address")).expect("somebody waits for it");
+                let listener = TcpListener::bind(address.unwrap_or(([127, 0, 0, 1], 0).into()))
+                    .expect("a port");
+                tell.send(listener.local_addr().expect("its address"))
+                    .expect("somebody waits for it");
                 glommio::spawn_local(async move {
                     while let Ok(mut stream) = listener.accept().await {
                         glommio::spawn_local(async move {
@@ -65,7 +67,12 @@ fn echo(core: usize, address: Option<SocketAddr>) -> Echo {
                 .await;
             });
     });
-    Echo { address: told.recv().expect("the executor starts"), pulse, stop, thread }
+    Echo {
+        address: told.recv().expect("the executor starts"),
+        pulse,
+        stop,
+        thread,
+    }
 }
 
 #[derive(Default)]
@@ -82,7 +89,9 @@ fn client(address: SocketAddr, end: Instant, outcome: &Outcome) {
         stream.set_read_timeout(Some(LOST)).expect("a timeout");
         for _ in 0..3 {
             let asked = Instant::now();
-            stream.write_all(b"are you there?").expect("a fresh connection takes a line");
+            stream
+                .write_all(b"are you there?")
+                .expect("a fresh connection takes a line");
             match stream.read_exact(&mut [0; 14]) {
                 Ok(()) => {
                     outcome.echoes.fetch_add(1, Ordering::Relaxed);
@@ -90,7 +99,10 @@ fn client(address: SocketAddr, end: Instant, outcome: &Outcome) {
                     outcome.slowest_us.fetch_max(took_us, Ordering::Relaxed);
                 }
                 Err(error) => {
-                    assert!(matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "{error}");
+                    assert!(
+                        matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+                        "{error}"
+                    );
                     outcome.lost.fetch_add(1, Ordering::Relaxed);
                     return;
                 }
@@ -125,7 +137,11 @@ fn stress(seconds: u64, with_pulse: bool) -> (u64, u64, Duration) {
         shard.thread.join().expect("an executor panicked");
     }
     let slowest = Duration::from_micros(outcome.slowest_us.load(Ordering::Relaxed));
-    (outcome.echoes.load(Ordering::Relaxed), outcome.lost.load(Ordering::Relaxed), slowest)
+    (
+        outcome.echoes.load(Ordering::Relaxed),
+        outcome.lost.load(Ordering::Relaxed),
+        slowest,
+    )
 }
 
 #[test]
@@ -133,7 +149,10 @@ fn with_the_pulse_no_executor_ever_hangs() {
     let (echoes, lost, slowest) = stress(4, true);
     eprintln!("{echoes} echoes, slowest {slowest:?}");
     assert_eq!(lost, 0, "an executor hung after {echoes} echoes");
-    assert!(echoes > 1_000, "only {echoes} echoes: the test did not load the executors");
+    assert!(
+        echoes > 1_000,
+        "only {echoes} echoes: the test did not load the executors"
+    );
 }
 
 /// Shows the bug; run it by name with `--ignored`.
@@ -141,5 +160,8 @@ fn with_the_pulse_no_executor_ever_hangs() {
 #[ignore = "shows what happens without the pulse: most runs hang within seconds, but none must"]
 fn without_the_pulse_executors_hang() {
     let hung = (0..3).filter(|_| stress(5, false).1 > 0).count();
-    assert!(hung > 0, "three runs without the pulse, and none hung: is glommio mended?");
+    assert!(
+        hung > 0,
+        "three runs without the pulse, and none hung: is glommio mended?"
+    );
 }

@@ -40,7 +40,9 @@ impl Drop for Spinners {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
-            thread.join().expect("a spinner does nothing that could fail");
+            thread
+                .join()
+                .expect("a spinner does nothing that could fail");
         }
     }
 }
