@@ -287,3 +287,98 @@ impl Session {
         self.initiator == *user
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn user(name: &str) -> Party {
+        let aor = Aor::parse(&format!("{name}@example.com")).expect("a user of the test");
+        Party {
+            aor,
+            display: "".into(),
+        }
+    }
+
+    fn leg(key: u64) -> LegRef {
+        LegRef { shard: 0, key }
+    }
+
+    fn session(kind: Kind) -> Session {
+        Session::new(
+            SessionId {
+                group: 1,
+                random: 2,
+            },
+            kind,
+            user("alice").aor,
+            Now(0),
+        )
+    }
+
+    fn come(session: &mut Session, name: &str, key: u64) -> Result<u32, Refusal> {
+        session
+            .join(user(name), leg(key), "".into(), Joining::DialedIn, true, 3)
+            .map(|participant| participant.number)
+    }
+
+    #[test]
+    fn a_two_party_session_takes_two_and_ends_with_one() {
+        let mut session = session(Kind::TwoParty);
+        assert_eq!(come(&mut session, "alice", 1), Ok(1));
+        assert_eq!(session.hearers(leg(1)), Err(Refusal::Nobody));
+        assert_eq!(come(&mut session, "bob", 2), Ok(2));
+        assert_eq!(come(&mut session, "carol", 3), Err(Refusal::Full));
+        assert_eq!(session.hearers(leg(1)), Ok(vec![leg(2)]));
+        assert_eq!(session.hearers(leg(9)), Err(Refusal::NotHere));
+        assert!(!session.is_over());
+        assert!(session.leave(leg(2)).is_some());
+        assert!(session.leave(leg(2)).is_none());
+        assert!(session.is_over());
+    }
+
+    #[test]
+    fn a_promoted_session_keeps_its_members_and_goes_on_with_one() {
+        let mut session = session(Kind::TwoParty);
+        let first = session.record;
+        assert_eq!(come(&mut session, "alice", 1), Ok(1));
+        assert_eq!(come(&mut session, "bob", 2), Ok(2));
+        assert_eq!(
+            session.promote(SessionId {
+                group: 1,
+                random: 3
+            }),
+            Some(first)
+        );
+        assert_eq!(
+            session.promote(SessionId {
+                group: 1,
+                random: 4
+            }),
+            None
+        );
+        assert_eq!(session.id, first, "its URI stays what it was");
+        assert_eq!(
+            session.invite(user("bob").aor, None, 3),
+            Err(Refusal::AlreadyHere)
+        );
+        let carol = session.invite(user("carol").aor, None, 3);
+        assert_eq!(carol, Ok(3));
+        assert_eq!(
+            session.invite(user("dave").aor, None, 3),
+            Err(Refusal::Full)
+        );
+        assert!(session.invitation_ended(3).is_some());
+        assert_eq!(
+            come(&mut session, "carol", 3),
+            Ok(4),
+            "a number is never used twice"
+        );
+        assert_eq!(come(&mut session, "dave", 4), Err(Refusal::Full));
+        session.leave(leg(1));
+        session.leave(leg(2));
+        assert!(!session.is_over(), "one who is alone may wait");
+        session.leave(leg(3));
+        assert!(session.is_over());
+    }
+}
