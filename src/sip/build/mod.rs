@@ -1,36 +1,29 @@
 //! Writes requests and responses into a given buffer.
+//!
+//! A message is begun by `response`, `response_from` or `request`, and ended by `Draft::body` or `Draft::finish`, so it always has
+//! one Content-Length and it is right. Nobody can smuggle a line in: CR, LF and NUL are left out of whatever is written as
+//! a name or value. That the headers make sense is the caller's business.
 
-use core::fmt::Display;
+mod echo;
+mod reason;
 
-use crate::sip::message::Message;
+use core::fmt::{Display, Write};
 
-/// The headers that each response repeats (RFC 3261 §8.2.6.2), kept by a pending server transaction.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Echo {
-    bytes: Box<[u8]>,
-    has_to_tag: bool,
-}
+pub use echo::Echo;
+pub use reason::reason;
 
-impl Echo {
-    /// Copies them.
-    pub fn of(_message: &Message<'_>) -> Echo {
-        unimplemented!()
-    }
-
-    /// Whether To carries a tag, so none is added.
-    pub fn has_to_tag(&self) -> bool {
-        let _ = &self.bytes;
-        self.has_to_tag
-    }
-}
+use super::header::Name;
+use super::message::Message;
 
 /// A message that is being written. Dropped without `body` or `finish` it ends with an empty body.
 #[derive(Debug)]
 pub struct Draft<'o> {
     out: &'o mut Vec<u8>,
+    ended: bool,
 }
 
-/// Begins a response with the standard reason phrase. `to_tag` is added where To has none.
+/// Begins a response with the standard reason phrase, and with the headers that each response repeats. `to_tag` is added
+/// where To has none; it must be there in all but a 100 (RFC 3261 §8.2.6.2).
 pub fn response<'o>(
     out: &'o mut Vec<u8>,
     to: &Message<'_>,
@@ -42,13 +35,15 @@ pub fn response<'o>(
 
 /// The same with another reason phrase.
 pub fn response_reason<'o>(
-    _out: &'o mut Vec<u8>,
-    _to: &Message<'_>,
-    _status: u16,
-    _reason: &str,
-    _to_tag: Option<&str>,
+    out: &'o mut Vec<u8>,
+    to: &Message<'_>,
+    status: u16,
+    reason: &str,
+    to_tag: Option<&str>,
 ) -> Draft<'o> {
-    unimplemented!()
+    status_line(out, status, reason);
+    echo::write(out, to, to_tag);
+    Draft { out, ended: false }
 }
 
 /// Begins a response to a request that is gone.
@@ -63,44 +58,259 @@ pub fn response_from<'o>(
 
 /// The same with another reason phrase.
 pub fn response_from_reason<'o>(
-    _out: &'o mut Vec<u8>,
-    _to: &Echo,
-    _status: u16,
-    _reason: &str,
-    _to_tag: Option<&str>,
+    out: &'o mut Vec<u8>,
+    to: &Echo,
+    status: u16,
+    reason: &str,
+    to_tag: Option<&str>,
 ) -> Draft<'o> {
-    unimplemented!()
+    status_line(out, status, reason);
+    to.write(out, to_tag);
+    Draft { out, ended: false }
 }
 
-/// Begins a request. All headers are the caller's.
-pub fn request<'o>(_out: &'o mut Vec<u8>, _method: &str, _uri: &str) -> Draft<'o> {
-    unimplemented!()
+/// Begins a request. All headers but Content-Length are the caller's.
+pub fn request<'o>(out: &'o mut Vec<u8>, method: &str, uri: &str) -> Draft<'o> {
+    push(out, method);
+    out.push(b' ');
+    push(out, uri);
+    out.extend_from_slice(b" SIP/2.0\r\n");
+    Draft { out, ended: false }
 }
 
 impl Draft<'_> {
-    /// Adds a header line; CR and LF in name and value are left out.
-    pub fn header(&mut self, _name: &str, _value: impl Display) -> &mut Self {
-        unimplemented!()
+    /// Adds a header line; CR, LF and NUL in name and value are left out.
+    pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
+        push(self.out, name);
+        self.out.extend_from_slice(b": ");
+        write_value(self.out, format_args!("{value}"));
+        self.out.extend_from_slice(b"\r\n");
+        self
     }
 
-    /// Adds bytes that are whole header lines, each with its CR LF.
+    /// Adds each line of that name of another message, such as Record-Route in the answer that makes a dialog, Timestamp in
+    /// a 100.
+    pub fn repeat(&mut self, message: &Message<'_>, name: Name) -> &mut Self {
+        for value in message.headers(name) {
+            self.out.extend_from_slice(name.as_str().as_bytes());
+            self.out.extend_from_slice(b": ");
+            self.out.extend_from_slice(value.as_bytes());
+            self.out.extend_from_slice(b"\r\n");
+        }
+        self
+    }
+
+    /// Adds bytes that are whole header lines, each with its CR LF, as they are: only for what this server has written itself.
     pub fn raw(&mut self, lines: &[u8]) -> &mut Self {
         self.out.extend_from_slice(lines);
         self
     }
 
     /// Ends the message with a body.
-    pub fn body(self, _content_type: &str, _body: &[u8]) {
-        unimplemented!()
+    pub fn body(mut self, content_type: &str, body: &[u8]) {
+        self.header("Content-Type", content_type);
+        self.end(body);
     }
 
     /// Ends the message without a body.
-    pub fn finish(self) {
-        unimplemented!()
+    pub fn finish(mut self) {
+        self.end(&[]);
+    }
+
+    fn end(&mut self, body: &[u8]) {
+        self.ended = true;
+        self.out.extend_from_slice(b"Content-Length: ");
+        push_number(self.out, body.len());
+        self.out.extend_from_slice(b"\r\n\r\n");
+        self.out.extend_from_slice(body);
     }
 }
 
-/// The standard reason phrase (RFC 3261 §21).
-pub fn reason(_status: u16) -> &'static str {
-    unimplemented!()
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.end(&[]);
+        }
+    }
+}
+
+fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
+    out.extend_from_slice(b"SIP/2.0 ");
+    push_number(out, usize::from(status));
+    out.push(b' ');
+    push(out, reason);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends a text without what could end its line.
+fn push(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    // Nearly always all of it can be copied at once.
+    if bytes
+        .iter()
+        .fold(true, |fits, &byte| fits & !ends_line(byte))
+    {
+        out.extend_from_slice(bytes);
+    } else {
+        out.extend(bytes.iter().copied().filter(|&byte| !ends_line(byte)));
+    }
+}
+
+fn ends_line(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
+/// Appends what a value displays, likewise.
+fn write_value(out: &mut Vec<u8>, value: core::fmt::Arguments<'_>) {
+    // A plain text needs no machinery.
+    if let Some(text) = value.as_str() {
+        return push(out, text);
+    }
+    // `Line` never fails; a `Display` that does has written what it could.
+    let _ = Line(out).write_fmt(value);
+}
+
+struct Line<'o>(&'o mut Vec<u8>);
+
+impl Write for Line<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        push(self.0, text);
+        Ok(())
+    }
+}
+
+fn push_number(out: &mut Vec<u8>, mut number: usize) {
+    // 2^64 has 20 digits.
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        // A remainder of ten is a digit.
+        digits[at] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::SocketAddr;
+
+    const OPTIONS: &str = "OPTIONS sip:a@b SIP/2.0\r\n\
+        v: SIP/2.0/TLS h:5061 ; rport;branch=z9hG4bK1 , SIP/2.0/TCP i;branch=z9hG4bK0\r\n\
+        Via: SIP/2.0/TCP j\r\n\
+        f: A <sip:a@b>;tag=1\r\n\
+        t: sip:c@d\r\n\
+        i: x@y\r\n\
+        CSeq: 7\tOPTIONS\r\n\
+        Record-Route: <sip:p;lr>\r\n\
+        l: 0\r\n\r\n";
+
+    fn with_options(act: impl FnOnce(&mut Message<'_>, &mut Vec<u8>)) -> String {
+        let mut bytes = OPTIONS.as_bytes().to_vec();
+        let mut message = Message::parse(&mut bytes).expect("well-formed");
+        let mut out = Vec::new();
+        act(&mut message, &mut out);
+        String::from_utf8(out).expect("text").replace("\r\n", "\n")
+    }
+
+    const ECHOED: &str = "Via: SIP/2.0/TLS h:5061 ; rport;branch=z9hG4bK1 , SIP/2.0/TCP i;branch=z9hG4bK0\n\
+        Via: SIP/2.0/TCP j\nFrom: A <sip:a@b>;tag=1\nCall-ID: x@y\nCSeq: 7\tOPTIONS\nTo: sip:c@d";
+
+    #[test]
+    fn a_response_repeats_what_it_must() {
+        let written = with_options(|message, out| {
+            let mut draft = response(out, message, 200, Some("t1"));
+            draft
+                .header("Allow", "OPTIONS")
+                .repeat(message, Name::RecordRoute);
+            draft.body("text/plain", b"hello");
+        });
+        assert_eq!(
+            written,
+            format!(
+                "SIP/2.0 200 OK\n{ECHOED};tag=t1\nAllow: OPTIONS\nRecord-Route: <sip:p;lr>\n\
+                 Content-Type: text/plain\nContent-Length: 5\n\nhello"
+            )
+        );
+    }
+
+    #[test]
+    fn later_responses_are_the_same() {
+        let now = with_options(|message, out| response(out, message, 486, Some("t")).finish());
+        let later = with_options(|message, out| {
+            let echo = Echo::of(message);
+            assert!(!echo.has_to_tag());
+            response_from(out, &echo, 486, Some("t")).finish();
+        });
+        assert_eq!(now, later);
+        let trying = with_options(|message, out| drop(response(out, message, 100, None)));
+        assert_eq!(
+            trying,
+            format!("SIP/2.0 100 Trying\n{ECHOED}\nContent-Length: 0\n\n")
+        );
+    }
+
+    #[test]
+    fn the_topmost_via_says_where_the_request_came_from() {
+        for (source, expected) in [
+            (
+                "192.0.2.1:9",
+                "SIP/2.0/TLS h:5061 ; rport=9;branch=z9hG4bK1;received=192.0.2.1 , SIP/2.0/TCP i;",
+            ),
+            (
+                "[::1]:70",
+                "SIP/2.0/TLS h:5061 ; rport=70;branch=z9hG4bK1;received=::1 , SIP/2.0/TCP i;",
+            ),
+        ] {
+            let source: SocketAddr = source.parse().expect("an address");
+            let written = with_options(|message, out| {
+                message.set_source(source);
+                response(out, message, 200, None).finish();
+            });
+            assert!(written.contains(expected), "{written}");
+            assert!(written.contains("Via: SIP/2.0/TCP j\n"), "{written}");
+        }
+    }
+
+    #[test]
+    fn nobody_adds_a_line() {
+        let mut out = Vec::new();
+        let mut draft = request(&mut out, "MESSAGE\r\nX: 1", "sip:a@b\r\nX: 2");
+        draft.header("Sub\nject", "a\r\nX: 3\0").header("N", 5);
+        draft.header("M", format_args!("{}{}", "\r\n", '\n'));
+        draft.body("text/plain\r\n\r\n", b"\r\n");
+        let written = String::from_utf8(out).expect("text");
+        assert_eq!(
+            written,
+            "MESSAGEX: 1 sip:a@bX: 2 SIP/2.0\r\nSubject: aX: 3\r\nN: 5\r\nM: \r\n\
+             Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for number in [0, 7, 10, 65535, usize::MAX] {
+            let mut out = Vec::new();
+            push_number(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn every_status_has_a_phrase() {
+        assert!((100..700).all(|status| !reason(status).is_empty()));
+        assert_eq!(
+            (reason(481), reason(299), reason(599)),
+            (
+                "Call/Transaction Does Not Exist",
+                "OK",
+                "Server Internal Error"
+            )
+        );
+    }
 }

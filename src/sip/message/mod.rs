@@ -1,25 +1,33 @@
 //! A message as a view over its own bytes.
+//!
+//! Whoever holds a `Message` need not check again that it has what each message must have. Nothing is copied: header lines
+//! are offsets into the head, values are read from their text when asked for. What a header means is `header`'s business,
+//! where messages begin and end in a stream `frame`'s.
 
 mod fault;
+mod lines;
 mod method;
+mod start;
 
 use core::net::SocketAddr;
 
 pub use fault::Fault;
+pub use lines::{HEAD_BYTES_MAX, HEADERS_MAX};
 pub use method::Method;
 
-use crate::sip::header::{CSeq, Contacts, MediaType, Name, NameAddr, Via};
+use self::lines::Lines;
+use self::start::Start;
+use super::header::{self, CSeq, Contacts, MediaType, Name, NameAddr, Via};
+use super::{frame, grammar};
 
-/// A whole, well-formed message.
-#[derive(Debug)]
+/// A whole, well-formed message: start line, Via, From, To, Call-ID and CSeq are there and readable, CSeq names the method.
+/// In a `Malformed::partial` what could not be read is empty instead.
+#[derive(Clone)]
 pub struct Message<'a> {
     head: &'a str,
     body: &'a [u8],
-    method: Method,
-    method_text: &'a str,
-    uri: &'a str,
-    status: u16,
-    reason: &'a str,
+    lines: Lines,
+    start: Start<'a>,
     via: Via<'a>,
     from: NameAddr<'a>,
     to: NameAddr<'a>,
@@ -28,7 +36,18 @@ pub struct Message<'a> {
     source: Option<SocketAddr>,
 }
 
-/// What was no message.
+impl core::fmt::Debug for Message<'_> {
+    // Neither the text of a message nor a credential reaches a log.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Message")
+            .field("method", &self.method_text())
+            .field("status", &self.status())
+            .field("call_id", &self.call_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes that are no message.
 #[derive(Debug)]
 pub struct Malformed<'a> {
     /// What is wrong, and what to answer.
@@ -40,12 +59,13 @@ pub struct Malformed<'a> {
 }
 
 impl<'a> Malformed<'a> {
-    /// For what `frame::cut` refused: reads as much of `head` as is needed to answer.
+    /// For what `frame::cut` refused: reads as much of `head` as is needed to answer. It may end in the middle of a line.
     pub fn refused(head: &'a mut [u8], fault: Fault, framing_lost: bool) -> Malformed<'a> {
-        let _ = head;
+        let (lines, _) = lines::scan_slow(head);
+        let (message, _) = Message::read(head, lines);
         Malformed {
             fault,
-            partial: None,
+            partial: message.answerable(),
             framing_lost,
         }
     }
@@ -53,8 +73,144 @@ impl<'a> Malformed<'a> {
 
 impl<'a> Message<'a> {
     /// Reads one whole message as `frame::cut` cut it. Folded lines are unfolded in place.
-    pub fn parse(_bytes: &'a mut [u8]) -> Result<Message<'a>, Malformed<'a>> {
-        unimplemented!()
+    ///
+    /// Optional headers are not looked at: a bad one shows when it is asked for.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the error is as large as the message, and as rare as bad peers"
+    )]
+    pub fn parse(bytes: &'a mut [u8]) -> Result<Message<'a>, Malformed<'a>> {
+        let (lines, line_fault) = match lines::scan(bytes) {
+            Some(lines) => (lines, None),
+            None => lines::scan_slow(bytes),
+        };
+        let (message, fault) = Message::read(bytes, lines);
+        let fault = match (fault, line_fault) {
+            (None, None) => return Ok(message),
+            // A start line that is none tells more than the lines after it.
+            (Some(fault @ (Fault::StartLine | Fault::Version)), _) => fault,
+            (_, Some(fault)) | (Some(fault), None) => fault,
+        };
+        let framing_lost = match fault {
+            Fault::Bad(Name::ContentLength) | Fault::HeadTooLarge => true,
+            // Not even an attempt at SIP: whatever speaks here is not worth reading on.
+            Fault::StartLine => !frame::is_sip(message.head),
+            _ => false,
+        };
+        Err(Malformed {
+            fault,
+            partial: message.answerable(),
+            framing_lost,
+        })
+    }
+
+    /// Reads what is at `lines`, and says the first thing that is wrong.
+    fn read(bytes: &'a [u8], lines: Lines) -> (Message<'a>, Option<Fault>) {
+        let (head, body) = bytes
+            .split_at_checked(lines.head_bytes)
+            .unwrap_or((bytes, &[]));
+        // Both scans have seen to that.
+        let head = core::str::from_utf8(head).unwrap_or("");
+        let (start, start_fault) = Start::read(head.get(..lines.start_bytes).unwrap_or(""));
+        let mut message = Message {
+            head,
+            body,
+            start,
+            via: Via::default(),
+            from: NameAddr::default(),
+            to: NameAddr::default(),
+            call_id: "",
+            cseq: CSeq::default(),
+            source: None,
+            lines,
+        };
+        let repeated = message.lines.repeated.map(Fault::Repeated);
+        let mut fault = start_fault.or(repeated);
+        // All of them, even after a fault: the answer needs what there is.
+        let readings: [Result<(), Fault>; 7] = [
+            message.read_via(),
+            message.read_address(Name::From).map(|it| message.from = it),
+            message.read_address(Name::To).map(|it| message.to = it),
+            message.read_call_id(),
+            message.read_cseq(),
+            message.check_max_forwards(),
+            message.read_body(),
+        ];
+        for reading in readings {
+            if let Err(other) = reading {
+                fault.get_or_insert(other);
+            }
+        }
+        (message, fault)
+    }
+
+    fn required(&self, name: Name) -> Result<&'a str, Fault> {
+        self.header(name).ok_or(Fault::Missing(name))
+    }
+
+    fn read_via(&mut self) -> Result<(), Fault> {
+        let line = self.required(Name::Via)?;
+        let top = header::split_values(line).next();
+        let via = top.and_then(|value| Via::parse(value).ok());
+        self.via = via.ok_or(Fault::Bad(Name::Via))?;
+        Ok(())
+    }
+
+    fn read_address(&self, name: Name) -> Result<NameAddr<'a>, Fault> {
+        let address = NameAddr::parse(self.required(name)?).ok();
+        address
+            .filter(|address| address.uri().is_ok())
+            .ok_or(Fault::Bad(name))
+    }
+
+    fn read_call_id(&mut self) -> Result<(), Fault> {
+        let text = self.required(Name::CallId)?;
+        if !header::is_call_id(text) {
+            return Err(Fault::Bad(Name::CallId));
+        }
+        self.call_id = text;
+        Ok(())
+    }
+
+    /// A response's method is that of its CSeq; a request's must be the same in both places (RFC 3261 §8.1.1.5).
+    fn read_cseq(&mut self) -> Result<(), Fault> {
+        let text = self.required(Name::CSeq)?;
+        self.cseq = CSeq::parse(text).map_err(|_| Fault::Bad(Name::CSeq))?;
+        if self.start.method_text.is_empty() {
+            self.start.method_text = self.cseq.method;
+            self.start.method = Method::parse(self.cseq.method);
+        }
+        if self.start.method_text != self.cseq.method {
+            return Err(Fault::CSeqMethod);
+        }
+        Ok(())
+    }
+
+    /// It may be absent (RFC 4475 §3.3.16), but not be anything else than 0 to 255 (RFC 3261 §20.22).
+    fn check_max_forwards(&self) -> Result<(), Fault> {
+        match self.header(Name::MaxForwards) {
+            Some(_) if self.max_forwards().is_none() => Err(Fault::Bad(Name::MaxForwards)),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is beyond Content-Length is not the body (RFC 3261 §18.3).
+    fn read_body(&mut self) -> Result<(), Fault> {
+        let Some(text) = self.header(Name::ContentLength) else {
+            return Ok(());
+        };
+        let bytes = grammar::decimal(text).and_then(|bytes| usize::try_from(bytes).ok());
+        let body = bytes.and_then(|bytes| self.body.get(..bytes));
+        self.body = body.ok_or(Fault::Bad(Name::ContentLength))?;
+        Ok(())
+    }
+
+    /// This, if there is any sense in answering it.
+    fn answerable(self) -> Option<Message<'a>> {
+        let answerable = self.is_request()
+            && self.start.method != Method::Ack
+            && self.lines.first(Name::Via).is_some();
+        answerable.then_some(self)
     }
 
     /// Where it came from: the answer's topmost Via then carries `received` and `rport` (RFC 3261 §18.2.1, RFC 3581 §4).
@@ -64,32 +220,32 @@ impl<'a> Message<'a> {
 
     /// Whether it is a request.
     pub fn is_request(&self) -> bool {
-        self.status == 0
+        self.start.status == 0
     }
 
     /// The method of the request line, or of the CSeq of a response.
     pub fn method(&self) -> Method {
-        self.method
+        self.start.method
     }
 
     /// The same as text.
     pub fn method_text(&self) -> &'a str {
-        self.method_text
+        self.start.method_text
     }
 
     /// The Request-URI; empty for a response.
     pub fn uri(&self) -> &'a str {
-        self.uri
+        self.start.uri
     }
 
     /// A response's status, 100 to 699.
     pub fn status(&self) -> Option<u16> {
-        (self.status != 0).then_some(self.status)
+        (!self.is_request()).then_some(self.start.status)
     }
 
     /// A response's reason phrase, perhaps empty.
     pub fn reason(&self) -> &'a str {
-        self.reason
+        self.start.reason
     }
 
     /// The topmost Via.
@@ -119,33 +275,39 @@ impl<'a> Message<'a> {
 
     /// The value of the first line of that name.
     pub fn header(&self, name: Name) -> Option<&'a str> {
-        self.headers(name).next()
+        self.lines.first(name).map(|line| line.value_in(self.head))
     }
 
     /// The value of each line of that name, in order.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a str> + Clone + use<'_, 'a> {
-        self.all()
-            .filter(move |line| line.0 == name)
-            .map(|line| line.2)
+        let head = self.head;
+        let lines = self.lines.from_first(name).iter();
+        lines
+            .filter(move |line| line.name == name)
+            .map(move |line| line.value_in(head))
     }
 
     /// Each value of that name: of each line, split at commas.
-    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + use<'_, 'a> {
-        self.headers(name)
-            .flat_map(crate::sip::header::split_values)
+    pub fn values(&self, name: Name) -> impl Iterator<Item = &'a str> + Clone + use<'_, 'a> {
+        self.headers(name).flat_map(header::split_values)
     }
 
     /// The value of the first line of any name, compared without case.
     pub fn named(&self, name: &str) -> Option<&'a str> {
-        self.all()
-            .find(|line| line.1.eq_ignore_ascii_case(name))
-            .map(|line| line.2)
+        match Name::parse(name) {
+            Name::Other => self
+                .all()
+                .find(|line| line.1.eq_ignore_ascii_case(name))
+                .map(|line| line.2),
+            known => self.header(known),
+        }
     }
 
     /// Each line: the name known, the name as it is written, the value.
     pub fn all(&self) -> impl Iterator<Item = (Name, &'a str, &'a str)> + Clone + use<'_, 'a> {
-        let _ = self.head;
-        core::iter::empty()
+        let head = self.head;
+        let lines = self.lines.all().iter();
+        lines.map(move |line| (line.name, line.name_in(head), line.value_in(head)))
     }
 
     /// The body.
@@ -155,18 +317,28 @@ impl<'a> Message<'a> {
 
     /// Content-Type, where it is there and readable.
     pub fn content_type(&self) -> Option<MediaType<'a>> {
-        self.header(Name::ContentType)
-            .and_then(|text| MediaType::parse(text).ok())
+        let text = self.header(Name::ContentType)?;
+        MediaType::parse(text).ok()
     }
 
     /// Expires in seconds, where it is there and readable.
     pub fn expires(&self) -> Option<u32> {
-        self.header(Name::Expires)
-            .and_then(crate::sip::header::number)
+        self.header(Name::Expires).and_then(header::number)
+    }
+
+    /// Max-Forwards, where it is there.
+    pub fn max_forwards(&self) -> Option<u8> {
+        let hops = grammar::decimal(self.header(Name::MaxForwards)?)?;
+        u8::try_from(hops).ok()
     }
 
     /// All contacts.
     pub fn contacts(&self) -> Result<Contacts<'a>, Fault> {
-        unimplemented!()
+        Contacts::read(self.values(Name::Contact)).map_err(|_| Fault::Bad(Name::Contact))
+    }
+
+    /// Where it came from, if it was set.
+    pub fn source(&self) -> Option<SocketAddr> {
+        self.source
     }
 }

@@ -1,0 +1,379 @@
+//! Where each header line of a head is: the first step of reading a message.
+//!
+//! The fast path is httparse over bytes as they came. What SIP allows and HTTP does not (folding, blanks before the colon),
+//! and whatever is wrong, takes the slow path: it undoes folding in place, line by line finds out what can be used, and
+//! names the fault. Both give offsets, not references: so the slow path may write where the fast one has read.
+
+use smallvec::SmallVec;
+
+use super::Fault;
+use crate::sip::grammar::{self, TOKEN};
+use crate::sip::header::Name;
+
+/// The most header lines that a message may have.
+pub const HEADERS_MAX: usize = 128;
+/// The longest head in bytes, whatever the limits say: offsets are 16 bits.
+pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;
+
+/// What httparse is given at first; few messages have more lines.
+const HEADERS_USUAL: usize = 32;
+
+/// One header line: what it is, and where its name and value are in the head.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Line {
+    pub(super) name: Name,
+    name_at: u16,
+    name_bytes: u16,
+    value_at: u16,
+    value_bytes: u16,
+}
+
+impl Line {
+    pub(super) fn name_in<'a>(&self, head: &'a str) -> &'a str {
+        piece(head, self.name_at, self.name_bytes)
+    }
+
+    pub(super) fn value_in<'a>(&self, head: &'a str) -> &'a str {
+        piece(head, self.value_at, self.value_bytes)
+    }
+}
+
+/// The offsets come from a scan of this very head, so the piece is there.
+fn piece(head: &str, at: u16, bytes: u16) -> &str {
+    let at = usize::from(at);
+    head.get(at..at + usize::from(bytes)).unwrap_or("")
+}
+
+/// The lines of a head, at most `HEADERS_MAX`.
+#[derive(Clone, Debug)]
+pub(super) struct Lines {
+    list: SmallVec<[Line; 20]>,
+    /// By name: the number of its first line + 1, or 0.
+    first: [u8; Name::COUNT],
+    /// The start line's length without its CR LF.
+    pub(super) start_bytes: usize,
+    /// The head's length with the empty line.
+    pub(super) head_bytes: usize,
+    /// A name that stands twice and must not.
+    pub(super) repeated: Option<Name>,
+}
+
+impl Lines {
+    fn new() -> Lines {
+        Lines {
+            list: SmallVec::new(),
+            first: [0; Name::COUNT],
+            start_bytes: 0,
+            head_bytes: 0,
+            repeated: None,
+        }
+    }
+
+    /// Adds a line; false where it cannot be held.
+    fn push(&mut self, name: &str, name_at: usize, value_at: usize, value_bytes: usize) -> bool {
+        let kind = Name::parse(name);
+        let (Ok(name_at), Ok(name_bytes), Ok(value_at), Ok(value_bytes)) = (
+            u16::try_from(name_at),
+            u16::try_from(name.len()),
+            u16::try_from(value_at),
+            u16::try_from(value_bytes),
+        ) else {
+            return false;
+        };
+        if self.list.len() == HEADERS_MAX {
+            return false;
+        }
+        self.list.push(Line {
+            name: kind,
+            name_at,
+            name_bytes,
+            value_at,
+            value_bytes,
+        });
+        let first = &mut self.first[kind as usize];
+        if *first == 0 {
+            // At most HEADERS_MAX, which fits.
+            *first = self.list.len() as u8;
+        } else if stands_once(kind) {
+            self.repeated.get_or_insert(kind);
+        }
+        true
+    }
+
+    /// All lines in order.
+    pub(super) fn all(&self) -> &[Line] {
+        &self.list
+    }
+
+    /// The first line of that name.
+    pub(super) fn first(&self, name: Name) -> Option<&Line> {
+        let number = usize::from(self.first[name as usize]);
+        self.list.get(number.checked_sub(1)?)
+    }
+
+    /// The lines from the first of that name on; none where there is none.
+    pub(super) fn from_first(&self, name: Name) -> &[Line] {
+        let number = usize::from(self.first[name as usize]);
+        number
+            .checked_sub(1)
+            .and_then(|at| self.list.get(at..))
+            .unwrap_or(&[])
+    }
+}
+
+/// The headers that decide what a message is and where it ends: a second one makes it another message to another reader,
+/// so there is none (RFC 3261 §7.3.1; RFC 4475 §3.3.8, §3.3.9).
+fn stands_once(name: Name) -> bool {
+    matches!(
+        name,
+        Name::From | Name::To | Name::CallId | Name::CSeq | Name::MaxForwards | Name::ContentLength
+    )
+}
+
+/// The fast path. `None`: the slow path must look.
+pub(super) fn scan(bytes: &[u8]) -> Option<Lines> {
+    let bytes = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
+    let start_end = memchr::memchr(b'\n', bytes)? + 1;
+    let mut few = [httparse::EMPTY_HEADER; HEADERS_USUAL];
+    match httparse::parse_headers(&bytes[start_end..], &mut few) {
+        Ok(httparse::Status::Complete((end, headers))) => take(bytes, start_end, end, headers),
+        Err(httparse::Error::TooManyHeaders) => scan_many(bytes, start_end),
+        _ => None,
+    }
+}
+
+/// A function of its own, so that only a message of many lines pays for their table.
+#[cold]
+fn scan_many(bytes: &[u8], start_end: usize) -> Option<Lines> {
+    let mut many = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    match httparse::parse_headers(&bytes[start_end..], &mut many) {
+        Ok(httparse::Status::Complete((end, headers))) => take(bytes, start_end, end, headers),
+        _ => None,
+    }
+}
+
+/// Takes over what httparse found, unless it was more lenient than SIP: it lets lines end in a bare LF, and two readers
+/// that differ on where a line ends can be played against each other.
+fn take(
+    bytes: &[u8],
+    start_end: usize,
+    end: usize,
+    headers: &[httparse::Header<'_>],
+) -> Option<Lines> {
+    let head_bytes = start_end + end;
+    let head = bytes.get(..head_bytes)?;
+    if !head.ends_with(b"\r\n\r\n") || (!head.is_ascii() && core::str::from_utf8(head).is_err()) {
+        return None;
+    }
+    let mut lines = Lines::new();
+    for header in headers {
+        let name_at = place(bytes, header.name.as_bytes())?;
+        let value_at = place(bytes, header.value)?;
+        if head.get(name_at.checked_sub(2)?..name_at) != Some(b"\r\n")
+            || !lines.push(header.name, name_at, value_at, header.value.len())
+        {
+            return None;
+        }
+    }
+    lines.start_bytes = start_end - 2;
+    lines.head_bytes = head_bytes;
+    Some(lines)
+}
+
+/// Where a piece is in the whole.
+fn place(whole: &[u8], piece: &[u8]) -> Option<usize> {
+    (piece.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)
+}
+
+/// The slow path: makes the head readable in place and takes what is well-formed. The fault is the first thing that is
+/// wrong with the head as lines, if anything is. Without an empty line the whole lines that are there are the head.
+pub(super) fn scan_slow(bytes: &mut [u8]) -> (Lines, Option<Fault>) {
+    let mut fault = None;
+    let end = head_end(bytes).unwrap_or_else(|| {
+        fault = Some(Fault::HeadTooLarge);
+        let bound = bytes.len().min(HEAD_BYTES_MAX);
+        let whole = bytes.get(..bound).unwrap_or(bytes);
+        memchr::memrchr(b'\n', whole).map_or(0, |at| at + 1)
+    });
+    let head = bytes.get_mut(..end).unwrap_or(&mut []);
+    unfold(head);
+    if replace_invalid(head) {
+        fault.get_or_insert(Fault::Utf8);
+    }
+    let mut lines = Lines::new();
+    lines.head_bytes = end;
+    let head = core::str::from_utf8(head).unwrap_or("");
+    let mut at = 0;
+    for (number, line) in head.split_inclusive("\r\n").enumerate() {
+        let line_at = at;
+        at += line.len();
+        let Some(text) = line.strip_suffix("\r\n") else {
+            fault.get_or_insert(Fault::HeaderLine);
+            continue;
+        };
+        if number == 0 {
+            lines.start_bytes = text.len();
+        } else if !text.is_empty() {
+            match lines.take_line(text, line_at) {
+                Ok(()) => {}
+                // A line that cannot be read is left out of what the answer is made of: it may hold half a line end.
+                Err(Fault::HeadersTooMany) => {
+                    fault.get_or_insert(Fault::HeadersTooMany);
+                    break;
+                }
+                Err(other) => {
+                    fault.get_or_insert(other);
+                }
+            }
+        }
+    }
+    (lines, fault)
+}
+
+impl Lines {
+    fn take_line(&mut self, text: &str, line_at: usize) -> Result<(), Fault> {
+        let (name, value) = text.split_once(':').ok_or(Fault::HeaderLine)?;
+        let name = name.trim_end_matches([' ', '\t']);
+        let value = grammar::trim(value);
+        if !grammar::all(name, TOKEN) || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+        {
+            return Err(Fault::HeaderLine);
+        }
+        let value_at = line_at + grammar::offset(text, value);
+        if !self.push(name, line_at, value_at, value.len()) {
+            return Err(Fault::HeadersTooMany);
+        }
+        Ok(())
+    }
+}
+
+/// The end of the head, if it is whole and not too long.
+fn head_end(bytes: &[u8]) -> Option<usize> {
+    let bytes = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
+    memchr::memchr_iter(b'\n', bytes)
+        .map(|at| at + 1)
+        .find(|&end| {
+            bytes
+                .get(..end)
+                .is_some_and(|head| head.ends_with(b"\r\n\r\n"))
+        })
+}
+
+/// Makes blanks of line ends that a blank follows (RFC 3261 §7.3.1): the header stays where it is, and as long as it was.
+fn unfold(head: &mut [u8]) {
+    let mut from = 0;
+    while let Some(found) = memchr::memchr(b'\r', head.get(from..).unwrap_or(&[])) {
+        let at = from + found;
+        from = at + 1;
+        if let Some([cr, lf @ b'\n', b' ' | b'\t']) = head.get_mut(at..at + 3) {
+            *cr = b' ';
+            *lf = b' ';
+        }
+    }
+}
+
+/// Puts a question mark for each byte that is no UTF-8, and says whether there was one.
+fn replace_invalid(head: &mut [u8]) -> bool {
+    let mut from = 0;
+    let mut found = false;
+    while let Err(error) = core::str::from_utf8(head.get(from..).unwrap_or(&[])) {
+        let start = from + error.valid_up_to();
+        let end = error.error_len().map_or(head.len(), |bytes| start + bytes);
+        if let Some(invalid) = head.get_mut(start..end) {
+            invalid.fill(b'?');
+        }
+        found = true;
+        from = end;
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lines as `name=value`, with `slow` where the fast path would not have it, and the fault.
+    fn check(head: &str, expected: &str) {
+        let mut bytes = head.as_bytes().to_vec();
+        let fast = scan(&bytes);
+        let (lines, fault, path) = match fast {
+            Some(lines) => (lines, None, "fast"),
+            None => {
+                let (lines, fault) = scan_slow(&mut bytes);
+                (lines, fault, "slow")
+            }
+        };
+        assert_eq!(bytes.len(), head.len());
+        let head = core::str::from_utf8(&bytes).expect("made readable");
+        let mut found = path.to_owned();
+        for line in lines.all() {
+            found += &format!(" {}={}", line.name_in(head), line.value_in(head));
+        }
+        if let Some(fault) = fault {
+            found += &format!(" {fault:?}");
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn heads() {
+        check("S\r\n\r\n", "fast");
+        check(
+            "S\r\nA: b\r\nc:\td \r\nE:\r\n\r\nA: body\r\n",
+            "fast A=b c=d E=",
+        );
+        check("S\r\nA: é\r\n\r\n", "fast A=é");
+        check("S\r\nA : b\r\n\r\n", "slow A=b");
+        check(
+            "S\r\nA:\r\n b\r\n\t c\r\nD: e\r\n\r\n",
+            "slow A=b  \t c D=e",
+        );
+        check("S\r\nA: b\r\n \r\nD: e\r\n\r\n", "slow A=b D=e");
+        check("S\r\nA: \u{1}\r\n\r\n", "slow A=\u{1}");
+    }
+
+    #[test]
+    fn bad_lines_are_left_out() {
+        check(
+            "S\r\nA: b\r\njunk\r\nC: d\r\n\r\n",
+            "slow A=b C=d HeaderLine",
+        );
+        check("S\r\n: b\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        check("S\r\nA b: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        check("S\r\nA: b\nB: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        check("S\r\nA: b\rB: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        check("S\r\nA: b\0\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        check("S\nA: b\r\nC: d\r\n\r\n", "slow C=d");
+        check("S\r\nA: b\r\nC: d", "slow A=b HeadTooLarge");
+        check("", "slow HeadTooLarge");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_replaced() {
+        let mut bytes = b"S\r\nA: \xff\xc3\r\nB: \xe2\x82\r\n\r\n\xff".to_vec();
+        assert!(scan(&bytes).is_none());
+        let (lines, fault) = scan_slow(&mut bytes);
+        assert_eq!(fault, Some(Fault::Utf8));
+        assert_eq!(bytes, b"S\r\nA: ??\r\nB: ??\r\n\r\n\xff");
+        assert_eq!(lines.all().len(), 2);
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let head = |count: usize| format!("S\r\n{}\r\n", "A: b\r\n".repeat(count));
+        assert_eq!(
+            scan(head(HEADERS_MAX).as_bytes()).map(|lines| lines.all().len()),
+            Some(HEADERS_MAX)
+        );
+        assert!(scan(head(HEADERS_MAX + 1).as_bytes()).is_none());
+        let (lines, fault) = scan_slow(&mut head(HEADERS_MAX + 1).into_bytes());
+        assert_eq!(
+            (lines.all().len(), fault),
+            (HEADERS_MAX, Some(Fault::HeadersTooMany))
+        );
+        let long = format!("S\r\nA: {}\r\n\r\n", "b".repeat(HEAD_BYTES_MAX));
+        assert!(scan(long.as_bytes()).is_none());
+        let (lines, fault) = scan_slow(&mut long.into_bytes());
+        assert_eq!((lines.all().len(), fault), (0, Some(Fault::HeadTooLarge)));
+    }
+}
