@@ -1,5 +1,7 @@
 //! One test binary: each module says what belongs in it.
 
+/// What every model client needs: reading, answering, proving who it is.
+mod client;
 /// Whole conversations as files, played on the pure server and on the real binary.
 mod conversation;
 /// The built binary driven over TCP and TLS with real clients written by others, where they are installed.
@@ -14,3 +16,5 @@ mod simulation;
 mod tidy;
 /// Bytes in, meaning out, written again; from the standards and from real clients.
 mod wire;
+/// A whole server of pure shards in one thread: sockets, letters and time in our hands.
+mod world;

@@ -471,7 +471,7 @@ fn nothing_secret_is_printed() {
         Some("User(Answer { aor: Aor(\"alice@example.com\"), .. })")
     );
     assert!(
-        printed.contains("key: NonceKey") && printed.contains("nobody: Credentials,"),
+        printed.contains("key: NonceKey") && printed.contains("nobody: Credentials }"),
         "{printed}"
     );
 }

@@ -1,0 +1,260 @@
+//! The real binary over TLS: started in a folder of its own, with the users of the play.
+
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+
+use super::{Stage, password_of};
+
+/// How long something may take that the play expects.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long nothing has to come until nothing is believed to come.
+const QUIET: Duration = Duration::from_millis(150);
+
+/// A running server.
+pub struct Binary {
+    child: Child,
+    folder: PathBuf,
+    address: SocketAddr,
+    tls: Arc<ClientConfig>,
+    sockets: Vec<Connection>,
+    log: Arc<Mutex<String>>,
+}
+
+struct Connection {
+    stream: Option<StreamOwned<ClientConnection, TcpStream>>,
+    address: SocketAddr,
+    closed: bool,
+}
+
+impl Binary {
+    /// Starts it with these users (display name, address of record).
+    ///
+    /// # Panics
+    /// Where it does not come up; with what it said.
+    pub fn start(users: &[(&str, &str)]) -> Binary {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let name = format!(
+            "muster-play-{}-{}",
+            std::process::id(),
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        );
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder for the server");
+        let data_dir = folder.join("data");
+        let config = folder.join("muster.toml");
+        let text = format!(
+            "domains = [\"example.com\"]\ndata_dir = {data_dir:?}\n\
+             [listen]\nsips = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\"]\n"
+        );
+        std::fs::write(&config, text).expect("the config is written");
+        let mut list = "user,password,display_name\n".to_owned();
+        for (display_name, aor) in users {
+            list.push_str(&format!("{aor},{},{display_name}\n", password_of(aor)));
+        }
+        let import = folder.join("users.csv");
+        std::fs::write(&import, list).expect("the users are written");
+        let imported = muster(&config)
+            .args(["user", "import"])
+            .arg("--config")
+            .arg(&config)
+            .arg(&import)
+            .output();
+        let imported = imported.expect("muster runs");
+        assert!(
+            imported.status.success(),
+            "user import: {}",
+            String::from_utf8_lossy(&imported.stderr)
+        );
+
+        let mut child = muster(&config)
+            .arg("serve")
+            .arg("--config")
+            .arg(&config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("muster starts");
+        let log = Arc::new(Mutex::new(String::new()));
+        let (ready, is_ready) = mpsc::channel();
+        for pipe in [
+            Box::new(child.stdout.take().expect("piped")) as Box<dyn std::io::Read + Send>,
+            Box::new(child.stderr.take().expect("piped")),
+        ] {
+            let (log, ready) = (Arc::clone(&log), ready.clone());
+            std::thread::spawn(move || {
+                for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+                    if let Some(address) = listens_on(&line) {
+                        let _ = ready.send(address);
+                    }
+                    if let Ok(mut log) = log.lock() {
+                        log.push_str(&line);
+                        log.push('\n');
+                    }
+                }
+            });
+        }
+        let address = is_ready
+            .recv_timeout(Duration::from_secs(20))
+            .unwrap_or_else(|_| {
+                let _ = child.kill();
+                panic!("the server is not ready:\n{}", log.lock().expect("a log"))
+            });
+        let tls = trust(&data_dir.join("tls/cert.pem"));
+        Binary {
+            child,
+            folder,
+            address,
+            tls,
+            sockets: Vec::new(),
+            log,
+        }
+    }
+
+    /// What it has printed.
+    pub fn said(&self) -> String {
+        self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn muster(config: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
+    command.current_dir(config.parent().expect("the config is in a folder"));
+    command
+}
+
+/// The SIP over TLS address in the line that says `ready`.
+fn listens_on(line: &str) -> Option<SocketAddr> {
+    if !line.contains("ready") {
+        return None;
+    }
+    // The scheme's word stands before its addresses.
+    let after = line.find("sips").map_or(line, |at| &line[at..]);
+    let part_of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']');
+    after
+        .split(|c| !part_of_address(c))
+        .find_map(|word| word.trim_matches(':').parse().ok())
+}
+
+/// A client that trusts the generated certificate and no other.
+fn trust(certificate: &Path) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_file(certificate).expect("the generated certificate"))
+        .expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    Arc::new(
+        config
+            .expect("TLS 1.2 and 1.3")
+            .with_root_certificates(roots)
+            .with_no_client_auth(),
+    )
+}
+
+impl Stage for Binary {
+    fn connect(&mut self, _nth: usize) -> usize {
+        let stream = TcpStream::connect(self.address).expect("the server accepts");
+        stream.set_nodelay(true).expect("a TCP socket");
+        let address = stream.local_addr().expect("a bound socket");
+        let name = ServerName::try_from("localhost").expect("a name");
+        let tls = ClientConnection::new(Arc::clone(&self.tls), name).expect("a TLS client");
+        let mut stream = StreamOwned::new(tls, stream);
+        stream
+            .sock
+            .set_read_timeout(Some(PATIENCE))
+            .expect("a TCP socket");
+        while stream.conn.is_handshaking() {
+            stream
+                .conn
+                .complete_io(&mut stream.sock)
+                .expect("the TLS handshake succeeds");
+        }
+        self.sockets.push(Connection {
+            stream: Some(stream),
+            address,
+            closed: false,
+        });
+        self.sockets.len() - 1
+    }
+
+    fn address(&self, socket: usize) -> SocketAddr {
+        self.sockets[socket].address
+    }
+
+    fn send(&mut self, socket: usize, bytes: &[u8]) {
+        if let Some(stream) = &mut self.sockets[socket].stream {
+            // One that the server has closed shows when something is to be received.
+            let _ = stream.write_all(bytes).and_then(|()| stream.flush());
+        }
+    }
+
+    fn receive(&mut self, socket: usize, hopeful: bool) -> Option<Vec<u8>> {
+        let end = &mut self.sockets[socket];
+        let stream = end.stream.as_mut()?;
+        let until = Instant::now() + if hopeful { PATIENCE } else { QUIET };
+        let mut bytes = vec![0; 64 * 1024];
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return None;
+            }
+            stream.sock.set_read_timeout(Some(left)).ok()?;
+            match stream.read(&mut bytes) {
+                Ok(0) => {
+                    end.closed = true;
+                    return None;
+                }
+                Ok(count) => {
+                    bytes.truncate(count);
+                    return Some(bytes);
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+                    ) => {}
+                Err(_) => {
+                    end.closed = true;
+                    return None;
+                }
+            }
+        }
+    }
+
+    fn is_closed(&mut self, socket: usize) -> bool {
+        let until = Instant::now() + PATIENCE;
+        while !self.sockets[socket].closed && Instant::now() < until {
+            self.receive(socket, false);
+        }
+        self.sockets[socket].closed
+    }
+
+    fn disconnect(&mut self, socket: usize) {
+        self.sockets[socket].stream = None;
+        // The server learns of it from the kernel: it has nothing that could tell us when.
+        std::thread::sleep(QUIET);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        std::thread::sleep(time);
+    }
+}

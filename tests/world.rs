@@ -1,0 +1,461 @@
+//! A whole server without a world: pure shards in one thread, with sockets, letters and time in our hands.
+//!
+//! It keeps the shell's promises and no more: bytes of a connection stay in order, letters between two shards stay in order,
+//! a connection that is adopted takes its unread bytes along, and `Closed` comes once. When a letter or an adopted
+//! connection arrives is up to the caller.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use muster::auth::{ha1_md5, ha1_sha256};
+use muster::shard::cdr_event::CdrEvent;
+use muster::shard::effect::{Effect, Effects};
+use muster::shard::input::Input;
+use muster::shard::letter::Letter;
+use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
+use muster::sip::frame::{Cut, FrameState, Limits, cut};
+use muster::sip::link::{ConnectionId, Link, Transport};
+use muster::sip::message::{Malformed, Message};
+use muster::sip::time::Now;
+use muster::sip::uri::Aor;
+
+/// Where every world begins: some day in November.
+const START: Now = Now(1_700_000_000_000_000);
+/// Past so many bytes that a client has not read, its connection is `Behind`.
+const BEHIND_BYTES: usize = 16 * 1024;
+
+/// What travels from one shard to another.
+enum Parcel {
+    Letter(Letter),
+    /// An adopted connection.
+    Socket(usize),
+}
+
+/// Which shard has a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Home {
+    At(usize, ConnectionId),
+    /// Between two shards.
+    Moving,
+    Gone,
+}
+
+/// A connection, both ends.
+struct Socket {
+    home: Home,
+    link: Link,
+    /// Sent by the client, not yet taken by a shard.
+    unread: Vec<u8>,
+    state: FrameState,
+    /// So many bytes of a refused message have not come yet, and are thrown away.
+    skip: usize,
+    /// Sent by the server, not yet taken by the client.
+    waiting: Vec<u8>,
+    /// The client has gone away.
+    cut: bool,
+    /// Why the server asked for it to be closed.
+    closing: Option<&'static str>,
+    behind: bool,
+    reading: bool,
+}
+
+/// Dense slots with generations, as the shell gives them out.
+#[derive(Default)]
+struct Slots {
+    free: Vec<u32>,
+    generations: Vec<u32>,
+}
+
+/// The server.
+pub struct World {
+    pub now: Now,
+    shards: Vec<Shard>,
+    /// `mail[from * shards + to]`
+    mail: Vec<VecDeque<Parcel>>,
+    sockets: Vec<Socket>,
+    slots: Vec<Slots>,
+    homes: HashMap<(usize, ConnectionId), usize>,
+    /// All call detail record events so far.
+    pub records: Vec<CdrEvent>,
+    limits: Limits,
+    effects: Effects,
+    ticked: Now,
+}
+
+impl World {
+    pub fn new(shards: u16, seed: u64, settings: &Settings) -> World {
+        let mut bytes = [0; 32];
+        bytes[..8].copy_from_slice(&seed.to_be_bytes());
+        let make = |index: u16| {
+            let mut own = bytes;
+            own[8..10].copy_from_slice(&index.to_be_bytes());
+            let settings = Settings {
+                shards,
+                ..settings.clone()
+            };
+            Shard::new(ShardId(index), settings, own, bytes, START)
+        };
+        World {
+            now: START,
+            shards: (0..shards).map(make).collect(),
+            mail: (0..shards * shards).map(|_| VecDeque::new()).collect(),
+            sockets: Vec::new(),
+            slots: (0..shards).map(|_| Slots::default()).collect(),
+            homes: HashMap::new(),
+            records: Vec::new(),
+            limits: Limits::default(),
+            effects: Effects::default(),
+            ticked: START,
+        }
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// Adds a user on the shard that owns it, with credentials for all schemes.
+    pub fn add_user(&mut self, aor: &str, display_name: &str, password: &str) {
+        let aor = Aor::parse(aor).expect("the test's own address of record");
+        let record = UserRecord {
+            ha1_md5: Some(ha1_md5(aor.user(), aor.host(), password)),
+            ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), password)),
+            display_name: display_name.into(),
+            aor,
+        };
+        let owner = self.owner(&record.aor);
+        self.handle(owner, Input::UserPut(record));
+    }
+
+    /// Takes a user out of the store.
+    pub fn remove_user(&mut self, aor: &str) {
+        let aor = Aor::parse(aor).expect("the test's own address of record");
+        let owner = self.owner(&aor);
+        self.handle(owner, Input::UserRemoved(aor));
+    }
+
+    fn owner(&self, aor: &Aor) -> usize {
+        let shards = u16::try_from(self.shards.len()).expect("made from a u16");
+        usize::from(muster::shard::route::Route::new(shards).owner(aor).0)
+    }
+
+    /// A new connection from `peer` that lands on `shard`.
+    pub fn connect(&mut self, shard: usize, peer: SocketAddr) -> usize {
+        let local = SocketAddr::from(([127, 0, 0, 1], 5061));
+        let link = Link {
+            transport: Transport::Tls,
+            local,
+            peer,
+            moves: 0,
+        };
+        let socket = self.sockets.len();
+        self.sockets.push(Socket {
+            home: Home::Moving,
+            link,
+            unread: Vec::new(),
+            state: FrameState::default(),
+            skip: 0,
+            waiting: Vec::new(),
+            cut: false,
+            closing: None,
+            behind: false,
+            reading: true,
+        });
+        self.arrive(shard, socket);
+        socket
+    }
+
+    /// The client's end of a connection.
+    pub fn peer(&self, socket: usize) -> SocketAddr {
+        self.sockets[socket].link.peer
+    }
+
+    /// The client sends.
+    pub fn send(&mut self, socket: usize, bytes: &[u8]) {
+        let end = &mut self.sockets[socket];
+        let skipped = end.skip.min(bytes.len());
+        end.skip -= skipped;
+        end.unread.extend_from_slice(&bytes[skipped..]);
+        self.pump(socket);
+    }
+
+    /// What the client reads: all that the server has sent since the last time, nothing while it does not read.
+    pub fn read(&mut self, socket: usize) -> Vec<u8> {
+        let end = &mut self.sockets[socket];
+        if !end.reading {
+            Vec::new()
+        } else {
+            core::mem::take(&mut end.waiting)
+        }
+    }
+
+    /// The client stops to read, or goes on.
+    pub fn set_reading(&mut self, socket: usize, reading: bool) {
+        self.sockets[socket].reading = reading;
+        let end = &mut self.sockets[socket];
+        if reading
+            && core::mem::take(&mut end.behind)
+            && let Home::At(shard, connection) = end.home
+        {
+            self.handle(shard, Input::Drained { connection });
+        }
+    }
+
+    /// The client or the network cuts the connection.
+    pub fn cut(&mut self, socket: usize) {
+        self.sockets[socket].cut = true;
+        self.close(socket);
+    }
+
+    /// Whether the server has ended the connection.
+    pub fn is_closed(&self, socket: usize) -> bool {
+        self.sockets[socket].home == Home::Gone
+    }
+
+    /// Why the server has ended the connection, where it has.
+    pub fn closed_because(&self, socket: usize) -> Option<&'static str> {
+        self.sockets[socket].closing
+    }
+
+    /// Pairs of shards between which something travels.
+    pub fn in_flight(&self) -> Vec<(usize, usize)> {
+        let count = self.shards.len();
+        let busy = self
+            .mail
+            .iter()
+            .enumerate()
+            .filter(|(_, queue)| !queue.is_empty());
+        busy.map(|(index, _)| (index / count, index % count))
+            .collect()
+    }
+
+    /// The next parcel from one shard to another arrives.
+    pub fn deliver(&mut self, from: usize, to: usize) {
+        let count = self.shards.len();
+        match self.mail[from * count + to].pop_front() {
+            Some(Parcel::Letter(letter)) => self.handle(to, Input::Letter(letter)),
+            Some(Parcel::Socket(socket)) => self.arrive(to, socket),
+            None => {}
+        }
+    }
+
+    /// Everything that travels arrives.
+    ///
+    /// # Panics
+    /// Where it never ends: letters that beget letters for ever are a bug.
+    pub fn settle(&mut self) {
+        for _ in 0..1_000_000 {
+            let Some(&(from, to)) = self.in_flight().first() else {
+                return;
+            };
+            self.deliver(from, to);
+        }
+        panic!("letters beget letters without end");
+    }
+
+    /// Time passes on all shards, in steps of 100 ms or a two-hundredth, and everything arrives.
+    pub fn pass(&mut self, time: Duration) {
+        let until = self.now.after(time);
+        let step = (time / 200).max(Duration::from_millis(100));
+        while self.now < until {
+            self.now = self.now.after(step).min(until);
+            self.tick();
+            self.settle();
+        }
+    }
+
+    /// The clock moves, and the shards are told of it as often as the shell does.
+    pub fn move_clock(&mut self, by: Duration) {
+        self.now = self.now.after(by);
+        if self.now.since(self.ticked) >= Duration::from_millis(100) {
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        self.ticked = self.now;
+        for shard in 0..self.shards.len() {
+            self.handle(shard, Input::Tick);
+        }
+    }
+
+    /// The server is told to stop.
+    pub fn stop(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.handle(shard, Input::Stop);
+        }
+        self.settle();
+    }
+
+    /// What the shards hold, one by one.
+    pub fn census(&self) -> Vec<Census> {
+        self.shards.iter().map(Shard::census).collect()
+    }
+
+    fn arrive(&mut self, shard: usize, socket: usize) {
+        let connection = self.slots[shard].take();
+        self.homes.insert((shard, connection), socket);
+        self.sockets[socket].home = Home::At(shard, connection);
+        let link = self.sockets[socket].link;
+        self.handle(shard, Input::Opened { connection, link });
+        self.pump(socket);
+        if self.sockets[socket].cut {
+            self.close(socket);
+        }
+    }
+
+    /// Gives the shard what the client has sent, message by message, as long as the connection is there.
+    fn pump(&mut self, socket: usize) {
+        loop {
+            let end = &mut self.sockets[socket];
+            let Home::At(shard, connection) = end.home else {
+                return;
+            };
+            if end.closing.is_some() {
+                return;
+            }
+            match cut(&end.unread, &self.limits, &mut end.state) {
+                Cut::Need(_) => return,
+                Cut::Pong(count) => drop(end.consume(count)),
+                Cut::Ping(count) => {
+                    end.consume(count);
+                    end.waiting.extend_from_slice(b"\r\n");
+                }
+                Cut::Message { total, .. } => {
+                    let whole = end.consume(total);
+                    let mut bytes = whole.clone();
+                    let peer = end.link.peer;
+                    match Message::parse(&mut bytes) {
+                        Ok(mut message) => {
+                            message.set_source(peer);
+                            self.handle(
+                                shard,
+                                Input::Message {
+                                    connection,
+                                    message: &message,
+                                },
+                            );
+                        }
+                        Err(malformed) => self.handle(
+                            shard,
+                            Input::Malformed {
+                                connection,
+                                malformed: &malformed,
+                            },
+                        ),
+                    }
+                    // The message that made the connection move goes with it.
+                    let end = &mut self.sockets[socket];
+                    if end.home == Home::Moving {
+                        end.unread.splice(0..0, whole);
+                    }
+                }
+                Cut::Refuse {
+                    fault,
+                    head,
+                    resume,
+                } => {
+                    let mut bytes = end.unread[..head.min(end.unread.len())].to_vec();
+                    let ends = resume.unwrap_or(end.unread.len());
+                    end.skip = ends.saturating_sub(end.unread.len());
+                    end.consume(ends.min(end.unread.len()));
+                    let malformed = Malformed::refused(&mut bytes, fault, resume.is_none());
+                    self.handle(
+                        shard,
+                        Input::Malformed {
+                            connection,
+                            malformed: &malformed,
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// One input, and its effects carried out.
+    fn handle(&mut self, shard: usize, input: Input<'_>) {
+        let mut effects = core::mem::take(&mut self.effects);
+        effects.clear();
+        self.shards[shard].handle(self.now, input, &mut effects);
+        let (mut closing, mut late) = (Vec::new(), Vec::new());
+        let count = self.shards.len();
+        for effect in effects.list.drain(..) {
+            match effect {
+                Effect::Send { connection, range } => {
+                    if let Some(&socket) = self.homes.get(&(shard, connection)) {
+                        let end = &mut self.sockets[socket];
+                        end.waiting.extend_from_slice(&effects.bytes[range]);
+                        if !end.reading && !end.behind && end.waiting.len() > BEHIND_BYTES {
+                            end.behind = true;
+                            late.push(socket);
+                        }
+                    }
+                }
+                Effect::Close { connection, reason } => {
+                    if let Some(&socket) = self.homes.get(&(shard, connection)) {
+                        self.sockets[socket].closing = Some(reason);
+                        closing.push(socket);
+                    }
+                }
+                Effect::Adopt { connection, to } => {
+                    if let Some(socket) = self.homes.remove(&(shard, connection)) {
+                        self.slots[shard].give_back(connection);
+                        let end = &mut self.sockets[socket];
+                        end.home = Home::Moving;
+                        end.link.moves += 1;
+                        self.mail[shard * count + usize::from(to.0)]
+                            .push_back(Parcel::Socket(socket));
+                    }
+                }
+                Effect::Post { to, letter } => {
+                    self.mail[shard * count + usize::from(to.0)].push_back(Parcel::Letter(letter));
+                }
+                Effect::Record(event) => self.records.push(event),
+                Effect::Observe { .. } | Effect::Count { .. } => {}
+            }
+        }
+        self.effects = effects;
+        for socket in closing {
+            self.close(socket);
+        }
+        for socket in late {
+            if let Home::At(shard, connection) = self.sockets[socket].home {
+                self.handle(shard, Input::Behind { connection });
+            }
+        }
+    }
+
+    fn close(&mut self, socket: usize) {
+        if let Home::At(shard, connection) = self.sockets[socket].home {
+            self.sockets[socket].home = Home::Gone;
+            self.homes.remove(&(shard, connection));
+            self.slots[shard].give_back(connection);
+            self.handle(shard, Input::Closed { connection });
+        }
+    }
+}
+
+impl Socket {
+    fn consume(&mut self, count: usize) -> Vec<u8> {
+        self.state = FrameState::default();
+        self.unread.drain(..count).collect()
+    }
+}
+
+impl Slots {
+    fn take(&mut self) -> ConnectionId {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.generations.push(0);
+            u32::try_from(self.generations.len() - 1).expect("few connections")
+        });
+        ConnectionId::new(slot, self.generations[slot as usize])
+    }
+
+    fn give_back(&mut self, connection: ConnectionId) {
+        let slot = connection.slot();
+        self.generations[slot] += 1;
+        self.free
+            .push(u32::try_from(slot).expect("few connections"));
+    }
+}
