@@ -340,3 +340,6 @@ fn state_of(element: &Element<'_>) -> Box<str> {
         .attribute("state")
         .map_or_else(|| "full".into(), Into::into)
 }
+
+#[cfg(test)]
+mod tests;

@@ -341,3 +341,6 @@ fn unescape(raw: &str) -> Cow<'_, str> {
     plain.push_str(rest);
     Cow::Owned(plain)
 }
+
+#[cfg(test)]
+mod tests;

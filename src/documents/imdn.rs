@@ -174,3 +174,113 @@ fn read_outcome(reader: &mut Reader<'_>, kind: &str) -> Result<Option<Outcome>, 
     }
     Ok(outcome)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::documents::schema::{Inside, Part, Shape, check};
+
+    fn imdn(outcome: Outcome) -> Imdn<'static> {
+        Imdn {
+            message_id: "34jk<324j".into(),
+            sent: Now(1_772_352_000_000_000),
+            recipient: "sip:bob@example.com".into(),
+            outcome,
+        }
+    }
+
+    #[test]
+    fn every_outcome_is_written_and_read() {
+        for (outcome, notification, status) in TABLE {
+            let mut out = Vec::new();
+            write(&mut out, &imdn(*outcome));
+            let text = core::str::from_utf8(&out).unwrap();
+            let expected = format!("<{notification}><status><{status}/></status></{notification}>");
+            assert!(text.contains(&expected), "{text}");
+            assert_eq!(read(&out), Ok(imdn(*outcome)));
+        }
+        // The last variant is the table's last row, so no outcome is missing.
+        assert_eq!(TABLE.len(), Outcome::ProcessingError as usize + 1);
+    }
+
+    const fn shape(local: &'static str, inside: Inside) -> Shape {
+        Shape {
+            space: Space::Imdn,
+            local,
+            attributes: &[],
+            inside,
+        }
+    }
+
+    /// RFC 5438 §11.1.1, for a delivery notification.
+    const IMDN: Shape = shape(
+        "imdn",
+        Inside::Parts(&[
+            Part::One(&shape("message-id", Inside::Text)),
+            Part::One(&shape("datetime", Inside::Date)),
+            Part::Maybe(&shape("recipient-uri", Inside::Text)),
+            Part::Maybe(&shape("original-recipient-uri", Inside::Text)),
+            Part::Maybe(&shape("subject", Inside::Text)),
+            Part::One(&shape(
+                "delivery-notification",
+                Inside::Parts(&[Part::One(&shape(
+                    "status",
+                    Inside::Parts(&[Part::SomeOf(&["delivered", "failed", "forbidden", "error"])]),
+                ))]),
+            )),
+        ]),
+    );
+
+    #[test]
+    fn what_is_written_has_the_schemas_shape() {
+        for outcome in [
+            Outcome::Delivered,
+            Outcome::DeliveryFailed,
+            Outcome::DeliveryForbidden,
+            Outcome::DeliveryError,
+        ] {
+            for recipient in ["", "sip:bob@example.com"] {
+                let mut out = Vec::new();
+                let imdn = Imdn {
+                    recipient: recipient.into(),
+                    ..imdn(outcome)
+                };
+                write(&mut out, &imdn);
+                assert_eq!(check(&out, &IMDN), Ok(()));
+            }
+        }
+    }
+
+    #[test]
+    fn what_linphone_sends_is_understood() {
+        let document = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<imdn xmlns=\"urn:ietf:params:xml:ns:imdn\" xmlns:imdn=\"http://www.linphone.org/xsds/imdn.xsd\"><message-id>xNs8</message-id><datetime>2026-03-01T08:00:00Z</datetime><delivery-notification><status><error/></status></delivery-notification><imdn:reason code=\"488\">Not acceptable here</imdn:reason></imdn>";
+        let read = read(document).unwrap();
+        assert_eq!(read.outcome, Outcome::DeliveryError);
+        assert_eq!(read.message_id, "xNs8");
+    }
+
+    #[test]
+    fn incomplete_documents_are_refused() {
+        let whole =
+            |inside: &str| format!("<imdn xmlns='urn:ietf:params:xml:ns:imdn'>{inside}</imdn>");
+        let id = "<message-id>1</message-id>";
+        let cases = [
+            whole(""),
+            whole(id),
+            whole("<delivery-notification><status><delivered/></status></delivery-notification>"),
+            whole(&format!(
+                "{id}<delivery-notification><status><displayed/></status></delivery-notification>"
+            )),
+            whole(&format!(
+                "{id}<delivery-notification><delivered/></delivery-notification>"
+            )),
+        ];
+        for document in cases {
+            assert_eq!(
+                read(document.as_bytes()),
+                Err(Fault::Incomplete),
+                "{document}"
+            );
+        }
+    }
+}

@@ -34,3 +34,35 @@ pub fn read(bytes: &[u8]) -> Result<IsComposing, Fault> {
         refresh_s,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(inside: &str, expected: Result<(bool, Option<u32>), Fault>) {
+        let document = format!(
+            "<isComposing xmlns='urn:ietf:params:xml:ns:im-iscomposing'>{inside}</isComposing>"
+        );
+        let read = read(document.as_bytes()).map(|read| (read.active, read.refresh_s));
+        assert_eq!(read, expected, "{inside}");
+    }
+
+    #[test]
+    fn typing_or_not() {
+        check(
+            "<state>active</state><contenttype>text/plain</contenttype><refresh>90</refresh>",
+            Ok((true, Some(90))),
+        );
+        check(
+            "<state>idle</state><lastactive>2003-01-27T10:43:00Z</lastactive>",
+            Ok((false, None)),
+        );
+        check("<state> pondering </state>", Ok((false, None)));
+        check(
+            "<state>active</state><refresh>soon</refresh>",
+            Ok((true, None)),
+        );
+        check("", Err(Fault::Incomplete));
+        check("<state xmlns=''>active</state>", Err(Fault::WrongNamespace));
+    }
+}

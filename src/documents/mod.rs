@@ -11,6 +11,8 @@ pub mod iscomposing;
 pub mod pidf;
 pub mod resource_lists;
 pub mod rpid;
+#[cfg(test)]
+mod schema;
 pub mod sdp;
 pub mod sipfrag;
 pub mod timestamp;

@@ -294,3 +294,6 @@ fn write_note(writer: &mut Writer<'_>, name: &'static str, note: &Note) {
     }
     writer.text(&note.text).close();
 }
+
+#[cfg(test)]
+mod tests;

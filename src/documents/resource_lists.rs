@@ -52,3 +52,76 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Box<str>>, Fault> {
     reader.finish()?;
     Ok(uris)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(inside: &str, expected: Result<&[&str], Fault>) {
+        let document = format!(
+            "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists' xmlns:cp='urn:ietf:params:xml:ns:copycontrol'>{inside}</resource-lists>"
+        );
+        let read = read(document.as_bytes());
+        let read = read
+            .as_ref()
+            .map(|uris| uris.iter().map(|uri| &**uri).collect::<Vec<_>>());
+        assert_eq!(
+            read,
+            expected.map(<[_]>::to_vec).as_ref().map(Vec::clone),
+            "{inside}"
+        );
+    }
+
+    #[test]
+    fn lists_are_flattened_and_each_uri_counts_once() {
+        check("", Ok(&[]));
+        check("<list/>", Ok(&[]));
+        check(
+            "<list><entry uri='sip:bill@example.com' cp:copyControl='to'/><entry uri=' sip:joe@example.org '><display-name>Joe</display-name></entry></list>",
+            Ok(&["sip:bill@example.com", "sip:joe@example.org"]),
+        );
+        check(
+            "<list><list><entry uri='sip:a@b'/></list><entry uri='sip:c@d'/></list><list><entry uri='sip:a@b'/><external anchor='http://x'/><entry-ref ref='y'/></list>",
+            Ok(&["sip:a@b", "sip:c@d"]),
+        );
+    }
+
+    #[test]
+    fn bad_lists_are_refused() {
+        check("<entry uri='sip:a@b'/>", Err(Fault::Incomplete));
+        check("<list><entry/></list>", Err(Fault::Incomplete));
+        check("<list><entry uri=''/></list>", Err(Fault::Incomplete));
+        check(
+            &format!(
+                "<list><entry uri='{}'/></list>",
+                "x".repeat(URI_BYTES_MAX + 1)
+            ),
+            Err(Fault::Incomplete),
+        );
+        check(
+            "<list xmlns=''><entry uri='sip:a@b'/></list>",
+            Err(Fault::WrongNamespace),
+        );
+        check(
+            "<list><entry xmlns='urn:x' uri='sip:a@b'/></list>",
+            Err(Fault::WrongNamespace),
+        );
+        let many = |count: usize| -> String {
+            (0..count)
+                .map(|n| format!("<entry uri='sip:{n}@b'/>"))
+                .collect()
+        };
+        check(
+            &format!("<list>{}</list>", many(ENTRIES_MAX + 1)),
+            Err(Fault::TooManyEntries),
+        );
+        let document = format!(
+            "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists'><list>{}</list></resource-lists>",
+            many(ENTRIES_MAX).repeat(2)
+        );
+        assert_eq!(
+            read(document.as_bytes()).map(|uris| uris.len()),
+            Ok(ENTRIES_MAX)
+        );
+    }
+}

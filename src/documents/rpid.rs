@@ -191,3 +191,28 @@ fn activity_of(element: &Element<'_>) -> Option<Activity> {
     };
     (element.space == at_home).then_some(*activity)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_each_activity_once_and_names_it_as_written() {
+        for (index, (activity, name, written)) in TABLE.iter().enumerate() {
+            // The discriminant is the bit in the set and the row in the table.
+            assert_eq!(*activity as usize, index);
+            assert_eq!(written.split_once(':').map(|(_, local)| local), Some(*name));
+        }
+        assert_eq!(TABLE.len(), Activity::DoNotDisturb as usize + 1);
+    }
+
+    #[test]
+    fn a_set_holds_what_was_put_into_it() {
+        let set = Activities::one(Activity::Busy)
+            .with(Activity::Away)
+            .union(Activities::one(Activity::DoNotDisturb));
+        assert_eq!(format!("{set:?}"), r#"{"away", "busy", "dnd"}"#);
+        assert!(set.contains(Activity::Busy) && !set.contains(Activity::Tv));
+        assert!(Activities::NONE.is_empty() && !set.is_empty());
+    }
+}

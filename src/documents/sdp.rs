@@ -286,3 +286,6 @@ fn read_media(value: &str) -> Result<Media<'_>, Fault> {
         accept_types: "",
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,3 +29,35 @@ pub fn read(bytes: &[u8]) -> Option<u16> {
     };
     (100..700).contains(&status).then_some(status)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_line_is_written_and_read() {
+        let mut out = Vec::new();
+        write(&mut out, 603, "Decline\r\nX: y");
+        assert_eq!(out, b"SIP/2.0 603 DeclineX: y\r\n");
+        assert_eq!(read(&out), Some(603));
+    }
+
+    #[test]
+    fn only_status_lines_are_read() {
+        let cases: [(&[u8], Option<u16>); 10] = [
+            (b"SIP/2.0 100 Trying", Some(100)),
+            (b"sip/2.0 200\r\nContact: <sip:a@b>\r\n", Some(200)),
+            (b"SIP/2.0 200 \xc3\xa9", Some(200)),
+            (b"SIP/2.0 099 No", None),
+            (b"SIP/2.0 700 No", None),
+            (b"SIP/2.0 +20 No", None),
+            (b"SIP/2.0 2000 No", None),
+            (b"SIP/2.0", None),
+            (b"INVITE sip:a@b SIP/2.0", None),
+            (b"\xff", None),
+        ];
+        for (bytes, expected) in cases {
+            assert_eq!(read(bytes), expected, "{bytes:?}");
+        }
+    }
+}

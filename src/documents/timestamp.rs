@@ -22,3 +22,39 @@ pub fn read(text: &str) -> Option<Now> {
     let instant: jiff::Timestamp = text.trim().parse().ok()?;
     u64::try_from(instant.as_microsecond()).ok().map(Now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_are_written_in_whole_seconds() {
+        let cases = [
+            (0, "1970-01-01T00:00:00Z"),
+            (1_772_352_000_999_999, "2026-03-01T08:00:00Z"),
+            (1_709_164_800_000_000, "2024-02-29T00:00:00Z"),
+            (u64::MAX, "9999-12-30T22:00:00Z"),
+        ];
+        for (now, expected) in cases {
+            assert_eq!(Timestamp(Now(now)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn dates_are_read_with_their_offset() {
+        let cases = [
+            ("1970-01-01T00:00:00Z", Some(0)),
+            (" 2026-03-01T09:00:00+01:00\n", Some(1_772_352_000_000_000)),
+            ("2026-03-01T08:00:00.25Z", Some(1_772_352_000_250_000)),
+            ("2026-03-01t08:00:00z", Some(1_772_352_000_000_000)),
+            ("1969-12-31T23:59:59Z", None),
+            ("2026-02-30T08:00:00Z", None),
+            ("2026-03-01T08:00:00", None),
+            ("yesterday", None),
+            ("", None),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(read(text), expected.map(Now), "{text}");
+        }
+    }
+}

@@ -393,3 +393,6 @@ fn fault(error: &Error) -> Fault {
 fn is_char(character: char) -> bool {
     matches!(character, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..)
 }
+
+#[cfg(test)]
+mod tests;
