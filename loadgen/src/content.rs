@@ -19,8 +19,6 @@ pub struct Stamp {
     pub intended_us: u64,
 }
 
-/// The shortest body that holds any stamp.
-pub const STAMP_BYTES_MAX: usize = 3 + 8 + 1 + 10 + 1 + 10 + 1 + 20 + 1;
 const MARK: &str = "lg:";
 
 impl Stamp {
@@ -112,6 +110,10 @@ pub struct Ledger {
     received: HashMap<u32, Sequences>,
     /// The latest sequence a receiver has seen of a sender.
     latest: HashMap<(u32, u32), u32>,
+    /// For each publisher, the last state that was answered 200.
+    published: HashMap<u32, u32>,
+    /// Publisher and newest state seen (`None`: none), for each of its watchers at the end.
+    seen: Vec<(u32, Option<u32>)>,
     found: Findings,
 }
 
@@ -130,6 +132,10 @@ pub struct Findings {
     pub misdelivered: u64,
     /// Received although the sender was not answered 200: the sender would say it again.
     pub denied: u64,
+    /// Notifications with a state older than one the watcher had seen.
+    pub regressed: u64,
+    /// Watchers that were left without the last state.
+    pub outdated: u64,
 }
 
 impl Findings {
@@ -171,6 +177,22 @@ impl Ledger {
         true
     }
 
+    /// `publisher` was told that its state is published.
+    pub fn published(&mut self, publisher: u32, sequence: u32) {
+        let last = self.published.entry(publisher).or_insert(sequence);
+        *last = (*last).max(sequence);
+    }
+
+    /// A watcher saw a state older than one before.
+    pub fn regressed(&mut self) {
+        self.found.regressed += 1;
+    }
+
+    /// What a watcher of `publisher` holds when all is over.
+    pub fn holds(&mut self, publisher: u32, newest: Option<u32>) {
+        self.seen.push((publisher, newest));
+    }
+
     /// A message came whose body is not what its sender wrote.
     pub fn altered(&mut self) {
         self.found.altered += 1;
@@ -186,6 +208,7 @@ pub fn settle(ledgers: &[Ledger]) -> Findings {
         all.reordered += ledger.found.reordered;
         all.altered += ledger.found.altered;
         all.misdelivered += ledger.found.misdelivered;
+        all.regressed += ledger.found.regressed;
         for (sender, sequences) in &ledger.received {
             let merged = received.entry(*sender).or_default();
             for (index, word) in sequences.0.iter().enumerate() {
@@ -207,6 +230,12 @@ pub fn settle(ledgers: &[Ledger]) -> Findings {
                 .iter()
                 .map(|(sender, sequences)| (*sender, sequences)),
         );
+    }
+    // A publisher lives on one thread, its watchers on any.
+    let published: HashMap<u32, u32> = ledgers.iter().flat_map(|ledger| &ledger.published).map(|(k, v)| (*k, *v)).collect();
+    for (publisher, newest) in ledgers.iter().flat_map(|ledger| &ledger.seen) {
+        let is_behind = published.get(publisher).is_some_and(|last| newest.is_none_or(|newest| newest < *last));
+        all.outdated += u64::from(is_behind);
     }
     let none = Sequences::default();
     let senders: std::collections::HashSet<u32> =
@@ -237,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_body_comes_back_as_it_was_written() {
-        for bytes in [0, STAMP_BYTES_MAX, 64, 600] {
+        for bytes in [0, 30, 64, 600] {
             let mut body = String::new();
             stamp(9).write(&mut body, bytes);
             assert!(body.len() >= bytes);
@@ -255,7 +284,7 @@ mod tests {
         };
         let mut body = String::new();
         longest.write(&mut body, 0);
-        assert_eq!(body.len(), STAMP_BYTES_MAX);
+        assert_eq!(Stamp::read_whole(body.as_bytes(), 0), Some(longest));
     }
 
     #[test]
@@ -357,6 +386,19 @@ mod tests {
                 ..Findings::default()
             }
         );
+    }
+
+    #[test]
+    fn a_watcher_left_behind_is_seen() {
+        let (mut publishing, mut watching) = (Ledger::default(), Ledger::default());
+        publishing.published(1, 8);
+        publishing.published(1, 9);
+        for newest in [Some(9), Some(10), Some(8), None] {
+            watching.holds(1, newest);
+        }
+        watching.regressed();
+        let found = settle(&[watching, publishing]);
+        assert_eq!(found, Findings { outdated: 2, regressed: 1, ..Findings::default() });
     }
 
     #[test]

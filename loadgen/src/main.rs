@@ -1,8 +1,37 @@
+//! `loadgen`: many simulated SIP clients over TLS, for the load tests of SIP servers on this machine.
+//!
+//! It speaks only standard SIP and reads only /proc about the server, so it drives any server. A run is open-loop:
+//! operations are meant for fixed instants and timed from those. It checks contents; a run with a message lost,
+//! duplicated, reordered or altered is a failed run.
+//!
+//! Read `run` (the stages), then `worker` (one thread of clients), then `user` (one client).
+
 mod account;
+mod cli;
 mod clock;
+mod compare;
 mod content;
 mod digest;
+mod line;
 mod meter;
 mod pace;
+mod plan;
+mod progress;
+mod report;
+mod run;
+mod stage;
 mod tls;
-fn main() {}
+mod user;
+mod worker;
+
+#[cfg(test)]
+mod loopback_tests;
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -1,0 +1,497 @@
+//! The command line: what is asked for becomes a run, or an error that says what would be right.
+//!
+//! Exit status: 0 the run passed, 1 it failed, 2 it could not begin.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustls::pki_types::ServerName;
+
+use crate::account::Accounts;
+use crate::compare::{Side, compare};
+use crate::line::Route;
+use crate::pace::Arrivals;
+use crate::plan::{Parts, Rates};
+use crate::run::{PerWhat, Wanted, conduct};
+use crate::tls;
+use crate::user::{Customs, EXPIRES_S};
+use crate::worker::Orders;
+
+/// Simulated SIP clients over TLS: loads a server on this machine by a fixed schedule, and checks what arrives.
+#[derive(Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Pager messages (RFC 3428) at a fixed rate; every one is checked on arrival.
+    Message {
+        #[command(flatten)]
+        common: Common,
+        /// Users online.
+        #[arg(long, default_value_t = 1000)]
+        users: u32,
+        /// The first so many users send; the others receive in turn. As many as users: all send to all.
+        #[arg(long, default_value_t = 16)]
+        senders: u32,
+        /// Messages a second, all senders together.
+        #[arg(long, default_value_t = 1000.0, value_parser = rate)]
+        rate: f64,
+        /// Size of a message's body in bytes.
+        #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=32_768))]
+        body_bytes: u32,
+    },
+    /// Presence: publishers change their state at a fixed rate, and each of the watchers watches all of them.
+    Presence {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long, default_value_t = 1)]
+        publishers: u32,
+        #[arg(long, default_value_t = 100)]
+        watchers: u32,
+        /// Changes a second, all publishers together.
+        #[arg(long, default_value_t = 10.0, value_parser = rate)]
+        rate: f64,
+    },
+    /// Users that log on and do nothing: memory of the server's processes for each of them.
+    Idle {
+        #[command(flatten)]
+        common: Common,
+        #[arg(long, default_value_t = 15_000)]
+        users: u32,
+    },
+    /// Full logons (TCP, TLS, challenge, REGISTER) at a fixed rate, each user once.
+    Logon {
+        #[command(flatten)]
+        common: Common,
+        /// Logons a second; for so many seconds, so there are rate x seconds users.
+        #[arg(long, default_value_t = 100.0, value_parser = rate)]
+        rate: f64,
+    },
+    /// Messages, presence and logons at the same time.
+    Mixed {
+        #[command(flatten)]
+        common: Common,
+        /// All users; the last ones are the watchers and those who come and go.
+        #[arg(long, default_value_t = 1000)]
+        users: u32,
+        #[arg(long, default_value_t = 16)]
+        senders: u32,
+        #[arg(long, default_value_t = 4)]
+        publishers: u32,
+        #[arg(long, default_value_t = 100)]
+        watchers: u32,
+        /// Users who log on and off all the time.
+        #[arg(long, default_value_t = 100)]
+        comers: u32,
+        #[arg(long, default_value_t = 500.0, value_parser = rate)]
+        message_rate: f64,
+        #[arg(long, default_value_t = 4.0, value_parser = rate)]
+        publish_rate: f64,
+        #[arg(long, default_value_t = 10.0, value_parser = rate)]
+        logon_rate: f64,
+    },
+    /// Writes the accounts as CSV for `muster user import`.
+    Users {
+        #[command(flatten)]
+        people: People,
+        #[arg(long)]
+        count: u32,
+        /// The file, readable for its owner only; absent: standard output.
+        #[arg(long)]
+        csv: Option<PathBuf>,
+    },
+    /// Puts the reports of two servers side by side (NAME=FOLDER with message.json, presence.json, idle.json, logon.json).
+    Compare {
+        /// NAME=FOLDER
+        ours: String,
+        /// NAME=FOLDER
+        theirs: String,
+    },
+}
+
+#[derive(Args)]
+struct People {
+    /// The SIP domain of the users.
+    #[arg(long, default_value = "example.com")]
+    domain: String,
+    /// What their names begin with; a number from 0 follows.
+    #[arg(long, default_value = "lg")]
+    prefix: String,
+    /// Their password; {user} stands for the name.
+    #[arg(long, default_value = "pw-{user}", conflicts_with = "password_file")]
+    password: String,
+    /// A file whose first line is the password, {user} as above.
+    #[arg(long)]
+    password_file: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Common {
+    /// The server's TLS port; must be on loopback.
+    #[arg(long, default_value = "127.0.0.1:5061")]
+    server: SocketAddr,
+    #[command(flatten)]
+    people: People,
+    /// The server's process: its CPU time and memory are measured, its descendants' too.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// How long to measure.
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
+    seconds: f64,
+    /// How long to run the same load before, unmeasured.
+    #[arg(long, default_value_t = 2.0)]
+    warm_up: f64,
+    /// Quiet seconds before the server's memory is read.
+    #[arg(long, default_value_t = 3.0)]
+    settle: f64,
+    /// Independent arrivals instead of even gaps.
+    #[arg(long)]
+    poisson: bool,
+    /// Seed of those arrivals.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Seconds after which a request counts as not answered.
+    #[arg(long, default_value_t = 10.0, value_parser = rate)]
+    timeout: f64,
+    /// Requests of one user that may wait for an answer at once.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    window: u32,
+    /// Threads of the generator.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    threads: u32,
+    /// Source addresses, e.g. 127.0.1.0/28; may be given more than once. One address has about 28,000 ports.
+    #[arg(long, value_parser = source_range)]
+    source: Vec<SourceRange>,
+    /// Also writes the report as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+/// The longest run: nothing that a server granted for the lifetime asked for ends during it.
+const SECONDS_MAX: f64 = EXPIRES_S as f64 / 2.0;
+const OPERATIONS_MAX: f64 = 1e8;
+const USERS_MAX: u32 = 2_000_000;
+/// Descriptors besides the users' connections.
+const FILES_BESIDES: u64 = 64;
+const BEGINNING_MAX: usize = 64;
+
+pub fn main() -> ExitCode {
+    match begin(Cli::parse().command) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(error) => {
+            eprintln!("loadgen: {error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Says whether it passed.
+fn begin(command: Command) -> Result<bool, String> {
+    match command {
+        Command::Users { people, count, csv } => write_users(&people, count, csv.as_deref()).map(|()| true),
+        Command::Compare { ours, theirs } => {
+            let (table, passed) = compare(&side(&ours)?, &side(&theirs)?)?;
+            print(&table)?;
+            Ok(passed)
+        }
+        command => {
+            let (common, wanted) = wanted(command)?;
+            let report = conduct(&wanted)?;
+            print(&report.table())?;
+            if let Some(path) = &common.json {
+                let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+                fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            Ok(report.passed())
+        }
+    }
+}
+
+/// The load that each command stands for.
+fn wanted(command: Command) -> Result<(Common, Wanted), String> {
+    let mut parts = Parts::default();
+    let mut rates = Rates::default();
+    let mut body_bytes = 100;
+    let (common, name, per_what, load) = match command {
+        Command::Message { common, users, senders, rate, body_bytes: bytes } => {
+            let all_send = senders == users;
+            parts = Parts { users, senders: 0..senders, ..parts };
+            parts.receivers = if all_send { 0..users } else { senders.min(users)..users };
+            rates.message = rate;
+            body_bytes = bytes;
+            (common, "message", PerWhat::Delivered, format!("{users} users, {senders} senders, {rate} messages/s"))
+        }
+        Command::Presence { common, publishers, watchers, rate } => {
+            let users = publishers.saturating_add(watchers);
+            parts = Parts { users, publishers: 0..publishers, watchers: publishers..users, ..parts };
+            rates.publish = rate;
+            let load = format!("{publishers} publishers, {watchers} watchers of each, {rate} changes/s");
+            (common, "presence", PerWhat::Notified, load)
+        }
+        Command::Idle { common, users } => {
+            parts.users = users;
+            (common, "idle", PerWhat::Nothing, format!("{users} users"))
+        }
+        Command::Logon { common, rate } => {
+            let users = (rate * common.seconds).round() as u32;
+            parts = Parts { users, comers: 0..users, ..parts };
+            rates.logon = rate;
+            (common, "logon", PerWhat::LogOn, format!("{users} users, {rate} logons/s"))
+        }
+        Command::Mixed {
+            common,
+            users,
+            senders,
+            publishers,
+            watchers,
+            comers,
+            message_rate,
+            publish_rate,
+            logon_rate,
+        } => {
+            let residents = users.saturating_sub(comers);
+            parts = Parts {
+                users,
+                senders: 0..senders,
+                receivers: senders.min(residents)..residents,
+                publishers: 0..publishers,
+                watchers: residents.saturating_sub(watchers).max(publishers)..residents,
+                comers: residents..users,
+            };
+            rates = Rates { message: message_rate, publish: publish_rate, logon: logon_rate };
+            let load = format!(
+                "{users} users, {senders} senders {message_rate} messages/s, {publishers} publishers {publish_rate} \
+                 changes/s with {} watchers, {comers} comers {logon_rate} logons/s",
+                parts.watchers.len()
+            );
+            (common, "mixed", PerWhat::Operation, load)
+        }
+        Command::Users { .. } | Command::Compare { .. } => unreachable!("no load; `begin` has dealt with them"),
+    };
+    check(&common, &parts, rates)?;
+    let orders = orders(&common, parts, rates, body_bytes)?;
+    let asked = format!("{load}, {} s", common.seconds);
+    let wanted = Wanted { command: name, asked, orders, pid: common.pid, per_what, settle_s: common.settle };
+    Ok((common, wanted))
+}
+
+fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
+    let ranges = [&parts.receivers, &parts.publishers, &parts.watchers, &parts.comers, &parts.senders];
+    let fits = ranges.iter().all(|range| range.start <= range.end && range.end <= parts.users);
+    let nobody = (rates.message > 0.0 && (parts.senders.is_empty() || parts.receivers.is_empty()))
+        || (rates.message > 0.0 && parts.users < 2)
+        || (rates.publish > 0.0 && (parts.publishers.is_empty() || parts.watchers.is_empty()))
+        || (rates.logon > 0.0 && parts.comers.is_empty())
+        || parts.users == 0;
+    if !fits || nobody {
+        return Err("too few users for the parts they are to play (or a part with nobody in it)".into());
+    }
+    if parts.users > USERS_MAX {
+        return Err(format!("at most {USERS_MAX} users"));
+    }
+    if common.seconds > SECONDS_MAX || !(0.0..=SECONDS_MAX).contains(&common.warm_up) {
+        return Err(format!("a run lasts {SECONDS_MAX} s at most: subscriptions are not refreshed"));
+    }
+    if !(0.0..=600.0).contains(&common.settle) || common.timeout > 600.0 {
+        return Err("--settle and --timeout are 600 s at most".into());
+    }
+    if (rates.message + rates.publish + rates.logon) * (common.seconds + common.warm_up) > OPERATIONS_MAX {
+        return Err(format!("more than {OPERATIONS_MAX:e} operations in one run"));
+    }
+    if !common.server.ip().is_loopback() {
+        return Err(format!("{} is not on loopback: this tool loads servers on its own machine only", common.server));
+    }
+    if common.source.iter().any(|range| !range.is_loopback()) {
+        return Err("source addresses must be on loopback too (127.0.0.0/8)".into());
+    }
+    if !common.source.is_empty() && !common.server.is_ipv4() {
+        return Err("source addresses are of IPv4, the server's is not".into());
+    }
+    allow_files(u64::from(parts.users) + u64::from(common.threads) * 2 + FILES_BESIDES)
+}
+
+fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Result<Orders, String> {
+    let accounts = accounts(&common.people)?;
+    let server_name = ServerName::try_from(accounts.domain.clone())
+        .map_err(|_| format!("{:?} is no domain name", accounts.domain))?;
+    let tls = tls::settings().map_err(|error| format!("TLS: {error}"))?;
+    let run = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
+    let sources = common.source.iter().flat_map(SourceRange::addresses).collect();
+    Ok(Orders {
+        customs: Customs {
+            accounts,
+            run,
+            body_bytes: body_bytes as usize,
+            window: common.window as usize,
+            timeout_us: (common.timeout * 1e6) as u64,
+        },
+        route: Route { server: common.server, server_name, tls, sources },
+        parts,
+        rates,
+        warm_up_s: common.warm_up,
+        measure_s: common.seconds,
+        arrivals: if common.poisson { Arrivals::Poisson { seed: common.seed } } else { Arrivals::Even },
+        threads: common.threads,
+        beginning_max: BEGINNING_MAX,
+    })
+}
+
+fn accounts(people: &People) -> Result<Accounts, String> {
+    let password_pattern = match &people.password_file {
+        None => people.password.clone(),
+        Some(path) => {
+            let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            text.lines().next().unwrap_or_default().to_string()
+        }
+    };
+    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if !is_plain(&people.prefix) || !is_plain(&people.domain) || people.domain.is_empty() {
+        return Err("--prefix and --domain are made of letters, digits, '-', '_' and '.'".into());
+    }
+    Ok(Accounts { domain: people.domain.clone(), prefix: people.prefix.clone(), password_pattern })
+}
+
+fn write_users(people: &People, count: u32, csv: Option<&Path>) -> Result<(), String> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let accounts = accounts(people)?;
+    match csv {
+        None => accounts.write_csv(count, io::stdout().lock()).map_err(|error| error.to_string()),
+        Some(path) => {
+            let mut options = fs::OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+            file.and_then(|file| accounts.write_csv(count, io::BufWriter::new(file)))
+                .map_err(|error| format!("{}: {error}", path.display()))
+        }
+    }
+}
+
+fn print(text: &str) -> Result<(), String> {
+    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
+}
+
+fn side(argument: &str) -> Result<Side<'_>, String> {
+    let (name, folder) = argument.split_once('=').ok_or_else(|| format!("{argument:?} is not NAME=FOLDER"))?;
+    Ok(Side { name, folder: Path::new(folder) })
+}
+
+/// Raises the limit of open files to `needed`, or says what is missing.
+fn allow_files(needed: u64) -> Result<(), String> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: maximum.map(|most| most.max(needed)) })
+        .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }));
+    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    if allowed >= needed {
+        return Ok(());
+    }
+    Err(format!(
+        "{needed} open files are needed, {allowed} are allowed here: run with fewer users (up to {}), or raise the hard \
+         limit (ulimit -Hn, LimitNOFILE=, docker --ulimit nofile=)",
+        allowed.saturating_sub(FILES_BESIDES + 16)
+    ))
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate > 0.0 && rate <= 1e7 => Ok(rate),
+        _ => Err("a number above 0".into()),
+    }
+}
+
+/// Some IPv4 addresses in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SourceRange {
+    first: u32,
+    count: u32,
+}
+
+const SOURCES_MAX: u32 = 65_536;
+
+fn source_range(text: &str) -> Result<SourceRange, String> {
+    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
+    let address: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
+    let bits: u32 = bits.parse().ok().filter(|bits| (16..=32).contains(bits)).ok_or("a prefix of 16 to 32 bits")?;
+    let count = SOURCES_MAX >> (bits - 16);
+    Ok(SourceRange { first: u32::from(address) & !(count - 1), count })
+}
+
+impl SourceRange {
+    fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
+        (self.first..=self.first + (self.count - 1)).map(|address| IpAddr::V4(Ipv4Addr::from(address)))
+    }
+
+    fn is_loopback(&self) -> bool {
+        // At most a /16, so all of it is in 127.0.0.0/8 or nothing is.
+        Ipv4Addr::from(self.first).is_loopback()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(arguments: &str) -> Result<(Common, Wanted), String> {
+        let line = std::iter::once("loadgen").chain(arguments.split_whitespace());
+        wanted(Cli::try_parse_from(line).map_err(|error| error.to_string())?.command)
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_before_it_begins() {
+        for (arguments, part_of_error) in [
+            ("message --server 192.0.2.1:5061", "not on loopback"),
+            ("message --source 10.0.0.0/28", "loopback too"),
+            ("message --users 10 --senders 11", "too few users"),
+            ("message --users 1 --senders 1", "too few users"),
+            ("presence --watchers 0", "too few users"),
+            ("mixed --users 100 --comers 101", "too few users"),
+            ("idle --users 1900000", "open files"),
+            ("message --rate 0", "above 0"),
+            ("message --seconds 99999", "at most"),
+            ("message --rate 1e7 --seconds 100", "operations"),
+            ("message --domain a@b", "made of"),
+        ] {
+            let error = parsed(arguments).err().unwrap_or_else(|| panic!("{arguments} was accepted"));
+            assert!(error.contains(part_of_error), "{arguments}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_the_readme_are_understood() {
+        for arguments in [
+            "message --server 127.0.0.1:5061 --domain example.com --users 1000 --senders 16 --rate 2000 --seconds 10",
+            "message --users 10 --senders 10 --poisson --seed 4 --source 127.0.1.0/28 --source 127.0.9.1",
+            "presence --publishers 1 --watchers 100 --rate 5",
+            "idle --users 500",
+            "logon --rate 20 --seconds 2",
+            "mixed --users 300",
+        ] {
+            if let Err(error) = parsed(arguments) {
+                panic!("{arguments}: {error}");
+            }
+        }
+        let (_, wanted) = parsed("logon --rate 20 --seconds 2").unwrap();
+        assert_eq!((wanted.orders.parts.users, wanted.orders.parts.comers), (40, 0..40));
+    }
+
+    #[test]
+    fn a_range_of_sources_is_all_its_addresses() {
+        let range = source_range("127.0.1.7/30").unwrap();
+        let all: Vec<String> = range.addresses().map(|address| address.to_string()).collect();
+        assert_eq!(all, ["127.0.1.4", "127.0.1.5", "127.0.1.6", "127.0.1.7"]);
+        assert_eq!(source_range("127.0.0.3").unwrap().count, 1);
+        assert!(source_range("127.0.0.0/8").is_err());
+        assert!(source_range("host").is_err());
+    }
+}

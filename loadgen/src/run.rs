@@ -1,0 +1,308 @@
+//! Conducts a run: orders the stages, reads the meters between them, and makes the report.
+//!
+//! A stage that does not end in its time ends the run, with what was seen so far and the reason among the faults.
+
+use std::thread::{self, ScopedJoinHandle};
+use std::time::Duration;
+
+use crate::clock::now_us;
+use crate::content::{Ledger, settle};
+use crate::meter::{self, Cpu, CpuUsed};
+use crate::progress::Progress;
+use crate::report::{CpuCost, Faults, Latencies, MemoryCost, Report, Timed};
+use crate::stage::{Board, Counters, Stage};
+use crate::worker::{Orders, Sight, Worker};
+
+/// What the server's CPU time is divided by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PerWhat {
+    Delivered,
+    Notified,
+    LogOn,
+    /// Anything the schedule wanted.
+    Operation,
+    /// Nothing is asked for while measuring; the share of a core is a note.
+    Nothing,
+}
+
+/// A run as it is wanted.
+pub struct Wanted {
+    pub command: &'static str,
+    /// In words, for the report.
+    pub asked: String,
+    pub orders: Orders,
+    /// The server's process; its descendants belong to it.
+    pub pid: Option<u32>,
+    pub per_what: PerWhat,
+    /// Quiet time before memory is read, s.
+    pub settle_s: f64,
+}
+
+/// Between two looks at the workers.
+const LOOK: Duration = Duration::from_millis(20);
+/// Nothing happened for so long: all that was under way has arrived.
+const QUIET: Duration = Duration::from_millis(300);
+const QUIET_WAIT_MAX: Duration = Duration::from_secs(10);
+/// The server may take so long for one user of the stages before the measuring; much more than any needs.
+const BEGINNING_S_PER_USER: f64 = 0.05;
+
+/// The readings of the meters.
+#[derive(Default)]
+struct Readings {
+    memory: Option<MemoryCost>,
+    cpu: Option<CpuUsed>,
+    own: CpuUsed,
+    /// From the first intended instant until all was quiet.
+    measured_s: f64,
+}
+
+/// Carries out a run. An error is ours or the machine's; what the server does wrong is in the report.
+pub fn conduct(wanted: &Wanted) -> Result<Report, String> {
+    let board = Board::default();
+    let orders = &wanted.orders;
+    let mut workers = Vec::new();
+    for number in 0..orders.threads {
+        workers.push(Worker::new(orders, &board, number).map_err(|error| format!("cannot start a thread: {error}"))?);
+    }
+    let mut readings = Readings::default();
+    let (sights, failed) = thread::scope(|scope| {
+        let handles: Vec<_> = workers.into_iter().map(|worker| scope.spawn(move || worker.run())).collect();
+        let mut conductor = Conductor { wanted, board: &board, workers: &handles, readings: &mut readings };
+        let failed = conductor.stages().err();
+        board.order(Stage::Quit, 0);
+        let sights: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
+        (sights, failed)
+    });
+    let mut seen = Vec::new();
+    for sight in sights {
+        // A panic is a bug of ours: it has printed itself.
+        let sight = sight.map_err(|_| "a thread of the generator panicked".to_string())?;
+        seen.push(sight.map_err(|error| format!("a thread of the generator stopped: {error}"))?);
+    }
+    Ok(report(wanted, &board, readings, seen, failed))
+}
+
+struct Conductor<'c, 's> {
+    wanted: &'c Wanted,
+    board: &'c Board,
+    workers: &'c [ScopedJoinHandle<'s, std::io::Result<Sight>>],
+    readings: &'c mut Readings,
+}
+
+impl Conductor<'_, '_> {
+    /// All stages up to the end of the measuring; an error says why they ended early.
+    fn stages(&mut self) -> Result<(), String> {
+        let Orders { parts, rates, warm_up_s, measure_s, customs, .. } = &self.wanted.orders;
+        let pid = self.wanted.pid;
+        let residents = u64::from(parts.users) - parts.comers.len() as u64;
+        let memory_before = pid.map(|pid| (meter::memory(pid), meter::slab_kib()));
+        let timeout_s = customs.timeout_us as f64 / 1e6;
+        let beginning_s = |count: u64| count as f64 * BEGINNING_S_PER_USER + 2.0 * timeout_s + 5.0;
+
+        if residents > 0 {
+            self.stage(Stage::LogOn, "logging on", residents, beginning_s(residents), |counters| &counters.online)?;
+            let online = Counters::of(&self.board.counters.online);
+            if online < residents {
+                return Err(format!("only {online} of {residents} users could log on: the run ended there"));
+            }
+        }
+        if !parts.publishers.is_empty() {
+            let publishers = parts.publishers.len() as u64;
+            self.stage(Stage::FirstPublish, "publishing", publishers, beginning_s(publishers), |all| &all.answered)?;
+            let subscriptions = publishers * parts.watchers.len() as u64;
+            let in_all = publishers + subscriptions;
+            self.stage(Stage::Subscribe, "subscribing", in_all, beginning_s(subscriptions), |all| &all.answered)?;
+        }
+        self.quiet();
+        if Counters::of(&self.board.counters.faults) > 0 {
+            return Err("there were faults before the measuring began: the run ended there".into());
+        }
+        if parts.comers.len() as u64 != u64::from(parts.users) {
+            self.settle();
+            self.read_memory(&memory_before, residents)?;
+        }
+
+        let operations = (rates.message + rates.publish + rates.logon) * measure_s;
+        let seconds_max = measure_s + 2.0 * timeout_s + 30.0;
+        if *warm_up_s > 0.0 && operations > 0.0 {
+            let bound = warm_up_s + 2.0 * timeout_s + 30.0;
+            let warm_up = (rates.message + rates.publish) * warm_up_s;
+            if warm_up > 0.0 {
+                self.stage(Stage::WarmUp, "warming up", warm_up as u64, bound, |counters| &counters.started)?;
+                self.quiet();
+            }
+        }
+        let cpu_before = self.cpu()?;
+        let own_before = meter::cpu(std::process::id()).unwrap_or_default();
+        let from_us = now_us();
+        if operations > 0.0 {
+            let before = Counters::of(&self.board.counters.started);
+            let until = before + operations.round() as u64;
+            self.stage(Stage::Measure, "measuring", until, seconds_max, |counters| &counters.started)?;
+            self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
+            self.quiet();
+        } else {
+            self.idle(*measure_s);
+            self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
+        }
+        if let Some(before) = cpu_before {
+            self.readings.cpu = self.cpu()?.map(|now| now.since(&before));
+        }
+        self.readings.own = meter::cpu(std::process::id()).unwrap_or_default().since(&own_before);
+        if parts.comers.len() as u64 == u64::from(parts.users) {
+            self.settle();
+            self.read_memory(&memory_before, Counters::of(&self.board.counters.online))?;
+        }
+        Ok(())
+    }
+
+    /// Orders a stage and waits until all workers have done it.
+    fn stage(
+        &self,
+        stage: Stage,
+        name: &'static str,
+        until: u64,
+        seconds_max: f64,
+        counter: impl Fn(&Counters) -> &std::sync::atomic::AtomicU64,
+    ) -> Result<(), String> {
+        let progress = Progress::new(name, until);
+        // A little ahead, so that no thread begins late.
+        let start_us = now_us() + 10_000;
+        self.board.order(stage, start_us);
+        let end_us = start_us + (seconds_max * 1e6) as u64;
+        while self.board.finished() < self.wanted.orders.threads {
+            if self.workers.iter().any(ScopedJoinHandle::is_finished) {
+                return Err(format!("a thread of the generator ended while {name}"));
+            }
+            if now_us() > end_us {
+                return Err(format!("{name} did not end within {seconds_max:.0} s"));
+            }
+            progress.show(Counters::of(counter(&self.board.counters)), &self.board.counters);
+            thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Waits until what is still under way has arrived.
+    fn quiet(&self) {
+        let mut sum = self.board.counters.sum();
+        let (mut since_us, until_us) = (now_us(), now_us() + QUIET_WAIT_MAX.as_micros() as u64);
+        while now_us() < until_us && now_us() - since_us < QUIET.as_micros() as u64 {
+            thread::sleep(LOOK);
+            let now = self.board.counters.sum();
+            if now != sum {
+                (sum, since_us) = (now, now_us());
+            }
+        }
+    }
+
+    fn settle(&self) {
+        if self.wanted.pid.is_some() {
+            let progress = Progress::new("settling", 0);
+            progress.show(0, &self.board.counters);
+            thread::sleep(Duration::from_secs_f64(self.wanted.settle_s));
+        }
+    }
+
+    /// Keeps all users online and asks for nothing.
+    fn idle(&self, seconds: f64) {
+        let progress = Progress::new("idle", (seconds * 10.0) as u64);
+        let (from_us, bound_us) = (now_us(), (seconds * 1e6) as u64);
+        while now_us() - from_us < bound_us {
+            progress.show((now_us() - from_us) / 100_000, &self.board.counters);
+            thread::sleep(LOOK);
+        }
+    }
+
+    fn cpu(&self) -> Result<Option<Cpu>, String> {
+        self.wanted.pid.map(|pid| meter::cpu(pid).map_err(|error| format!("CPU of process {pid}: {error}"))).transpose()
+    }
+
+    fn read_memory(
+        &mut self,
+        before: &Option<(std::io::Result<meter::Memory>, Option<u64>)>,
+        users: u64,
+    ) -> Result<(), String> {
+        let (Some(pid), Some((before, slab_before))) = (self.wanted.pid, before) else { return Ok(()) };
+        let explain = |error: &std::io::Error| format!("memory of process {pid}: {error}");
+        let before = before.as_ref().map_err(explain)?;
+        let after = meter::memory(pid).map_err(|error| explain(&error))?;
+        let per_user = |from_kib: u64, to_kib: u64| (to_kib as f64 - from_kib as f64) * 1024.0 / users.max(1) as f64;
+        // Where the users do something, the machine's slab moves by more than their sockets.
+        let slab = slab_before.zip(meter::slab_kib()).filter(|_| self.wanted.per_what == PerWhat::Nothing);
+        let slab = slab.map(|(before, after)| per_user(before, after));
+        self.readings.memory = Some(MemoryCost {
+            users,
+            pss_before_kib: before.pss_kib,
+            pss_after_kib: after.pss_kib,
+            bytes_per_user: per_user(before.pss_kib, after.pss_kib),
+            slab_bytes_per_user: slab,
+        });
+        Ok(())
+    }
+}
+
+fn report(wanted: &Wanted, board: &Board, readings: Readings, sights: Vec<Sight>, failed: Option<String>) -> Report {
+    let mut latencies = Latencies::default();
+    let mut faults = Faults::default();
+    let (mut strangers, mut repeated, mut thread_cores_max) = (0, 0, 0f64);
+    for sight in &sights {
+        latencies.merge(&sight.latencies);
+        faults.merge(&sight.faults);
+        strangers += sight.strangers;
+        repeated += sight.repeated;
+        let cores = sight.measured_cpu_us as f64 / 1e6 / readings.measured_s.max(1e-3);
+        thread_cores_max = thread_cores_max.max(cores);
+    }
+    let ledgers: Vec<Ledger> = sights.into_iter().map(|sight| sight.ledger).collect();
+    if let Some(reason) = failed {
+        faults.add(reason, 1);
+    }
+    let rows = latencies.rows();
+    let mut notes = Vec::new();
+    if strangers > 0 {
+        notes.push(format!("{strangers} messages or states of an earlier run came from the server"));
+    }
+    if repeated > 0 {
+        notes.push(format!("{repeated} notifications told nothing new (each subscription's first one is among them)"));
+    }
+    let measured_s = readings.measured_s.max(1e-3);
+    let cpu = readings.cpu.and_then(|used| {
+        let (operation, operations) = match wanted.per_what {
+            PerWhat::Delivered => ("a delivered message", latencies.count(Timed::Delivered)),
+            PerWhat::Notified => ("a notified watcher", latencies.count(Timed::Notified)),
+            PerWhat::LogOn => ("a logon", latencies.count(Timed::LogOn)),
+            PerWhat::Operation => ("an operation of the mix", latencies.count(Timed::Started)),
+            PerWhat::Nothing => {
+                let share = used.us / 1e4 / measured_s;
+                notes.push(format!("the server used {share:.2} % of a core while all were idle for {measured_s:.1} s"));
+                return None;
+            }
+        };
+        Some(CpuCost {
+            total_us: used.us,
+            user_share: (used.user_us / used.us.max(1.0)).min(1.0),
+            cores: used.us / 1e6 / measured_s,
+            processes: used.processes,
+            operation: operation.into(),
+            operations,
+            us_per_operation: used.us / operations.max(1) as f64,
+        })
+    });
+    let late_p99_us = latencies.p99_us(Timed::Started);
+    Report {
+        command: wanted.command.into(),
+        server: wanted.orders.route.server.to_string(),
+        asked: wanted.asked.clone(),
+        users: Counters::of(&board.counters.online),
+        seconds: readings.measured_s,
+        rows,
+        cpu,
+        memory: readings.memory,
+        generator_cores: readings.own.us / 1e6 / measured_s,
+        generator_late: late_p99_us > 5_000 || thread_cores_max > 0.9,
+        findings: settle(&ledgers),
+        faults,
+        notes,
+    }
+}

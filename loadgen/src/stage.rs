@@ -1,0 +1,130 @@
+//! The stages of a run, and what the conducting thread and the working threads tell each other: a few atomics.
+//!
+//! The conductor orders a stage; each worker does its part and reports once; the conductor orders the next.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// What the workers are at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing is started; what comes is answered.
+    Rest,
+    /// The resident users connect and register, some at a time.
+    LogOn,
+    /// The publishers publish the first state, before anyone watches.
+    FirstPublish,
+    /// The watchers subscribe, some at a time.
+    Subscribe,
+    /// Operations by schedule that are not recorded.
+    WarmUp,
+    /// Operations by schedule that are recorded.
+    Measure,
+    /// All connections are closed, and the threads end.
+    Quit,
+}
+
+const STAGES: [Stage; 7] = [
+    Stage::Rest,
+    Stage::LogOn,
+    Stage::FirstPublish,
+    Stage::Subscribe,
+    Stage::WarmUp,
+    Stage::Measure,
+    Stage::Quit,
+];
+
+/// Shared by the conductor and the workers.
+#[derive(Default)]
+pub struct Board {
+    /// Number of the order in the high bits, stage in the low 8.
+    order: AtomicU64,
+    start_us: AtomicU64,
+    finished: AtomicU32,
+    pub counters: Counters,
+}
+
+/// For the progress display, and to see when all is quiet.
+#[derive(Default)]
+pub struct Counters {
+    pub online: AtomicU64,
+    pub started: AtomicU64,
+    /// Finally answered, or given up.
+    pub answered: AtomicU64,
+    pub delivered: AtomicU64,
+    pub notified: AtomicU64,
+    pub faults: AtomicU64,
+}
+
+impl Counters {
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn take(counter: &AtomicU64, count: u64) {
+        counter.fetch_sub(count, Ordering::Relaxed);
+    }
+
+    pub fn of(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+
+    /// Changes whenever anything happens.
+    pub fn sum(&self) -> u64 {
+        [&self.online, &self.started, &self.answered, &self.delivered, &self.notified, &self.faults]
+            .map(Counters::of)
+            .iter()
+            .fold(0, |sum, each| sum.wrapping_mul(31).wrapping_add(*each))
+    }
+}
+
+/// One order as a worker sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Order {
+    pub number: u64,
+    pub stage: Stage,
+    /// When the stage's schedule begins, µs of `clock`.
+    pub start_us: u64,
+}
+
+impl Board {
+    /// Orders a stage. Only the conductor calls this, and only when all workers have finished the one before, or are to quit.
+    pub fn order(&self, stage: Stage, start_us: u64) {
+        self.finished.store(0, Ordering::Relaxed);
+        self.start_us.store(start_us, Ordering::Relaxed);
+        let number = (self.order.load(Ordering::Relaxed) >> 8) + 1;
+        // Releases the two stores above to the worker that reads this one.
+        self.order.store(number << 8 | stage as u64, Ordering::Release);
+    }
+
+    pub fn current(&self) -> Order {
+        let order = self.order.load(Ordering::Acquire);
+        let stage = STAGES.get((order & 0xff) as usize).copied().unwrap_or(Stage::Quit);
+        Order { number: order >> 8, stage, start_us: self.start_us.load(Ordering::Relaxed) }
+    }
+
+    /// A worker has done its part of the current stage.
+    pub fn report_finished(&self) {
+        self.finished.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub fn finished(&self) -> u32 {
+        self.finished.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_was_given() {
+        let board = Board::default();
+        assert_eq!(board.current(), Order { number: 0, stage: Stage::Rest, start_us: 0 });
+        for (number, stage) in STAGES.into_iter().enumerate() {
+            board.report_finished();
+            board.order(stage, 7);
+            assert_eq!(board.current(), Order { number: number as u64 + 1, stage, start_us: 7 });
+            assert_eq!(board.finished(), 0);
+        }
+    }
+}

@@ -1,0 +1,521 @@
+//! One simulated client: a small state machine that is asked to do things, reads SIP and writes SIP.
+//!
+//! No socket and no clock: what it says goes into a buffer, what it learnt into a list of facts. It speaks only
+//! standard SIP, so any server will do. A user that waits for nothing holds about 40 bytes.
+//! Its connection is `line`; what it is asked to do is `plan`; whether contents are right is `content`.
+
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use muster::sip::build;
+use muster::sip::header::{AuthParams, Contacts, Name, SubscriptionState};
+use muster::sip::message::{Message, Method};
+
+use crate::account::Accounts;
+use crate::content::Stamp;
+use crate::digest::{Algorithm, Challenge};
+
+/// What all users of a run share.
+#[derive(Clone)]
+pub struct Customs {
+    pub accounts: Accounts,
+    /// Tells this run's messages from another's.
+    pub run: u32,
+    /// Size of a MESSAGE body; the stamp alone if that is longer.
+    pub body_bytes: usize,
+    /// Requests of one user that may wait for their answer; what is meant beyond that waits in the client, and
+    /// its latency still counts from the intended instant.
+    pub window: usize,
+    /// After so long a request counts as not answered.
+    pub timeout_us: u64,
+}
+
+/// The lifetime asked for by REGISTER, SUBSCRIBE and PUBLISH.
+pub const EXPIRES_S: u32 = 3600;
+/// Challenges answered for one request: the first, and a stale nonce or two.
+const CHALLENGES_MAX: u8 = 3;
+
+/// Something a user is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    Register { refresh: bool },
+    Message { receiver: u32, sequence: u32 },
+    Publish { sequence: u32 },
+    Subscribe { presentity: u32 },
+}
+
+impl Task {
+    pub fn method(self) -> &'static str {
+        match self {
+            Task::Register { .. } => "REGISTER",
+            Task::Message { .. } => "MESSAGE",
+            Task::Publish { .. } => "PUBLISH",
+            Task::Subscribe { .. } => "SUBSCRIBE",
+        }
+    }
+}
+
+/// Something a user learnt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A final answer.
+    Answered { task: Task, intended_us: u64, status: u16 },
+    /// No answer in time, or the connection is gone.
+    Unanswered { task: Task },
+    /// A MESSAGE came, whole and from whom it says.
+    Received(Stamp),
+    /// A MESSAGE came that is not as its sender wrote it.
+    Altered,
+    /// A message or a state that another run left behind.
+    Stranger,
+    /// A watcher saw a state it did not know yet.
+    Notified(Stamp),
+    /// A NOTIFY that told nothing new: the first one before any state, or the same state once more.
+    Repeated,
+    /// The first NOTIFY of a subscription.
+    Watching,
+    /// A state older than one seen before.
+    Regressed,
+    /// The server ended a subscription.
+    Ended,
+    /// The server did something the standard does not allow.
+    Odd(&'static str),
+}
+
+/// Where a user says something: lent for one call.
+pub struct Scene<'s> {
+    pub customs: &'s Customs,
+    pub now_us: u64,
+    /// The address of the client's end of its connection.
+    pub local: SocketAddr,
+    pub out: &'s mut Vec<u8>,
+    pub facts: &'s mut Vec<Fact>,
+}
+
+struct Pending {
+    cseq: u32,
+    task: Task,
+    intended_us: u64,
+    deadline_us: u64,
+    challenges: u8,
+}
+
+/// What a watcher knows of one presentity.
+#[derive(Clone, Copy, Default)]
+struct Watch {
+    /// CSeq of the latest NOTIFY.
+    cseq: u32,
+    /// One more than the newest sequence seen; 0 before any.
+    seen: u32,
+    notified: bool,
+}
+
+/// What only a busy user needs.
+#[derive(Default)]
+struct Duty {
+    pending: VecDeque<Pending>,
+    waiting: VecDeque<(Task, u64)>,
+    /// SIP-ETag of the publication (RFC 3903 §11.3.1); empty before the first.
+    entity_tag: String,
+    /// By presentity.
+    watches: Vec<Watch>,
+}
+
+/// One simulated client.
+pub struct User {
+    index: u32,
+    cseq: u32,
+    /// When to register again, s of `clock`; 0 while not registered.
+    refresh_s: u32,
+    duty: Option<Box<Duty>>,
+}
+
+impl User {
+    pub fn new(index: u32) -> User {
+        User { index, cseq: 0, refresh_s: 0, duty: None }
+    }
+
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    pub fn is_registered(&self) -> bool {
+        self.refresh_s != 0
+    }
+
+    /// For each presentity watched: its index and the newest sequence seen.
+    pub fn seen(&self) -> impl Iterator<Item = (u32, Option<u32>)> + '_ {
+        let watches = self.duty.as_ref().map_or(&[][..], |duty| &duty.watches);
+        watches
+            .iter()
+            .enumerate()
+            .filter(|(_, watch)| watch.notified)
+            .map(|(presentity, watch)| (presentity as u32, watch.seen.checked_sub(1)))
+    }
+
+    /// Does `task`, or puts it in line behind what is not answered yet.
+    pub fn ask(&mut self, task: Task, intended_us: u64, scene: &mut Scene<'_>) {
+        let duty = self.duty.get_or_insert_default();
+        // A second PUBLISH waits for the first one's entity tag (RFC 3903 §4).
+        let window = if matches!(task, Task::Publish { .. }) { 1 } else { scene.customs.window };
+        if duty.pending.len() >= window || !duty.waiting.is_empty() {
+            duty.waiting.push_back((task, intended_us));
+            return;
+        }
+        if let Task::Subscribe { presentity } = task {
+            let needed = presentity as usize + 1;
+            if duty.watches.len() < needed {
+                duty.watches.resize(needed, Watch::default());
+            }
+        }
+        self.begin(task, intended_us, 0, None, scene);
+    }
+
+    /// Gives up what has waited too long for its answer, and registers again when it is time.
+    pub fn sweep(&mut self, scene: &mut Scene<'_>) {
+        if let Some(duty) = &mut self.duty {
+            let facts = &mut *scene.facts;
+            duty.pending.retain(|pending| {
+                let keep = pending.deadline_us > scene.now_us;
+                if !keep {
+                    facts.push(Fact::Unanswered { task: pending.task });
+                }
+                keep
+            });
+            self.take_turns(scene);
+        }
+        if self.is_registered() && scene.now_us / 1_000_000 >= u64::from(self.refresh_s) {
+            self.refresh_s = seconds(scene.now_us).saturating_add(60);
+            self.ask(Task::Register { refresh: true }, scene.now_us, scene);
+        }
+    }
+
+    /// The connection is gone: nothing that waits will be answered, and the server forgets the rest.
+    pub fn cut_off(&mut self, facts: &mut Vec<Fact>) {
+        self.refresh_s = 0;
+        if let Some(duty) = self.duty.take() {
+            let tasks = duty.pending.iter().map(|pending| pending.task);
+            facts.extend(tasks.chain(duty.waiting.iter().map(|waiting| waiting.0)).map(|task| Fact::Unanswered { task }));
+        }
+    }
+
+    /// Takes a whole message of the server.
+    pub fn take(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) {
+        match message.status() {
+            Some(status) if status >= 200 => self.on_answer(message, status, scene),
+            Some(_) => {}
+            None => self.on_request(message, scene),
+        }
+        if self.duty.as_ref().is_some_and(|duty| {
+            duty.pending.is_empty() && duty.waiting.is_empty() && duty.watches.is_empty() && duty.entity_tag.is_empty()
+        }) {
+            self.duty = None;
+        }
+    }
+
+    fn on_answer(&mut self, message: &Message<'_>, status: u16, scene: &mut Scene<'_>) {
+        let cseq = message.cseq();
+        let Some(duty) = &mut self.duty else {
+            scene.facts.push(Fact::Odd("an answer to nothing that waits"));
+            return;
+        };
+        // Requests have a number each, and the latest are at the back.
+        let Some(at) = duty.pending.iter().position(|pending| pending.cseq == cseq.number) else {
+            scene.facts.push(Fact::Odd("an answer to nothing that waits"));
+            return;
+        };
+        if message.via().branch() != branch(scene.customs.run, self.index, cseq.number)
+            || cseq.method != duty.pending[at].task.method()
+        {
+            scene.facts.push(Fact::Odd("an answer with another Via or CSeq than the request's"));
+            return;
+        }
+        let Some(Pending { task, intended_us, challenges, .. }) = duty.pending.remove(at) else { return };
+        if matches!(status, 401 | 407)
+            && challenges < CHALLENGES_MAX
+            && let Some((challenge, is_stale)) = challenge_of(message, status)
+            && (challenges == 0 || is_stale)
+        {
+            self.begin(task, intended_us, challenges + 1, Some((status, &challenge)), scene);
+            return;
+        }
+        match task {
+            Task::Register { .. } => {
+                self.refresh_s = match granted_s(message) {
+                    Some(granted_s) if status == 200 => seconds(scene.now_us).saturating_add(granted_s / 10 * 8).max(1),
+                    _ => 0,
+                };
+            }
+            Task::Publish { .. } => {
+                let had_tag = !duty.entity_tag.is_empty();
+                duty.entity_tag.clear();
+                if status == 200
+                    && let Some(tag) = message.header(Name::SipEtag)
+                {
+                    duty.entity_tag.push_str(tag);
+                }
+                if status == 412 && had_tag {
+                    // The publication is gone there: publish anew (RFC 3903 §4.5).
+                    self.begin(task, intended_us, 0, None, scene);
+                    return;
+                }
+            }
+            Task::Message { .. } | Task::Subscribe { .. } => {}
+        }
+        scene.facts.push(Fact::Answered { task, intended_us, status });
+        self.take_turns(scene);
+    }
+
+    /// Starts what waited, as far as the window allows.
+    fn take_turns(&mut self, scene: &mut Scene<'_>) {
+        while let Some(duty) = &mut self.duty
+            && let Some((task, _)) = duty.waiting.front()
+            && duty.pending.len() < (if matches!(task, Task::Publish { .. }) { 1 } else { scene.customs.window })
+            && let Some((task, intended_us)) = duty.waiting.pop_front()
+        {
+            self.begin(task, intended_us, 0, None, scene);
+        }
+    }
+
+    fn on_request(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) {
+        let status = match message.method() {
+            Method::Message => self.on_message(message, scene),
+            Method::Notify => self.on_notify(message, scene),
+            Method::Options => 200,
+            Method::Ack => return,
+            Method::Bye | Method::Cancel => 481,
+            _ => 405,
+        };
+        let tag = local_tag(scene.customs.run, self.index);
+        let mut answer = build::response(scene.out, message, status, Some(&tag));
+        if status == 405 || message.method() == Method::Options {
+            answer.header("Allow", "MESSAGE, NOTIFY, OPTIONS");
+        }
+        answer.finish();
+    }
+
+    fn on_message(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
+        let customs = scene.customs;
+        let said_by = message.from().uri().ok().and_then(|uri| customs.accounts.index_of(uri.user));
+        let fact = match Stamp::read_whole(message.body(), customs.body_bytes) {
+            Some(stamp) if stamp.run != customs.run => Fact::Stranger,
+            Some(stamp) if Some(stamp.sender) == said_by => Fact::Received(stamp),
+            Some(_) | None => Fact::Altered,
+        };
+        scene.facts.push(fact);
+        200
+    }
+
+    fn on_notify(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
+        let run = scene.customs.run;
+        let presentity = presentity_of(message.call_id(), run, self.index);
+        let watch = presentity.and_then(|presentity| self.duty.as_mut()?.watches.get_mut(presentity as usize));
+        let (Some(presentity), Some(watch)) = (presentity, watch) else {
+            scene.facts.push(Fact::Odd("a NOTIFY for no subscription"));
+            return 481;
+        };
+        // RFC 3261 §12.2.2; equal is as wrong, since TLS repeats nothing.
+        if watch.notified && message.cseq().number <= watch.cseq {
+            scene.facts.push(Fact::Odd("a NOTIFY with a CSeq that does not rise"));
+            return 500;
+        }
+        watch.cseq = message.cseq().number;
+        if !watch.notified {
+            watch.notified = true;
+            scene.facts.push(Fact::Watching);
+        }
+        match message.header(Name::SubscriptionState).map(SubscriptionState::parse) {
+            Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated") => scene.facts.push(Fact::Ended),
+            Some(Ok(_)) => {}
+            Some(Err(_)) | None => scene.facts.push(Fact::Odd("a NOTIFY without a readable Subscription-State")),
+        }
+        let newest = newest_stamp(message.body(), run, presentity);
+        scene.facts.push(match newest {
+            Some(stamp) if stamp.sequence >= watch.seen => {
+                watch.seen = stamp.sequence + 1;
+                Fact::Notified(stamp)
+            }
+            Some(stamp) if stamp.sequence + 1 == watch.seen => Fact::Repeated,
+            Some(_) => Fact::Regressed,
+            None => Fact::Repeated,
+        });
+        200
+    }
+
+    /// Writes the request and remembers that it waits for an answer.
+    fn begin(
+        &mut self,
+        task: Task,
+        intended_us: u64,
+        challenges: u8,
+        challenge: Option<(u16, &Challenge)>,
+        scene: &mut Scene<'_>,
+    ) {
+        self.cseq += 1;
+        let credentials = challenge.map(|(status, challenge)| self.credentials(task, status, challenge, scene.customs));
+        self.write(task, intended_us, credentials.as_ref(), scene);
+        let deadline_us = scene.now_us + scene.customs.timeout_us;
+        let pending = Pending { cseq: self.cseq, task, intended_us, deadline_us, challenges };
+        self.duty.get_or_insert_default().pending.push_back(pending);
+    }
+
+    /// The name and value of the header that answers a challenge.
+    fn credentials(&self, task: Task, status: u16, challenge: &Challenge, customs: &Customs) -> (&'static str, String) {
+        let name = if status == 401 { "Authorization" } else { "Proxy-Authorization" };
+        let accounts = &customs.accounts;
+        // Never used twice: the sequence number differs for each request of this run.
+        let cnonce = format!("{:08x}{:x}.{:x}", customs.run, self.index, self.cseq);
+        let (user, password) = (accounts.name(self.index), accounts.password(self.index));
+        let value = challenge.answer(&user, &password, task.method(), &self.target(task, customs), &cnonce);
+        (name, value)
+    }
+
+    /// The Request-URI of a task.
+    fn target(&self, task: Task, customs: &Customs) -> String {
+        match task {
+            Task::Register { .. } => format!("sip:{}", customs.accounts.domain),
+            Task::Message { receiver, .. } => customs.accounts.uri(receiver),
+            Task::Publish { .. } => customs.accounts.uri(self.index),
+            Task::Subscribe { presentity } => customs.accounts.uri(presentity),
+        }
+    }
+
+    fn write(&self, task: Task, intended_us: u64, credentials: Option<&(&'static str, String)>, scene: &mut Scene<'_>) {
+        let Scene { customs, local, out, .. } = scene;
+        let (run, index, cseq) = (customs.run, self.index, self.cseq);
+        let from = customs.accounts.uri(index);
+        let target = self.target(task, customs);
+        let to = if matches!(task, Task::Register { .. }) { &from } else { &target };
+        let call_id = match task {
+            Task::Register { .. } => format!("r{run:08x}-{index}"),
+            Task::Message { .. } | Task::Publish { .. } => format!("m{run:08x}-{index}-{cseq}"),
+            Task::Subscribe { presentity } => format!("s{run:08x}-{index}-{presentity}"),
+        };
+        let contact = format!("<sip:{}@{local};transport=tls>", customs.accounts.name(index));
+        let mut draft = build::request(out, task.method(), &target);
+        draft
+            .header("Via", format_args!("SIP/2.0/TLS {local};branch={};rport", branch(run, index, cseq)))
+            .header("Max-Forwards", 70)
+            .header("From", format_args!("<{from}>;tag={}", local_tag(run, index)))
+            .header("To", format_args!("<{to}>"))
+            .header("Call-ID", call_id)
+            .header("CSeq", format_args!("{cseq} {}", task.method()));
+        if let Some((name, value)) = credentials {
+            draft.header(name, value);
+        }
+        match task {
+            Task::Register { .. } => {
+                draft.header("Contact", contact).header("Expires", EXPIRES_S);
+                draft.finish();
+            }
+            Task::Message { sequence, .. } => {
+                let mut body = String::with_capacity(customs.body_bytes);
+                Stamp { run, sender: index, sequence, intended_us }.write(&mut body, customs.body_bytes);
+                draft.body("text/plain", body.as_bytes());
+            }
+            Task::Publish { sequence } => {
+                draft.header("Event", "presence").header("Expires", EXPIRES_S);
+                if let Some(duty) = &self.duty
+                    && !duty.entity_tag.is_empty()
+                {
+                    draft.header("SIP-If-Match", &duty.entity_tag);
+                }
+                let stamp = Stamp { run, sender: index, sequence, intended_us };
+                draft.body("application/pidf+xml", presence_document(&from, &stamp).as_bytes());
+            }
+            Task::Subscribe { .. } => {
+                draft
+                    .header("Contact", contact)
+                    .header("Event", "presence")
+                    .header("Accept", "application/pidf+xml")
+                    .header("Expires", EXPIRES_S);
+                draft.finish();
+            }
+        }
+    }
+}
+
+/// A presence document (RFC 3863) that differs from the one before in its state and in its notes. The stamp stands in
+/// both places where a note may: a server that puts a document together anew keeps at least one.
+fn presence_document(entity: &str, stamp: &Stamp) -> String {
+    let mut note = String::new();
+    stamp.write(&mut note, 0);
+    let basic = if stamp.sequence.is_multiple_of(2) { "open" } else { "closed" };
+    format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
+         <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{entity}\">\
+         <tuple id=\"lg\"><status><basic>{basic}</basic></status><note>{note}</note></tuple>\
+         <note>{note}</note></presence>\r\n"
+    )
+}
+
+/// The newest state of `presentity` in a document.
+fn newest_stamp(document: &[u8], run: u32, presentity: u32) -> Option<Stamp> {
+    let mut text = std::str::from_utf8(document).ok()?;
+    let mut newest: Option<Stamp> = None;
+    while let Some((stamp, from)) = Stamp::find(text) {
+        let is_ours = stamp.run == run && stamp.sender == presentity;
+        if is_ours && newest.is_none_or(|known| stamp.sequence > known.sequence) {
+            newest = Some(stamp);
+        }
+        text = &from[1..];
+    }
+    newest
+}
+
+fn branch(run: u32, index: u32, cseq: u32) -> String {
+    format!("z9hG4bK{run:08x}-{index}-{cseq}")
+}
+
+fn local_tag(run: u32, index: u32) -> String {
+    let mut tag = String::with_capacity(20);
+    let _ = write!(tag, "{run:08x}-{index}");
+    tag
+}
+
+/// The presentity of the subscription with this Call-ID.
+fn presentity_of(call_id: &str, run: u32, index: u32) -> Option<u32> {
+    let mut parts = call_id.strip_prefix('s')?.split('-');
+    let is_ours = u32::from_str_radix(parts.next()?, 16).ok()? == run && parts.next()?.parse::<u32>().ok()? == index;
+    let presentity = parts.next()?.parse().ok()?;
+    (is_ours && parts.next().is_none()).then_some(presentity)
+}
+
+/// The strongest challenge we can answer, and whether it only says that the nonce is too old.
+fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)> {
+    let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
+    message
+        .headers(name)
+        .filter_map(|line| {
+            let params = AuthParams::parse(line).ok().filter(|params| params.is("Digest"))?;
+            let named = params.get("algorithm");
+            let qop = params.get("qop");
+            let challenge = Challenge {
+                algorithm: Algorithm::of(named.as_deref())?,
+                realm: params.get("realm")?.into_owned(),
+                nonce: params.get("nonce")?.into_owned(),
+                opaque: params.get("opaque").map(|opaque| opaque.into_owned()),
+                qop_auth: qop.is_some_and(|list| list.split(',').any(|each| each.trim().eq_ignore_ascii_case("auth"))),
+                algorithm_named: named.is_some(),
+            };
+            let is_stale = params.get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+            Some((challenge, is_stale))
+        })
+        .max_by_key(|(challenge, _)| challenge.algorithm)
+}
+
+/// For how long the registrar keeps the binding: the shortest of what it says (RFC 3261 §10.3 step 8).
+fn granted_s(message: &Message<'_>) -> Option<u32> {
+    let of_contacts = match message.contacts() {
+        Ok(Contacts::List(contacts)) => {
+            contacts.iter().filter_map(|contact| contact.params.value("expires")?.parse().ok()).min()
+        }
+        Ok(Contacts::Star) | Err(_) => None,
+    };
+    of_contacts.or_else(|| message.expires())
+}
+
+fn seconds(us: u64) -> u32 {
+    u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,545 @@
+//! One thread of simulated clients: an epoll set, its users with their lines, and its share of each stage.
+//!
+//! A turn: begin what the stage and the schedule want begun, then take what the sockets have. Threads share nothing but
+//! the `Board`; each brings home what it saw, and `run` merges that.
+
+use std::io;
+use std::time::Duration;
+
+use muster::sip::message::Message;
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
+use crate::clock::{now_us, thread_cpu_us};
+use crate::content::Ledger;
+use crate::line::{Broken, Heard, Line, Route, Scratch};
+use crate::pace::Arrivals;
+use crate::plan::{Deed, Done, Parts, Plan, Rates};
+use crate::report::{Faults, Latencies, Timed};
+use crate::stage::{Board, Counters, Order, Stage};
+use crate::user::{Customs, Fact, Scene, Task, User};
+
+/// All that stays the same over a run.
+pub struct Orders {
+    pub customs: Customs,
+    pub route: Route,
+    pub parts: Parts,
+    pub rates: Rates,
+    pub warm_up_s: f64,
+    pub measure_s: f64,
+    pub arrivals: Arrivals,
+    pub threads: u32,
+    /// Users of one thread that may be logging on at once, and requests that may wait for an answer before more watchers
+    /// subscribe: the stages before the measuring go as fast as the server lets them.
+    pub beginning_max: usize,
+}
+
+/// What a thread brings home.
+#[derive(Default)]
+pub struct Sight {
+    pub latencies: Latencies,
+    pub ledger: Ledger,
+    pub faults: Faults,
+    /// What another run had left on the server.
+    pub strangers: u64,
+    /// NOTIFYs that told nothing new.
+    pub repeated: u64,
+    /// CPU time of the thread over the measured stage, µs.
+    pub measured_cpu_us: u64,
+}
+
+/// A place for one user.
+struct Seat {
+    user: User,
+    line: Option<Box<Line>>,
+    /// When the logon that goes on was meant to begin; 0 while none does.
+    logon_us: u64,
+}
+
+const TIMER: u64 = u64::MAX;
+const EVENTS_MAX: usize = 1024;
+const SWEEP_US: u64 = 1_000_000;
+/// How often a thread looks at the board when nothing else wakes it.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+
+/// A thread's whole state.
+pub struct Worker<'r> {
+    orders: &'r Orders,
+    board: &'r Board,
+    number: u32,
+    seats: Vec<Seat>,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+    timer_us: u64,
+    scratch: Scratch,
+    facts: Vec<Fact>,
+    /// Seats that have more to read although no event will say so.
+    again: Vec<(u32, u32)>,
+    generation: u32,
+    order: Order,
+    reported: bool,
+    plan: Option<Plan>,
+    done: Done,
+    /// The next seat of a stage that goes through all of them, and its next presentity.
+    cursor: (usize, u32),
+    logging_on: usize,
+    outstanding: usize,
+    /// Latencies of what was meant from here on are recorded.
+    record_from_us: u64,
+    cpu_from_us: u64,
+    sight: Sight,
+}
+
+impl<'r> Worker<'r> {
+    pub fn new(orders: &'r Orders, board: &'r Board, number: u32) -> io::Result<Worker<'r>> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        // Edge-triggered: the timer need not be read, setting it arms the next edge.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, timer.as_fd(), epoll::EventData::new_u64(TIMER), flags)?;
+        let indexes = (number..orders.parts.users).step_by(orders.threads as usize);
+        Ok(Worker {
+            orders,
+            board,
+            number,
+            seats: indexes.map(|index| Seat { user: User::new(index), line: None, logon_us: 0 }).collect(),
+            epoll,
+            timer,
+            timer_us: 0,
+            scratch: Scratch::default(),
+            facts: Vec::new(),
+            again: Vec::new(),
+            generation: 0,
+            order: Order { number: 0, stage: Stage::Rest, start_us: 0 },
+            reported: true,
+            plan: None,
+            done: Done::default(),
+            cursor: (0, 0),
+            logging_on: 0,
+            outstanding: 0,
+            record_from_us: u64::MAX,
+            cpu_from_us: 0,
+            sight: Sight::default(),
+        })
+    }
+
+    /// Works until the board says to quit.
+    pub fn run(mut self) -> io::Result<Sight> {
+        let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
+        let mut next_sweep_us = now_us() + SWEEP_US;
+        loop {
+            let order = self.board.current();
+            if order.number != self.order.number {
+                self.begin(order);
+            }
+            if order.stage == Stage::Quit {
+                break;
+            }
+            let now_us = now_us();
+            self.work(now_us);
+            if !self.reported && self.is_stage_done() {
+                self.finish_stage();
+            }
+            if now_us >= next_sweep_us {
+                self.sweep(now_us);
+                next_sweep_us = now_us + SWEEP_US;
+            }
+            let timeout = self.timeout(now_us)?;
+            events.clear();
+            match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            for (slot, generation) in std::mem::take(&mut self.again) {
+                self.on_ready(slot, generation);
+            }
+            for event in &events {
+                let token = event.data.u64();
+                if token != TIMER {
+                    self.on_ready(token as u32, (token >> 32) as u32);
+                }
+            }
+        }
+        self.quit();
+        Ok(self.sight)
+    }
+
+    /// How long to sleep at most; arms the timer for what is due sooner (epoll's own timeout is in milliseconds).
+    fn timeout(&mut self, now_us: u64) -> io::Result<Timespec> {
+        if !self.again.is_empty() {
+            return Ok(Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
+        if let Some(due_us) = self.plan.as_ref().and_then(Plan::next_us) {
+            if due_us <= now_us {
+                return Ok(Timespec { tv_sec: 0, tv_nsec: 0 });
+            }
+            if due_us != self.timer_us {
+                self.timer_us = due_us;
+                let at = Duration::from_micros(due_us);
+                let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
+                let value = Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() };
+                let setting = Itimerspec { it_interval: zero, it_value: value };
+                timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
+            }
+        }
+        Ok(LOOK)
+    }
+
+    fn begin(&mut self, order: Order) {
+        self.order = order;
+        self.reported = false;
+        self.cursor = (0, 0);
+        let orders = self.orders;
+        let seconds = match order.stage {
+            Stage::WarmUp => orders.warm_up_s,
+            Stage::Measure => orders.measure_s,
+            _ => return,
+        };
+        if order.stage == Stage::Measure {
+            self.record_from_us = order.start_us;
+            self.cpu_from_us = thread_cpu_us();
+        }
+        let share = (self.number, orders.threads);
+        let plan =
+            Plan::new(&orders.parts, orders.rates, seconds, orders.arrivals, order.start_us, &mut self.done, share);
+        self.plan = Some(plan);
+    }
+
+    /// Begins what the stage wants begun now.
+    fn work(&mut self, now_us: u64) {
+        match self.order.stage {
+            Stage::Rest | Stage::Quit => {}
+            Stage::LogOn => {
+                while self.logging_on < self.orders.beginning_max && self.cursor.0 < self.seats.len() {
+                    let slot = self.cursor.0;
+                    self.cursor.0 += 1;
+                    if self.orders.parts.is_resident(self.seats[slot].user.index()) {
+                        self.log_on(slot, now_us);
+                    }
+                }
+            }
+            Stage::FirstPublish => {
+                let publishers = self.orders.parts.publishers.clone();
+                self.ask_each(now_us, |index, turn| {
+                    (publishers.contains(&index) && turn == 0).then_some(Task::Publish { sequence: 0 })
+                });
+            }
+            Stage::Subscribe => {
+                let Parts { publishers, watchers, .. } = self.orders.parts.clone();
+                self.ask_each(now_us, |index, turn| {
+                    let presentity = publishers.start + turn;
+                    (watchers.contains(&index) && presentity < publishers.end)
+                        .then_some(Task::Subscribe { presentity })
+                });
+            }
+            Stage::WarmUp | Stage::Measure => self.follow_plan(now_us),
+        }
+    }
+
+    /// Asks each user for its tasks, `of(index, 0)`, `of(index, 1)`, … until it has no more, with a bound on what waits.
+    fn ask_each(&mut self, now_us: u64, of: impl Fn(u32, u32) -> Option<Task>) {
+        while self.outstanding < self.orders.beginning_max && self.cursor.0 < self.seats.len() {
+            let (slot, turn) = self.cursor;
+            match of(self.seats[slot].user.index(), turn) {
+                Some(task) => {
+                    self.cursor.1 += 1;
+                    self.ask(slot, task, now_us);
+                }
+                None => self.cursor = (slot + 1, 0),
+            }
+        }
+    }
+
+    fn follow_plan(&mut self, now_us: u64) {
+        // Bounded by what is due; the sockets get their turn after so many.
+        for _ in 0..EVENTS_MAX {
+            let Some(operation) = self.plan.as_mut().and_then(|plan| plan.take(now_us)) else { return };
+            if operation.intended_us >= self.record_from_us {
+                let late_us = crate::clock::now_us().saturating_sub(operation.intended_us);
+                self.sight.latencies.record(Timed::Started, late_us);
+            }
+            Counters::add(&self.board.counters.started, 1);
+            let slot = (operation.user / self.orders.threads) as usize;
+            match operation.deed {
+                Deed::Ask(task) => self.ask(slot, task, operation.intended_us),
+                Deed::LogOn if self.seats[slot].logon_us != 0 => {
+                    self.fault("logon meant while the user's last one still went on (more users would help)".into());
+                }
+                Deed::LogOn => {
+                    self.hang_up(slot);
+                    self.log_on(slot, operation.intended_us);
+                }
+            }
+        }
+    }
+
+    fn is_stage_done(&self) -> bool {
+        let nothing_waits = self.logging_on == 0 && self.outstanding == 0;
+        match self.order.stage {
+            Stage::Rest => true,
+            Stage::LogOn | Stage::FirstPublish | Stage::Subscribe => {
+                self.cursor.0 == self.seats.len() && nothing_waits
+            }
+            Stage::WarmUp | Stage::Measure => {
+                self.plan.as_ref().is_none_or(|plan| plan.next_us().is_none()) && nothing_waits
+            }
+            Stage::Quit => false,
+        }
+    }
+
+    fn finish_stage(&mut self) {
+        if self.order.stage == Stage::Measure {
+            self.sight.measured_cpu_us = thread_cpu_us().saturating_sub(self.cpu_from_us);
+        }
+        self.plan = None;
+        self.reported = true;
+        self.board.report_finished();
+    }
+
+    /// Begins to connect; the rest follows as events come.
+    fn log_on(&mut self, slot: usize, intended_us: u64) {
+        self.generation = self.generation.wrapping_add(1);
+        let token = u64::from(self.generation) << 32 | slot as u64;
+        let turn = self.seats[slot].user.index() as usize;
+        match Line::connect(&self.orders.route, turn, &self.epoll, token, self.generation) {
+            Ok(line) => {
+                self.seats[slot].line = Some(Box::new(line));
+                self.seats[slot].logon_us = intended_us.max(1);
+                self.logging_on += 1;
+            }
+            Err(error) => self.fault(format!("logon: {}", Broken::Socket(error))),
+        }
+    }
+
+    fn ask(&mut self, slot: usize, task: Task, intended_us: u64) {
+        self.outstanding += 1;
+        let Seat { user, line, .. } = &mut self.seats[slot];
+        let Some(line) = line.as_mut().filter(|line| line.is_open()) else {
+            self.facts.push(Fact::Unanswered { task });
+            self.digest(slot, now_us());
+            return;
+        };
+        let mut scene = Scene {
+            customs: &self.orders.customs,
+            now_us: now_us(),
+            local: line.local(),
+            out: &mut self.scratch.said,
+            facts: &mut self.facts,
+        };
+        user.ask(task, intended_us, &mut scene);
+        if let Err(broken) = line.say(&mut self.scratch) {
+            self.cut_off(slot, broken);
+        }
+    }
+
+    fn on_ready(&mut self, slot: u32, generation: u32) {
+        let slot = slot as usize;
+        let Some(Seat { user, line: Some(line), logon_us }) = self.seats.get_mut(slot) else { return };
+        if line.generation != generation {
+            return;
+        }
+        let (orders, facts) = (self.orders, &mut self.facts);
+        let local = line.local();
+        let now_us = now_us();
+        let heard = line.on_ready(&mut self.scratch).and_then(|heard| {
+            if heard.opened {
+                let out = &mut self.scratch.said;
+                let mut scene = Scene { customs: &orders.customs, now_us, local, out, facts };
+                user.ask(Task::Register { refresh: false }, *logon_us, &mut scene);
+            }
+            line.cut(&mut self.scratch, |bytes, out| match Message::parse(bytes) {
+                Ok(message) => {
+                    user.take(&message, &mut Scene { customs: &orders.customs, now_us, local, out, facts });
+                }
+                Err(_) => facts.push(Fact::Odd("a message that breaks the grammar")),
+            })?;
+            line.say(&mut self.scratch)?;
+            Ok(heard)
+        });
+        // What it heard before it broke counts.
+        self.digest(slot, now_us);
+        match heard {
+            Ok(Heard { closed: true, .. }) => self.cut_off(slot, Broken::Closed),
+            Ok(Heard { more: true, .. }) => self.again.push((slot as u32, generation)),
+            Ok(_) => {}
+            Err(broken) => self.cut_off(slot, broken),
+        }
+    }
+
+    /// The line broke, and not because we wanted it to.
+    fn cut_off(&mut self, slot: usize, broken: Broken) {
+        self.scratch.said.clear();
+        if self.seats[slot].line.is_none() {
+            return; // Digesting a fact has hung up already.
+        }
+        self.fault(broken.to_string());
+        self.hang_up(slot);
+    }
+
+    /// Closes the user's line, if there is one; what waited for an answer is not answered.
+    fn hang_up(&mut self, slot: usize) {
+        let seat = &mut self.seats[slot];
+        let Some(line) = seat.line.take() else { return };
+        line.close(&mut self.scratch);
+        if seat.user.is_registered() {
+            Counters::take(&self.board.counters.online, 1);
+        }
+        if seat.logon_us != 0 {
+            seat.logon_us = 0;
+            self.logging_on -= 1;
+        }
+        seat.user.cut_off(&mut self.facts);
+        self.digest(slot, now_us());
+    }
+
+    /// Takes note of what the user in `slot` has learnt.
+    ///
+    /// `now_us` is when it came, not when we got round to it.
+    fn digest(&mut self, slot: usize, now_us: u64) {
+        let index = self.seats[slot].user.index();
+        let counters = &self.board.counters;
+        let mut facts = std::mem::take(&mut self.facts);
+        for fact in facts.drain(..) {
+            match fact {
+                Fact::Answered { task, intended_us, status } => self.on_answered(slot, task, intended_us, status, now_us),
+                Fact::Unanswered { task: Task::Register { refresh: false } } if self.seats[slot].logon_us == 0 => {
+                    // Told already as a broken line.
+                }
+                Fact::Unanswered { task } => {
+                    if !matches!(task, Task::Register { .. }) {
+                        self.outstanding -= 1;
+                        Counters::add(&counters.answered, 1);
+                    }
+                    self.fault(format!("{} not answered", task.method()));
+                    if task == (Task::Register { refresh: false }) {
+                        self.hang_up(slot);
+                    }
+                }
+                Fact::Received(stamp) => {
+                    let parts = &self.orders.parts;
+                    if !parts.senders.contains(&stamp.sender) {
+                        self.sight.ledger.altered();
+                    } else if self.sight.ledger.received(&stamp, index, parts.receiver(stamp.sender, stamp.sequence)) {
+                        Counters::add(&counters.delivered, 1);
+                        self.time(Timed::Delivered, stamp.intended_us, now_us);
+                    }
+                }
+                Fact::Altered => self.sight.ledger.altered(),
+                Fact::Stranger => self.sight.strangers += 1,
+                Fact::Notified(stamp) => {
+                    Counters::add(&counters.notified, 1);
+                    self.time(Timed::Notified, stamp.intended_us, now_us);
+                }
+                Fact::Repeated => self.sight.repeated += 1,
+                Fact::Watching => {}
+                Fact::Regressed => self.sight.ledger.regressed(),
+                Fact::Ended => self.fault("subscription ended by the server".into()),
+                Fact::Odd(what) => self.fault(what.into()),
+            }
+        }
+        // Hanging up on the way may have left facts of its own, digested by then; keep the allocation.
+        if self.facts.is_empty() {
+            self.facts = facts;
+        }
+    }
+
+    fn on_answered(&mut self, slot: usize, task: Task, intended_us: u64, status: u16, now_us: u64) {
+        let index = self.seats[slot].user.index();
+        let is_well = (200..300).contains(&status);
+        if !is_well {
+            self.fault(format!("{} answered {status}", task.method()));
+        }
+        match task {
+            Task::Register { refresh: false } => {
+                if status == 200 && self.seats[slot].user.is_registered() {
+                    self.seats[slot].logon_us = 0;
+                    self.logging_on -= 1;
+                    Counters::add(&self.board.counters.online, 1);
+                    self.time(Timed::LogOn, intended_us, now_us);
+                } else {
+                    if is_well {
+                        self.fault("REGISTER answered 200 without a lifetime".into());
+                    }
+                    self.hang_up(slot);
+                }
+                return;
+            }
+            Task::Register { refresh: true } => {
+                if !is_well {
+                    Counters::take(&self.board.counters.online, 1);
+                }
+                return;
+            }
+            Task::Message { sequence, .. } if is_well => {
+                self.sight.ledger.accepted(index, sequence);
+                self.time(Timed::Answered, intended_us, now_us);
+            }
+            Task::Publish { sequence } if is_well => {
+                self.sight.ledger.published(index, sequence);
+                self.time(Timed::Published, intended_us, now_us);
+            }
+            Task::Message { .. } | Task::Publish { .. } | Task::Subscribe { .. } => {}
+        }
+        self.outstanding -= 1;
+        Counters::add(&self.board.counters.answered, 1);
+    }
+
+    /// Once a second: requests that waited too long, logons that hang, registrations to refresh.
+    fn sweep(&mut self, now_us: u64) {
+        let timeout_us = self.orders.customs.timeout_us;
+        for slot in 0..self.seats.len() {
+            let Seat { user, line, logon_us } = &mut self.seats[slot];
+            let Some(line) = line else { continue };
+            // Twice: TCP and TLS, then REGISTER with a timeout of its own.
+            if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
+                self.fault("logon took too long".into());
+                self.hang_up(slot);
+                continue;
+            }
+            if !line.is_open() {
+                continue;
+            }
+            let mut scene = Scene {
+                customs: &self.orders.customs,
+                now_us,
+                local: line.local(),
+                out: &mut self.scratch.said,
+                facts: &mut self.facts,
+            };
+            user.sweep(&mut scene);
+            let said = line.say(&mut self.scratch);
+            if !self.facts.is_empty() {
+                self.digest(slot, now_us);
+            }
+            if let Err(broken) = said {
+                self.cut_off(slot, broken);
+            }
+        }
+    }
+
+    fn time(&mut self, what: Timed, intended_us: u64, now_us: u64) {
+        if intended_us >= self.record_from_us {
+            self.sight.latencies.record(what, now_us.saturating_sub(intended_us));
+        }
+    }
+
+    fn fault(&mut self, what: String) {
+        Counters::add(&self.board.counters.faults, 1);
+        self.sight.faults.add(what, 1);
+    }
+
+    fn quit(&mut self) {
+        for seat in &mut self.seats {
+            for (presentity, newest) in seat.user.seen() {
+                self.sight.ledger.holds(presentity, newest);
+            }
+            if let Some(line) = seat.line.take() {
+                line.close(&mut self.scratch);
+            }
+        }
+    }
+}
