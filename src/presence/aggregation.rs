@@ -84,3 +84,6 @@ pub fn aggregate<'a>(
 fn supersedes(newer: &Said<'_>, older: &Said<'_>) -> bool {
     newer.endpoint == older.endpoint && newer.at > older.at
 }
+
+#[cfg(test)]
+mod tests;

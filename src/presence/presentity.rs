@@ -126,3 +126,6 @@ impl Presentity {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -286,3 +286,6 @@ impl Limits {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,9 +3,10 @@
 //! The first local watcher makes the shard ask the presentity's owner, the last one makes it stop; in between the owner
 //! sends one letter a change, and the newest version wins. The dialogs live elsewhere; here a subscription is a number.
 //!
-//! Memory: an edge (one subscription to one presentity) costs 8 bytes, in a vector that may be twice as long as
-//! needed while it grows: 8 to 16. A watched presentity costs 80 bytes in the table (over its load factor, 90 to 180),
-//! and its document, which all shards of a process share. Sixty million edges are about one gigabyte.
+//! Memory: an edge (one subscription to one presentity) costs 8 bytes in a sorted vector, 8 to 16 while it grows.
+//! A watched presentity costs a shard 64 bytes in its table, 75 to 150 with the table's slack, and a share in its
+//! document (about 600 bytes), which all shards of a process hold together. Sixty million edges of a million
+//! presentities, watched from two shards: half to one gigabyte of edges, 0.15 to 0.3 of tables, 0.6 of documents.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -156,3 +157,6 @@ impl Watching {
         self.table.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;
