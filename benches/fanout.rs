@@ -29,26 +29,36 @@ fn main() {
         }
         let mut number = 0u32;
         let mut tag = String::new();
-        measure(&format!("PUBLISH with {watchers} watchers, with all answers"), || {
-            number += 1;
-            let note = if number.is_multiple_of(2) { "open" } else { "closed" };
-            let body = format!(
-                "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+        measure(
+            &format!("PUBLISH with {watchers} watchers, with all answers"),
+            || {
+                number += 1;
+                let note = if number.is_multiple_of(2) {
+                    "open"
+                } else {
+                    "closed"
+                };
+                let body = format!(
+                    "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
                  entity=\"sip:u0@example.com\"><tuple id=\"a\"><status><basic>{note}</basic></status></tuple></presence>"
-            );
-            let mut publish = format!(
+                );
+                let mut publish = format!(
                 "PUBLISH sip:u0@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKp{number}\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:u0@example.com>;tag=f\r\nTo: <sip:u0@example.com>\r\nCall-ID: p\r\n\
                  CSeq: {number} PUBLISH\r\nEvent: presence\r\n{tag}Content-Type: application/pidf+xml\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
             )
             .into_bytes();
-            world.take(alice, &mut publish);
-            let answer = world.heard(alice).pop().expect("an answer");
-            assert_eq!(answer.status, Some(200), "{}", answer.full());
-            tag = format!("SIP-If-Match: {}\r\n", answer.header("SIP-ETag").expect("a tag"));
-            assert_eq!(answer_all(&mut world), watchers as usize);
-        });
+                world.take(alice, &mut publish);
+                let answer = world.heard(alice).pop().expect("an answer");
+                assert_eq!(answer.status, Some(200), "{}", answer.full());
+                tag = format!(
+                    "SIP-If-Match: {}\r\n",
+                    answer.header("SIP-ETag").expect("a tag")
+                );
+                assert_eq!(answer_all(&mut world), watchers as usize);
+            },
+        );
     }
 }
 
@@ -59,7 +69,9 @@ fn answer_all(world: &mut OneShard) -> usize {
         .list
         .iter()
         .filter_map(|effect| match effect {
-            Effect::Send { connection, range } => Some((*connection, world.effects.bytes[range.clone()].to_vec())),
+            Effect::Send { connection, range } => {
+                Some((*connection, world.effects.bytes[range.clone()].to_vec()))
+            }
             _ => None,
         })
         .filter(|(_, bytes)| bytes.starts_with(b"NOTIFY"))

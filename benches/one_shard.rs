@@ -10,6 +10,7 @@ use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 
 #[path = "../tests/client.rs"]
+#[allow(dead_code, reason = "the tests need more of it")]
 mod client;
 pub use client::{Heard, authorization};
 
@@ -23,24 +24,42 @@ pub struct OneShard {
 impl OneShard {
     pub fn new() -> OneShard {
         let now = Now(1_700_000_000_000_000);
-        let settings = Settings { shards: 1, ..Settings::default() };
-        OneShard { shard: Shard::new(ShardId(0), settings, [7; 32], [9; 32], now), effects: Effects::default(), now }
+        let settings = Settings {
+            shards: 1,
+            ..Settings::default()
+        };
+        OneShard {
+            shard: Shard::new(ShardId(0), settings, [7; 32], [9; 32], now),
+            effects: Effects::default(),
+            now,
+        }
     }
 
     /// Bytes in, effects out; `bytes` is used up, as a receive buffer is.
     pub fn take(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
         self.effects.clear();
         let message = Message::parse(bytes).expect("the benchmark's own message");
-        self.shard.handle(self.now, Input::Message { connection, message: &message }, &mut self.effects);
+        self.shard.handle(
+            self.now,
+            Input::Message {
+                connection,
+                message: &message,
+            },
+            &mut self.effects,
+        );
     }
 
     /// What was sent to `connection` by the last input.
     pub fn heard(&self, connection: ConnectionId) -> Vec<Heard> {
         let sent = self.effects.list.iter().filter_map(|effect| match effect {
-            Effect::Send { connection: to, range } if *to == connection => Some(range.clone()),
+            Effect::Send {
+                connection: to,
+                range,
+            } if *to == connection => Some(range.clone()),
             _ => None,
         });
-        sent.map(|range| Heard::read(self.effects.bytes[range].to_vec())).collect()
+        sent.map(|range| Heard::read(self.effects.bytes[range].to_vec()))
+            .collect()
     }
 
     /// A user who is connected and registered, by its number.
@@ -52,7 +71,8 @@ impl OneShard {
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), "secret")),
             aor,
         };
-        self.shard.handle(self.now, Input::UserPut(record), &mut self.effects);
+        self.shard
+            .handle(self.now, Input::UserPut(record), &mut self.effects);
         let connection = ConnectionId::new(number, 1);
         let [a, b] = (number as u16).to_be_bytes();
         let link = Link {
@@ -61,7 +81,11 @@ impl OneShard {
             peer: ([127, 1, a, b], 40_000).into(),
             moves: 0,
         };
-        self.shard.handle(self.now, Input::Opened { connection, link }, &mut self.effects);
+        self.shard.handle(
+            self.now,
+            Input::Opened { connection, link },
+            &mut self.effects,
+        );
         let register = |credentials: &str, cseq: u32| {
             format!(
                 "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKr{cseq}\r\n\
@@ -74,9 +98,25 @@ impl OneShard {
         self.take(connection, &mut register("", 1));
         let challenge = self.heard(connection).pop().expect("a challenge");
         let uri = "sip:example.com";
-        let answer = authorization(&challenge, "REGISTER", uri, &format!("u{number}"), "secret", 1).expect("a digest");
-        self.take(connection, &mut register(&format!("Authorization: {answer}\r\n"), 2));
-        assert_eq!(self.heard(connection).first().and_then(|heard| heard.status), Some(200));
+        let answer = authorization(
+            &challenge,
+            "REGISTER",
+            uri,
+            &format!("u{number}"),
+            "secret",
+            1,
+        )
+        .expect("a digest");
+        self.take(
+            connection,
+            &mut register(&format!("Authorization: {answer}\r\n"), 2),
+        );
+        assert_eq!(
+            self.heard(connection)
+                .first()
+                .and_then(|heard| heard.status),
+            Some(200)
+        );
         connection
     }
 }
@@ -96,5 +136,8 @@ pub fn measure(name: &str, mut step: impl FnMut()) {
         step();
         count += 1;
     }
-    println!("{name:<48} {:>12.0} ns", begun.elapsed().as_nanos() as f64 / f64::from(count));
+    println!(
+        "{name:<48} {:>12.0} ns",
+        begun.elapsed().as_nanos() as f64 / f64::from(count)
+    );
 }

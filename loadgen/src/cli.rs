@@ -198,7 +198,9 @@ pub fn main() -> ExitCode {
 /// Says whether it passed.
 fn begin(command: Command) -> Result<bool, String> {
     match command {
-        Command::Users { people, count, csv } => write_users(&people, count, csv.as_deref()).map(|()| true),
+        Command::Users { people, count, csv } => {
+            write_users(&people, count, csv.as_deref()).map(|()| true)
+        }
         Command::Compare { ours, theirs } => {
             let (table, passed) = compare(&side(&ours)?, &side(&theirs)?)?;
             print(&table)?;
@@ -209,8 +211,10 @@ fn begin(command: Command) -> Result<bool, String> {
             let report = conduct(&wanted)?;
             print(&report.table())?;
             if let Some(path) = &common.json {
-                let text = serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
-                fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))?;
+                let text =
+                    serde_json::to_string_pretty(&report).map_err(|error| error.to_string())?;
+                fs::write(path, text + "\n")
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
             }
             Ok(report.passed())
         }
@@ -223,19 +227,49 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
     let mut rates = Rates::default();
     let mut body_bytes = 100;
     let (common, name, per_what, load) = match command {
-        Command::Message { common, users, senders, rate, body_bytes: bytes } => {
+        Command::Message {
+            common,
+            users,
+            senders,
+            rate,
+            body_bytes: bytes,
+        } => {
             let all_send = senders == users;
-            parts = Parts { users, senders: 0..senders, ..parts };
-            parts.receivers = if all_send { 0..users } else { senders.min(users)..users };
+            parts = Parts {
+                users,
+                senders: 0..senders,
+                ..parts
+            };
+            parts.receivers = if all_send {
+                0..users
+            } else {
+                senders.min(users)..users
+            };
             rates.message = rate;
             body_bytes = bytes;
-            (common, "message", PerWhat::Delivered, format!("{users} users, {senders} senders, {rate} messages/s"))
+            (
+                common,
+                "message",
+                PerWhat::Delivered,
+                format!("{users} users, {senders} senders, {rate} messages/s"),
+            )
         }
-        Command::Presence { common, publishers, watchers, rate } => {
+        Command::Presence {
+            common,
+            publishers,
+            watchers,
+            rate,
+        } => {
             let users = publishers.saturating_add(watchers);
-            parts = Parts { users, publishers: 0..publishers, watchers: publishers..users, ..parts };
+            parts = Parts {
+                users,
+                publishers: 0..publishers,
+                watchers: publishers..users,
+                ..parts
+            };
             rates.publish = rate;
-            let load = format!("{publishers} publishers, {watchers} watchers of each, {rate} changes/s");
+            let load =
+                format!("{publishers} publishers, {watchers} watchers of each, {rate} changes/s");
             (common, "presence", PerWhat::Notified, load)
         }
         Command::Idle { common, users } => {
@@ -244,9 +278,18 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
         }
         Command::Logon { common, rate } => {
             let users = (rate * common.seconds).round() as u32;
-            parts = Parts { users, comers: 0..users, ..parts };
+            parts = Parts {
+                users,
+                comers: 0..users,
+                ..parts
+            };
             rates.logon = rate;
-            (common, "logon", PerWhat::LogOn, format!("{users} users, {rate} logons/s"))
+            (
+                common,
+                "logon",
+                PerWhat::LogOn,
+                format!("{users} users, {rate} logons/s"),
+            )
         }
         Command::Mixed {
             common,
@@ -268,7 +311,11 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
                 watchers: residents.saturating_sub(watchers).max(publishers)..residents,
                 comers: residents..users,
             };
-            rates = Rates { message: message_rate, publish: publish_rate, logon: logon_rate };
+            rates = Rates {
+                message: message_rate,
+                publish: publish_rate,
+                logon: logon_rate,
+            };
             let load = format!(
                 "{users} users, {senders} senders {message_rate} messages/s, {publishers} publishers {publish_rate} \
                  changes/s with {} watchers, {comers} comers {logon_rate} logons/s",
@@ -276,40 +323,68 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
             );
             (common, "mixed", PerWhat::Operation, load)
         }
-        Command::Users { .. } | Command::Compare { .. } => unreachable!("no load; `begin` has dealt with them"),
+        Command::Users { .. } | Command::Compare { .. } => {
+            unreachable!("no load; `begin` has dealt with them")
+        }
     };
     check(&common, &parts, rates)?;
     let orders = orders(&common, parts, rates, body_bytes)?;
     let asked = format!("{load}, {} s", common.seconds);
-    let wanted = Wanted { command: name, asked, orders, pid: common.pid, per_what, settle_s: common.settle };
+    let wanted = Wanted {
+        command: name,
+        asked,
+        orders,
+        pid: common.pid,
+        per_what,
+        settle_s: common.settle,
+    };
     Ok((common, wanted))
 }
 
 fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
-    let ranges = [&parts.receivers, &parts.publishers, &parts.watchers, &parts.comers, &parts.senders];
-    let fits = ranges.iter().all(|range| range.start <= range.end && range.end <= parts.users);
+    let ranges = [
+        &parts.receivers,
+        &parts.publishers,
+        &parts.watchers,
+        &parts.comers,
+        &parts.senders,
+    ];
+    let fits = ranges
+        .iter()
+        .all(|range| range.start <= range.end && range.end <= parts.users);
     let nobody = (rates.message > 0.0 && (parts.senders.is_empty() || parts.receivers.is_empty()))
         || (rates.message > 0.0 && parts.users < 2)
         || (rates.publish > 0.0 && (parts.publishers.is_empty() || parts.watchers.is_empty()))
         || (rates.logon > 0.0 && parts.comers.is_empty())
         || parts.users == 0;
     if !fits || nobody {
-        return Err("too few users for the parts they are to play (or a part with nobody in it)".into());
+        return Err(
+            "too few users for the parts they are to play (or a part with nobody in it)".into(),
+        );
     }
     if parts.users > USERS_MAX {
         return Err(format!("at most {USERS_MAX} users"));
     }
     if common.seconds > SECONDS_MAX || !(0.0..=SECONDS_MAX).contains(&common.warm_up) {
-        return Err(format!("a run lasts {SECONDS_MAX} s at most: subscriptions are not refreshed"));
+        return Err(format!(
+            "a run lasts {SECONDS_MAX} s at most: subscriptions are not refreshed"
+        ));
     }
     if !(0.0..=600.0).contains(&common.settle) || common.timeout > 600.0 {
         return Err("--settle and --timeout are 600 s at most".into());
     }
-    if (rates.message + rates.publish + rates.logon) * (common.seconds + common.warm_up) > OPERATIONS_MAX {
-        return Err(format!("more than {OPERATIONS_MAX:e} operations in one run"));
+    if (rates.message + rates.publish + rates.logon) * (common.seconds + common.warm_up)
+        > OPERATIONS_MAX
+    {
+        return Err(format!(
+            "more than {OPERATIONS_MAX:e} operations in one run"
+        ));
     }
     if !common.server.ip().is_loopback() {
-        return Err(format!("{} is not on loopback: this tool loads servers on its own machine only", common.server));
+        return Err(format!(
+            "{} is not on loopback: this tool loads servers on its own machine only",
+            common.server
+        ));
     }
     if common.source.iter().any(|range| !range.is_loopback()) {
         return Err("source addresses must be on loopback too (127.0.0.0/8)".into());
@@ -326,7 +401,11 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
         .map_err(|_| format!("{:?} is no domain name", accounts.domain))?;
     let tls = tls::settings().map_err(|error| format!("TLS: {error}"))?;
     let run = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
-    let sources = common.source.iter().flat_map(SourceRange::addresses).collect();
+    let sources = common
+        .source
+        .iter()
+        .flat_map(SourceRange::addresses)
+        .collect();
     Ok(Orders {
         customs: Customs {
             accounts,
@@ -335,12 +414,21 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
             window: common.window as usize,
             timeout_us: (common.timeout * 1e6) as u64,
         },
-        route: Route { server: common.server, server_name, tls, sources },
+        route: Route {
+            server: common.server,
+            server_name,
+            tls,
+            sources,
+        },
         parts,
         rates,
         warm_up_s: common.warm_up,
         measure_s: common.seconds,
-        arrivals: if common.poisson { Arrivals::Poisson { seed: common.seed } } else { Arrivals::Even },
+        arrivals: if common.poisson {
+            Arrivals::Poisson { seed: common.seed }
+        } else {
+            Arrivals::Even
+        },
         threads: common.threads,
         beginning_max: BEGINNING_MAX,
     })
@@ -350,25 +438,40 @@ fn accounts(people: &People) -> Result<Accounts, String> {
     let password_pattern = match &people.password_file {
         None => people.password.clone(),
         Some(path) => {
-            let text = fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let text =
+                fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
             text.lines().next().unwrap_or_default().to_string()
         }
     };
-    let is_plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    let is_plain = |text: &str| {
+        text.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
     if !is_plain(&people.prefix) || !is_plain(&people.domain) || people.domain.is_empty() {
         return Err("--prefix and --domain are made of letters, digits, '-', '_' and '.'".into());
     }
-    Ok(Accounts { domain: people.domain.clone(), prefix: people.prefix.clone(), password_pattern })
+    Ok(Accounts {
+        domain: people.domain.clone(),
+        prefix: people.prefix.clone(),
+        password_pattern,
+    })
 }
 
 fn write_users(people: &People, count: u32, csv: Option<&Path>) -> Result<(), String> {
     use std::os::unix::fs::OpenOptionsExt;
     let accounts = accounts(people)?;
     match csv {
-        None => accounts.write_csv(count, io::stdout().lock()).map_err(|error| error.to_string()),
+        None => accounts
+            .write_csv(count, io::stdout().lock())
+            .map_err(|error| error.to_string()),
         Some(path) => {
             let mut options = fs::OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
+            let file = options
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .mode(0o600)
+                .open(path);
             file.and_then(|file| accounts.write_csv(count, io::BufWriter::new(file)))
                 .map_err(|error| format!("{}: {error}", path.display()))
         }
@@ -376,12 +479,20 @@ fn write_users(people: &People, count: u32, csv: Option<&Path>) -> Result<(), St
 }
 
 fn print(text: &str) -> Result<(), String> {
-    io::stdout().lock().write_all(text.as_bytes()).map_err(|error| format!("standard output: {error}"))
+    io::stdout()
+        .lock()
+        .write_all(text.as_bytes())
+        .map_err(|error| format!("standard output: {error}"))
 }
 
 fn side(argument: &str) -> Result<Side<'_>, String> {
-    let (name, folder) = argument.split_once('=').ok_or_else(|| format!("{argument:?} is not NAME=FOLDER"))?;
-    Ok(Side { name, folder: Path::new(folder) })
+    let (name, folder) = argument
+        .split_once('=')
+        .ok_or_else(|| format!("{argument:?} is not NAME=FOLDER"))?;
+    Ok(Side {
+        name,
+        folder: Path::new(folder),
+    })
 }
 
 /// Raises the limit of open files to `needed`, or says what is missing.
@@ -390,8 +501,22 @@ fn allow_files(needed: u64) -> Result<(), String> {
     if current.is_none_or(|current| current >= needed) {
         return Ok(());
     }
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum: maximum.map(|most| most.max(needed)) })
-        .or_else(|_| setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }));
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(needed),
+            maximum: maximum.map(|most| most.max(needed)),
+        },
+    )
+    .or_else(|_| {
+        setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: maximum,
+                maximum,
+            },
+        )
+    });
     let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     if allowed >= needed {
         return Ok(());
@@ -421,15 +546,25 @@ const SOURCES_MAX: u32 = 65_536;
 
 fn source_range(text: &str) -> Result<SourceRange, String> {
     let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-    let address: Ipv4Addr = address.parse().map_err(|_| format!("{address:?} is no IPv4 address"))?;
-    let bits: u32 = bits.parse().ok().filter(|bits| (16..=32).contains(bits)).ok_or("a prefix of 16 to 32 bits")?;
+    let address: Ipv4Addr = address
+        .parse()
+        .map_err(|_| format!("{address:?} is no IPv4 address"))?;
+    let bits: u32 = bits
+        .parse()
+        .ok()
+        .filter(|bits| (16..=32).contains(bits))
+        .ok_or("a prefix of 16 to 32 bits")?;
     let count = SOURCES_MAX >> (bits - 16);
-    Ok(SourceRange { first: u32::from(address) & !(count - 1), count })
+    Ok(SourceRange {
+        first: u32::from(address) & !(count - 1),
+        count,
+    })
 }
 
 impl SourceRange {
     fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        (self.first..=self.first + (self.count - 1)).map(|address| IpAddr::V4(Ipv4Addr::from(address)))
+        (self.first..=self.first + (self.count - 1))
+            .map(|address| IpAddr::V4(Ipv4Addr::from(address)))
     }
 
     fn is_loopback(&self) -> bool {
@@ -444,7 +579,11 @@ mod tests {
 
     fn parsed(arguments: &str) -> Result<(Common, Wanted), String> {
         let line = std::iter::once("loadgen").chain(arguments.split_whitespace());
-        wanted(Cli::try_parse_from(line).map_err(|error| error.to_string())?.command)
+        wanted(
+            Cli::try_parse_from(line)
+                .map_err(|error| error.to_string())?
+                .command,
+        )
     }
 
     #[test]
@@ -462,7 +601,9 @@ mod tests {
             ("message --rate 1e7 --seconds 100", "operations"),
             ("message --domain a@b", "made of"),
         ] {
-            let error = parsed(arguments).err().unwrap_or_else(|| panic!("{arguments} was accepted"));
+            let error = parsed(arguments)
+                .err()
+                .unwrap_or_else(|| panic!("{arguments} was accepted"));
             assert!(error.contains(part_of_error), "{arguments}: {error}");
         }
     }
@@ -482,13 +623,19 @@ mod tests {
             }
         }
         let (_, wanted) = parsed("logon --rate 20 --seconds 2").unwrap();
-        assert_eq!((wanted.orders.parts.users, wanted.orders.parts.comers), (40, 0..40));
+        assert_eq!(
+            (wanted.orders.parts.users, wanted.orders.parts.comers),
+            (40, 0..40)
+        );
     }
 
     #[test]
     fn a_range_of_sources_is_all_its_addresses() {
         let range = source_range("127.0.1.7/30").unwrap();
-        let all: Vec<String> = range.addresses().map(|address| address.to_string()).collect();
+        let all: Vec<String> = range
+            .addresses()
+            .map(|address| address.to_string())
+            .collect();
         assert_eq!(all, ["127.0.1.4", "127.0.1.5", "127.0.1.6", "127.0.1.7"]);
         assert_eq!(source_range("127.0.0.3").unwrap().count, 1);
         assert!(source_range("127.0.0.0/8").is_err());

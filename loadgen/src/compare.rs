@@ -9,11 +9,19 @@ use crate::report::{Report, size, time};
 /// What is compared: the line's name, the report's file, and how to read the value from it.
 const LINES: [(&str, &str, Unit, fn(&Report) -> Option<f64>); 7] = [
     ("CPU a delivered message", "message.json", Unit::Us, cpu),
-    ("  delivered, p50", "message.json", Unit::Us, |report| row(report, "message delivered", |row| row.p50_us)),
-    ("  delivered, p99", "message.json", Unit::Us, |report| row(report, "message delivered", |row| row.p99_us)),
+    ("  delivered, p50", "message.json", Unit::Us, |report| {
+        row(report, "message delivered", |row| row.p50_us)
+    }),
+    ("  delivered, p99", "message.json", Unit::Us, |report| {
+        row(report, "message delivered", |row| row.p99_us)
+    }),
     ("CPU a notified watcher", "presence.json", Unit::Us, cpu),
-    ("  notified, p99", "presence.json", Unit::Us, |report| row(report, "watcher notified", |row| row.p99_us)),
-    ("memory an idle user", "idle.json", Unit::Bytes, |report| Some(report.memory.as_ref()?.bytes_per_user)),
+    ("  notified, p99", "presence.json", Unit::Us, |report| {
+        row(report, "watcher notified", |row| row.p99_us)
+    }),
+    ("memory an idle user", "idle.json", Unit::Bytes, |report| {
+        Some(report.memory.as_ref()?.bytes_per_user)
+    }),
     ("CPU a logon", "logon.json", Unit::Us, cpu),
 ];
 
@@ -29,7 +37,11 @@ fn cpu(report: &Report) -> Option<f64> {
 }
 
 fn row(report: &Report, what: &str, value: fn(&crate::report::Row) -> u64) -> Option<f64> {
-    report.rows.iter().find(|row| row.what == what).map(|row| value(row) as f64)
+    report
+        .rows
+        .iter()
+        .find(|row| row.what == what)
+        .map(|row| value(row) as f64)
 }
 
 /// A server's name and the folder with its reports.
@@ -40,7 +52,10 @@ pub struct Side<'a> {
 
 /// The table, and whether every run passed. A report that isn't there or can't be read is an error.
 pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), String> {
-    let mut out = format!("{:<26}{:>14}{:>14}{:>10}\n", "", ours.name, theirs.name, "ratio");
+    let mut out = format!(
+        "{:<26}{:>14}{:>14}{:>10}\n",
+        "", ours.name, theirs.name, "ratio"
+    );
     let mut passed = true;
     let mut marked = false;
     for (name, file, unit, value_of) in LINES {
@@ -53,9 +68,16 @@ pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), Str
                 (Unit::Bytes, Some(bytes)) => size(bytes),
             };
             marked |= !report.passed();
-            if report.passed() { text } else { format!("{text} (!)") }
+            if report.passed() {
+                text
+            } else {
+                format!("{text} (!)")
+            }
         };
-        let (our_text, their_text) = (cell(&our_report, our_value), cell(&their_report, their_value));
+        let (our_text, their_text) = (
+            cell(&our_report, our_value),
+            cell(&their_report, their_value),
+        );
         let ratio = match (our_value, their_value) {
             (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
             _ => "-".into(),
@@ -72,7 +94,8 @@ pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), Str
 fn read(side: &Side<'_>, file: &str) -> Result<Report, String> {
     let path = side.folder.join(file);
     let text = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-    serde_json::from_str(&text).map_err(|error| format!("{}: no report of loadgen: {error}", path.display()))
+    serde_json::from_str(&text)
+        .map_err(|error| format!("{}: no report of loadgen: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -95,9 +118,24 @@ mod tests {
                 fs::write(folder.join(file), serde_json::to_string(&report).unwrap()).unwrap();
             }
         }
-        let (ours, theirs) = (Side { name: "muster", folder: &ours }, Side { name: "kamailio", folder: &theirs });
+        let (ours, theirs) = (
+            Side {
+                name: "muster",
+                folder: &ours,
+            },
+            Side {
+                name: "kamailio",
+                folder: &theirs,
+            },
+        );
         let (table, passed) = compare(&ours, &theirs).unwrap();
-        let missing = compare(&ours, &Side { name: "none", folder: &base });
+        let missing = compare(
+            &ours,
+            &Side {
+                name: "none",
+                folder: &base,
+            },
+        );
         fs::remove_dir_all(&base).unwrap();
         assert!(!passed);
         let expected = "                                  muster      kamailio     ratio

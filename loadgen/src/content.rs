@@ -232,9 +232,15 @@ pub fn settle(ledgers: &[Ledger]) -> Findings {
         );
     }
     // A publisher lives on one thread, its watchers on any.
-    let published: HashMap<u32, u32> = ledgers.iter().flat_map(|ledger| &ledger.published).map(|(k, v)| (*k, *v)).collect();
+    let published: HashMap<u32, u32> = ledgers
+        .iter()
+        .flat_map(|ledger| &ledger.published)
+        .map(|(k, v)| (*k, *v))
+        .collect();
     for (publisher, newest) in ledgers.iter().flat_map(|ledger| &ledger.seen) {
-        let is_behind = published.get(publisher).is_some_and(|last| newest.is_none_or(|newest| newest < *last));
+        let is_behind = published
+            .get(publisher)
+            .is_some_and(|last| newest.is_none_or(|newest| newest < *last));
         all.outdated += u64::from(is_behind);
     }
     let none = Sequences::default();
@@ -398,7 +404,14 @@ mod tests {
         }
         watching.regressed();
         let found = settle(&[watching, publishing]);
-        assert_eq!(found, Findings { outdated: 2, regressed: 1, ..Findings::default() });
+        assert_eq!(
+            found,
+            Findings {
+                outdated: 2,
+                regressed: 1,
+                ..Findings::default()
+            }
+        );
     }
 
     #[test]

@@ -111,12 +111,25 @@ pub struct Heard {
 
 impl Line {
     /// Begins to connect; the outcome comes as an event with `token`.
-    pub fn connect(route: &Route, turn: usize, epoll: &OwnedFd, token: u64, generation: u32) -> io::Result<Line> {
-        let family = if route.server.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    pub fn connect(
+        route: &Route,
+        turn: usize,
+        epoll: &OwnedFd,
+        token: u64,
+        generation: u32,
+    ) -> io::Result<Line> {
+        let family = if route.server.is_ipv4() {
+            AddressFamily::INET
+        } else {
+            AddressFamily::INET6
+        };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
         if !route.sources.is_empty() {
-            rustix::net::bind(&socket, &SocketAddr::new(route.sources[turn % route.sources.len()], 0))?;
+            rustix::net::bind(
+                &socket,
+                &SocketAddr::new(route.sources[turn % route.sources.len()], 0),
+            )?;
         }
         match connect(&socket, &route.server) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -126,9 +139,24 @@ impl Line {
         socket.set_nodelay(true)?;
         let local = socket.local_addr()?;
         let tls = Tls::new(&route.tls, route.server_name.clone()).map_err(io::Error::other)?;
-        let events = epoll::EventFlags::IN | epoll::EventFlags::OUT | epoll::EventFlags::RDHUP | epoll::EventFlags::ET;
-        epoll::add(epoll, socket.as_fd(), epoll::EventData::new_u64(token), events)?;
-        Ok(Line { socket, tls, local, phase: Phase::Connecting, generation, rest: None })
+        let events = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        epoll::add(
+            epoll,
+            socket.as_fd(),
+            epoll::EventData::new_u64(token),
+            events,
+        )?;
+        Ok(Line {
+            socket,
+            tls,
+            local,
+            phase: Phase::Connecting,
+            generation,
+            rest: None,
+        })
     }
 
     pub fn local(&self) -> SocketAddr {
@@ -142,7 +170,11 @@ impl Line {
     /// Reads what came into `scratch.text`, behind what was left there of an earlier message, and sends what could
     /// not be sent before.
     pub fn on_ready(&mut self, scratch: &mut Scratch) -> Result<Heard, Broken> {
-        let mut heard = Heard { opened: false, more: false, closed: false };
+        let mut heard = Heard {
+            opened: false,
+            more: false,
+            closed: false,
+        };
         scratch.text.clear();
         scratch.cipher.clear();
         scratch.wire.clear();
@@ -189,15 +221,20 @@ impl Line {
             }
         }
         if !scratch.cipher.is_empty() {
-            self.rest.get_or_insert_default().cipher.append(&mut scratch.cipher);
+            self.rest
+                .get_or_insert_default()
+                .cipher
+                .append(&mut scratch.cipher);
         }
         self.flush(&mut scratch.wire)?;
         Ok(heard)
     }
 
     fn feed(&mut self, scratch: &mut Scratch, heard: &mut Heard) -> Result<(), Broken> {
-        let progress =
-            self.tls.take(&mut scratch.cipher, &mut scratch.text, &mut scratch.wire).map_err(Broken::Tls)?;
+        let progress = self
+            .tls
+            .take(&mut scratch.cipher, &mut scratch.text, &mut scratch.wire)
+            .map_err(Broken::Tls)?;
         match progress {
             Progress::Open if self.phase != Phase::Open => {
                 self.phase = Phase::Open;
@@ -210,9 +247,16 @@ impl Line {
     }
 
     /// Takes the whole messages out of `scratch.text`, one call of `each` for every one of them; keeps the rest.
-    pub fn cut(&mut self, scratch: &mut Scratch, mut each: impl FnMut(&mut [u8], &mut Vec<u8>)) -> Result<(), Broken> {
+    pub fn cut(
+        &mut self,
+        scratch: &mut Scratch,
+        mut each: impl FnMut(&mut [u8], &mut Vec<u8>),
+    ) -> Result<(), Broken> {
         let limits = Limits::default();
-        let mut state = self.rest.as_ref().map_or_else(FrameState::default, |rest| rest.frame);
+        let mut state = self
+            .rest
+            .as_ref()
+            .map_or_else(FrameState::default, |rest| rest.frame);
         let mut used = 0;
         while used < scratch.text.len() {
             match frame::cut(&scratch.text[used..], &limits, &mut state) {
@@ -249,7 +293,9 @@ impl Line {
             return Ok(());
         }
         scratch.wire.clear();
-        self.tls.seal(&scratch.said, &mut scratch.wire).map_err(Broken::Tls)?;
+        self.tls
+            .seal(&scratch.said, &mut scratch.wire)
+            .map_err(Broken::Tls)?;
         scratch.said.clear();
         self.flush(&mut scratch.wire)
     }
@@ -292,8 +338,9 @@ impl Line {
     }
 
     fn forget_empty_rest(&mut self) {
-        if self.rest.as_ref().is_some_and(|rest| rest.cipher.is_empty() && rest.text.is_empty() && rest.wire.is_empty())
-        {
+        if self.rest.as_ref().is_some_and(|rest| {
+            rest.cipher.is_empty() && rest.text.is_empty() && rest.wire.is_empty()
+        }) {
             self.rest = None;
         }
     }

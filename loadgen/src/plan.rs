@@ -36,7 +36,8 @@ impl Parts {
             let step = 1 + u64::from(sequence) % u64::from(count - 1).max(1);
             return self.senders.start + ((at + step) % u64::from(count)) as u32;
         }
-        let number = u64::from(sequence) * u64::from(count(&self.senders)) + u64::from(sender - self.senders.start);
+        let number = u64::from(sequence) * u64::from(count(&self.senders))
+            + u64::from(sender - self.senders.start);
         self.receivers.start + (number % u64::from(count(&self.receivers))) as u32
     }
 }
@@ -119,16 +120,28 @@ impl Plan {
             let operations = (rate * seconds).round() as u64;
             if operations > 0 {
                 let pace = Pace::new(start_us, rate, operations, arrivals);
-                streams.push(Stream { kind, pace, before: *before });
+                streams.push(Stream {
+                    kind,
+                    pace,
+                    before: *before,
+                });
                 *before += operations;
             }
         }
-        Plan { parts: parts.clone(), streams, share }
+        Plan {
+            parts: parts.clone(),
+            streams,
+            share,
+        }
     }
 
     /// When the next operation of any thread is due; `None` when all is done.
     pub fn next_us(&self) -> Option<u64> {
-        self.streams.iter().filter_map(|stream| stream.pace.peek()).map(|due| due.intended_us).min()
+        self.streams
+            .iter()
+            .filter_map(|stream| stream.pace.peek())
+            .map(|due| due.intended_us)
+            .min()
     }
 
     /// The next operation of this thread that is due by `now_us`.
@@ -156,7 +169,10 @@ impl Plan {
         let turn = |range: &Range<u32>| {
             let of = u64::from(count(range));
             // The command line bounds the number of operations, so a sequence fits.
-            (range.start + (number % of) as u32, u32::try_from(number / of).unwrap_or(u32::MAX))
+            (
+                range.start + (number % of) as u32,
+                u32::try_from(number / of).unwrap_or(u32::MAX),
+            )
         };
         let parts = &self.parts;
         let (user, deed) = match stream.kind {
@@ -168,11 +184,20 @@ impl Plan {
             Kind::Publish => {
                 let (publisher, turn) = turn(&parts.publishers);
                 // 0 is the state published before anyone watches.
-                (publisher, Deed::Ask(Task::Publish { sequence: turn.saturating_add(1) }))
+                (
+                    publisher,
+                    Deed::Ask(Task::Publish {
+                        sequence: turn.saturating_add(1),
+                    }),
+                )
             }
             Kind::LogOn => (turn(&parts.comers).0, Deed::LogOn),
         };
-        Operation { user, intended_us: due.intended_us, deed }
+        Operation {
+            user,
+            intended_us: due.intended_us,
+            deed,
+        }
     }
 }
 
@@ -183,16 +208,35 @@ mod tests {
     use super::*;
 
     fn parts() -> Parts {
-        Parts { users: 20, senders: 0..4, receivers: 4..17, publishers: 0..2, watchers: 5..9, comers: 17..20 }
+        Parts {
+            users: 20,
+            senders: 0..4,
+            receivers: 4..17,
+            publishers: 0..2,
+            watchers: 5..9,
+            comers: 17..20,
+        }
     }
 
     #[test]
     fn each_message_is_taken_by_one_thread_and_known_to_its_receiver() {
-        let rates = Rates { message: 100.0, publish: 10.0, logon: 5.0 };
+        let rates = Rates {
+            message: 100.0,
+            publish: 10.0,
+            logon: 5.0,
+        };
         let mut sequences: HashMap<u32, u32> = HashMap::new();
         let mut counts = [0; 3];
         for share in [(0, 3), (1, 3), (2, 3)] {
-            let mut plan = Plan::new(&parts(), rates, 2.0, Arrivals::Even, 0, &mut Done::default(), share);
+            let mut plan = Plan::new(
+                &parts(),
+                rates,
+                2.0,
+                Arrivals::Even,
+                0,
+                &mut Done::default(),
+                share,
+            );
             while let Some(operation) = plan.take(u64::MAX) {
                 assert_eq!(operation.user % 3, share.0);
                 match operation.deed {
@@ -215,8 +259,19 @@ mod tests {
 
     #[test]
     fn nothing_is_taken_before_its_time() {
-        let rates = Rates { message: 10.0, ..Rates::default() };
-        let mut plan = Plan::new(&parts(), rates, 1.0, Arrivals::Even, 1_000, &mut Done::default(), (0, 1));
+        let rates = Rates {
+            message: 10.0,
+            ..Rates::default()
+        };
+        let mut plan = Plan::new(
+            &parts(),
+            rates,
+            1.0,
+            Arrivals::Even,
+            1_000,
+            &mut Done::default(),
+            (0, 1),
+        );
         assert_eq!(plan.take(999), None);
         assert_eq!(plan.next_us(), Some(1_000));
         assert!(plan.take(1_000).is_some());
@@ -227,7 +282,10 @@ mod tests {
     #[test]
     fn a_second_plan_goes_on_where_the_first_ended() {
         let mut done = Done::default();
-        let rates = Rates { message: 4.0, ..Rates::default() };
+        let rates = Rates {
+            message: 4.0,
+            ..Rates::default()
+        };
         for expected in [0, 1] {
             let mut plan = Plan::new(&parts(), rates, 1.0, Arrivals::Even, 0, &mut done, (0, 1));
             while let Some(operation) = plan.take(u64::MAX) {
@@ -241,13 +299,23 @@ mod tests {
 
     #[test]
     fn nobody_is_sent_their_own_message() {
-        let all = Parts { users: 5, senders: 0..5, receivers: 0..5, ..Parts::default() };
+        let all = Parts {
+            users: 5,
+            senders: 0..5,
+            receivers: 0..5,
+            ..Parts::default()
+        };
         for sequence in 0..20 {
             for sender in 0..5 {
                 assert_ne!(all.receiver(sender, sequence), sender);
             }
         }
-        let pair = Parts { users: 2, senders: 0..2, receivers: 0..2, ..Parts::default() };
+        let pair = Parts {
+            users: 2,
+            senders: 0..2,
+            receivers: 0..2,
+            ..Parts::default()
+        };
         assert_eq!((pair.receiver(0, 7), pair.receiver(1, 7)), (1, 0));
     }
 }

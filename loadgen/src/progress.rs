@@ -16,9 +16,15 @@ impl Progress {
             return Progress(None);
         }
         let (bar, template) = if until == 0 {
-            (ProgressBar::new_spinner(), "{prefix:>12} {spinner} {elapsed}  {msg}")
+            (
+                ProgressBar::new_spinner(),
+                "{prefix:>12} {spinner} {elapsed}  {msg}",
+            )
         } else {
-            (ProgressBar::new(until), "{prefix:>12} [{bar:30}] {pos}/{len} {elapsed}  {msg}")
+            (
+                ProgressBar::new(until),
+                "{prefix:>12} [{bar:30}] {pos}/{len} {elapsed}  {msg}",
+            )
         };
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));

@@ -28,8 +28,14 @@ pub enum Timed {
 }
 
 impl Timed {
-    pub const ALL: [Timed; 6] =
-        [Timed::LogOn, Timed::Delivered, Timed::Answered, Timed::Notified, Timed::Published, Timed::Started];
+    pub const ALL: [Timed; 6] = [
+        Timed::LogOn,
+        Timed::Delivered,
+        Timed::Answered,
+        Timed::Notified,
+        Timed::Published,
+        Timed::Started,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -48,7 +54,10 @@ pub struct Latencies(Vec<Histogram<u64>>);
 
 impl Default for Latencies {
     fn default() -> Latencies {
-        let fresh = || Histogram::new_with_bounds(1, 600_000_000, 3).expect("constant bounds that hdrhistogram takes");
+        let fresh = || {
+            Histogram::new_with_bounds(1, 600_000_000, 3)
+                .expect("constant bounds that hdrhistogram takes")
+        };
         Latencies(Timed::ALL.iter().map(|_| fresh()).collect())
     }
 }
@@ -61,7 +70,8 @@ impl Latencies {
 
     pub fn merge(&mut self, other: &Latencies) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.add(theirs).expect("histograms made with the same bounds");
+            mine.add(theirs)
+                .expect("histograms made with the same bounds");
         }
     }
 
@@ -74,8 +84,11 @@ impl Latencies {
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        let used = Timed::ALL.iter().filter(|what| !self.0[**what as usize].is_empty());
-        used.map(|what| Row::of(what.label(), &self.0[*what as usize])).collect()
+        let used = Timed::ALL
+            .iter()
+            .filter(|what| !self.0[**what as usize].is_empty());
+        used.map(|what| Row::of(what.label(), &self.0[*what as usize]))
+            .collect()
     }
 }
 
@@ -114,11 +127,21 @@ const FAULT_KINDS_MAX: usize = 64;
 impl Faults {
     pub fn add(&mut self, what: String, count: u64) {
         let known = self.0.len() < FAULT_KINDS_MAX || self.0.contains_key(&what);
-        *self.0.entry(if known { what } else { "more kinds of faults".into() }).or_default() += count;
+        *self
+            .0
+            .entry(if known {
+                what
+            } else {
+                "more kinds of faults".into()
+            })
+            .or_default() += count;
     }
 
     pub fn merge(&mut self, other: &Faults) {
-        other.0.iter().for_each(|(what, count)| self.add(what.clone(), *count));
+        other
+            .0
+            .iter()
+            .for_each(|(what, count)| self.add(what.clone(), *count));
     }
 
     pub fn is_empty(&self) -> bool {
@@ -192,7 +215,11 @@ impl Report {
         }
         for row in &self.rows {
             let [p50, p99, p999, max] = [row.p50_us, row.p99_us, row.p999_us, row.max_us].map(time);
-            let _ = writeln!(out, "{:<20}{:>10}{p50:>11}{p99:>11}{p999:>11}{max:>11}", row.what, row.count);
+            let _ = writeln!(
+                out,
+                "{:<20}{:>10}{p50:>11}{p99:>11}{p999:>11}{max:>11}",
+                row.what, row.count
+            );
         }
         out.push('\n');
         match &self.cpu {
@@ -208,7 +235,9 @@ impl Report {
                     cpu.processes
                 );
             }
-            None if self.memory.is_none() => out.push_str("server CPU    not measured (no --pid)\n"),
+            None if self.memory.is_none() => {
+                out.push_str("server CPU    not measured (no --pid)\n")
+            }
             None => {}
         }
         if let Some(memory) = &self.memory {
@@ -221,14 +250,21 @@ impl Report {
                 memory.pss_after_kib / 1024,
                 memory
                     .slab_bytes_per_user
-                    .map_or(String::new(), |bytes| format!("; kernel slab, both ends, {}", size(bytes)))
+                    .map_or(String::new(), |bytes| format!(
+                        "; kernel slab, both ends, {}",
+                        size(bytes)
+                    ))
             );
         }
         let _ = writeln!(
             out,
             "generator     {:.2} cores{}",
             self.generator_cores,
-            if self.generator_late { ", TOO SLOW for its schedule: the latencies are its own in part" } else { "" }
+            if self.generator_late {
+                ", TOO SLOW for its schedule: the latencies are its own in part"
+            } else {
+                ""
+            }
         );
         for note in &self.notes {
             let _ = writeln!(out, "note          {note}");
@@ -244,13 +280,28 @@ impl Report {
         let mut out = String::from("\nFAILED\n");
         let found = &self.findings;
         for (count, what) in [
-            (found.lost, "messages lost: answered 200, and never received"),
+            (
+                found.lost,
+                "messages lost: answered 200, and never received",
+            ),
             (found.duplicated, "messages received more than once"),
             (found.reordered, "messages received out of order"),
-            (found.altered, "messages received with another body or sender than sent"),
-            (found.misdelivered, "messages received by someone they weren't sent to"),
-            (found.denied, "messages received although the sender wasn't answered 200"),
-            (found.regressed, "notifications with an older state than one before"),
+            (
+                found.altered,
+                "messages received with another body or sender than sent",
+            ),
+            (
+                found.misdelivered,
+                "messages received by someone they weren't sent to",
+            ),
+            (
+                found.denied,
+                "messages received although the sender wasn't answered 200",
+            ),
+            (
+                found.regressed,
+                "notifications with an older state than one before",
+            ),
             (found.outdated, "watchers left without the last state"),
         ] {
             if count > 0 {
@@ -277,7 +328,11 @@ pub fn time(us: u64) -> String {
 
 /// Bytes for a person.
 pub fn size(bytes: f64) -> String {
-    if bytes.abs() < 1024.0 { format!("{bytes:.0} B") } else { format!("{:.1} KiB", bytes / 1024.0) }
+    if bytes.abs() < 1024.0 {
+        format!("{bytes:.0} B")
+    } else {
+        format!("{:.1} KiB", bytes / 1024.0)
+    }
 }
 
 #[cfg(test)]
@@ -354,7 +409,10 @@ PASSED: nothing lost, duplicated, reordered or altered; every request was answer
             "         3 MESSAGE answered 480",
             "server CPU    not measured (no --pid)",
         ] {
-            assert!(table.lines().any(|each| each == line), "{line} is not in\n{table}");
+            assert!(
+                table.lines().any(|each| each == line),
+                "{line} is not in\n{table}"
+            );
         }
         assert!(table.contains("TOO SLOW") && !table.contains("PASSED"));
     }

@@ -62,12 +62,23 @@ pub fn conduct(wanted: &Wanted) -> Result<Report, String> {
     let orders = &wanted.orders;
     let mut workers = Vec::new();
     for number in 0..orders.threads {
-        workers.push(Worker::new(orders, &board, number).map_err(|error| format!("cannot start a thread: {error}"))?);
+        workers.push(
+            Worker::new(orders, &board, number)
+                .map_err(|error| format!("cannot start a thread: {error}"))?,
+        );
     }
     let mut readings = Readings::default();
     let (sights, failed) = thread::scope(|scope| {
-        let handles: Vec<_> = workers.into_iter().map(|worker| scope.spawn(move || worker.run())).collect();
-        let mut conductor = Conductor { wanted, board: &board, workers: &handles, readings: &mut readings };
+        let handles: Vec<_> = workers
+            .into_iter()
+            .map(|worker| scope.spawn(move || worker.run()))
+            .collect();
+        let mut conductor = Conductor {
+            wanted,
+            board: &board,
+            workers: &handles,
+            readings: &mut readings,
+        };
         let failed = conductor.stages().err();
         board.order(Stage::Quit, 0);
         let sights: Vec<_> = handles.into_iter().map(ScopedJoinHandle::join).collect();
@@ -92,7 +103,14 @@ struct Conductor<'c, 's> {
 impl Conductor<'_, '_> {
     /// All stages up to the end of the measuring; an error says why they ended early.
     fn stages(&mut self) -> Result<(), String> {
-        let Orders { parts, rates, warm_up_s, measure_s, customs, .. } = &self.wanted.orders;
+        let Orders {
+            parts,
+            rates,
+            warm_up_s,
+            measure_s,
+            customs,
+            ..
+        } = &self.wanted.orders;
         let pid = self.wanted.pid;
         let residents = u64::from(parts.users) - parts.comers.len() as u64;
         let memory_before = pid.map(|pid| (meter::memory(pid), meter::slab_kib()));
@@ -100,18 +118,38 @@ impl Conductor<'_, '_> {
         let beginning_s = |count: u64| count as f64 * BEGINNING_S_PER_USER + 2.0 * timeout_s + 5.0;
 
         if residents > 0 {
-            self.stage(Stage::LogOn, "logging on", residents, beginning_s(residents), |counters| &counters.online)?;
+            self.stage(
+                Stage::LogOn,
+                "logging on",
+                residents,
+                beginning_s(residents),
+                |counters| &counters.online,
+            )?;
             let online = Counters::of(&self.board.counters.online);
             if online < residents {
-                return Err(format!("only {online} of {residents} users could log on: the run ended there"));
+                return Err(format!(
+                    "only {online} of {residents} users could log on: the run ended there"
+                ));
             }
         }
         if !parts.publishers.is_empty() {
             let publishers = parts.publishers.len() as u64;
-            self.stage(Stage::FirstPublish, "publishing", publishers, beginning_s(publishers), |all| &all.answered)?;
+            self.stage(
+                Stage::FirstPublish,
+                "publishing",
+                publishers,
+                beginning_s(publishers),
+                |all| &all.answered,
+            )?;
             let subscriptions = publishers * parts.watchers.len() as u64;
             let in_all = publishers + subscriptions;
-            self.stage(Stage::Subscribe, "subscribing", in_all, beginning_s(subscriptions), |all| &all.answered)?;
+            self.stage(
+                Stage::Subscribe,
+                "subscribing",
+                in_all,
+                beginning_s(subscriptions),
+                |all| &all.answered,
+            )?;
         }
         self.quiet();
         if Counters::of(&self.board.counters.faults) > 0 {
@@ -128,7 +166,13 @@ impl Conductor<'_, '_> {
             let bound = warm_up_s + 2.0 * timeout_s + 30.0;
             let warm_up = (rates.message + rates.publish) * warm_up_s;
             if warm_up > 0.0 {
-                self.stage(Stage::WarmUp, "warming up", warm_up as u64, bound, |counters| &counters.started)?;
+                self.stage(
+                    Stage::WarmUp,
+                    "warming up",
+                    warm_up as u64,
+                    bound,
+                    |counters| &counters.started,
+                )?;
                 self.quiet();
             }
         }
@@ -138,7 +182,13 @@ impl Conductor<'_, '_> {
         if operations > 0.0 {
             let before = Counters::of(&self.board.counters.started);
             let until = before + operations.round() as u64;
-            self.stage(Stage::Measure, "measuring", until, seconds_max, |counters| &counters.started)?;
+            self.stage(
+                Stage::Measure,
+                "measuring",
+                until,
+                seconds_max,
+                |counters| &counters.started,
+            )?;
             self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
             self.quiet();
         } else {
@@ -148,7 +198,9 @@ impl Conductor<'_, '_> {
         if let Some(before) = cpu_before {
             self.readings.cpu = self.cpu()?.map(|now| now.since(&before));
         }
-        self.readings.own = meter::cpu(std::process::id()).unwrap_or_default().since(&own_before);
+        self.readings.own = meter::cpu(std::process::id())
+            .unwrap_or_default()
+            .since(&own_before);
         if parts.comers.len() as u64 == u64::from(parts.users) {
             self.settle();
             self.read_memory(&memory_before, Counters::of(&self.board.counters.online))?;
@@ -177,7 +229,10 @@ impl Conductor<'_, '_> {
             if now_us() > end_us {
                 return Err(format!("{name} did not end within {seconds_max:.0} s"));
             }
-            progress.show(Counters::of(counter(&self.board.counters)), &self.board.counters);
+            progress.show(
+                Counters::of(counter(&self.board.counters)),
+                &self.board.counters,
+            );
             thread::sleep(LOOK);
         }
         Ok(())
@@ -215,7 +270,10 @@ impl Conductor<'_, '_> {
     }
 
     fn cpu(&self) -> Result<Option<Cpu>, String> {
-        self.wanted.pid.map(|pid| meter::cpu(pid).map_err(|error| format!("CPU of process {pid}: {error}"))).transpose()
+        self.wanted
+            .pid
+            .map(|pid| meter::cpu(pid).map_err(|error| format!("CPU of process {pid}: {error}")))
+            .transpose()
     }
 
     fn read_memory(
@@ -223,13 +281,19 @@ impl Conductor<'_, '_> {
         before: &Option<(std::io::Result<meter::Memory>, Option<u64>)>,
         users: u64,
     ) -> Result<(), String> {
-        let (Some(pid), Some((before, slab_before))) = (self.wanted.pid, before) else { return Ok(()) };
+        let (Some(pid), Some((before, slab_before))) = (self.wanted.pid, before) else {
+            return Ok(());
+        };
         let explain = |error: &std::io::Error| format!("memory of process {pid}: {error}");
         let before = before.as_ref().map_err(explain)?;
         let after = meter::memory(pid).map_err(|error| explain(&error))?;
-        let per_user = |from_kib: u64, to_kib: u64| (to_kib as f64 - from_kib as f64) * 1024.0 / users.max(1) as f64;
+        let per_user = |from_kib: u64, to_kib: u64| {
+            (to_kib as f64 - from_kib as f64) * 1024.0 / users.max(1) as f64
+        };
         // Where the users do something, the machine's slab moves by more than their sockets.
-        let slab = slab_before.zip(meter::slab_kib()).filter(|_| self.wanted.per_what == PerWhat::Nothing);
+        let slab = slab_before
+            .zip(meter::slab_kib())
+            .filter(|_| self.wanted.per_what == PerWhat::Nothing);
         let slab = slab.map(|(before, after)| per_user(before, after));
         self.readings.memory = Some(MemoryCost {
             users,
@@ -242,7 +306,13 @@ impl Conductor<'_, '_> {
     }
 }
 
-fn report(wanted: &Wanted, board: &Board, readings: Readings, sights: Vec<Sight>, failed: Option<String>) -> Report {
+fn report(
+    wanted: &Wanted,
+    board: &Board,
+    readings: Readings,
+    sights: Vec<Sight>,
+    failed: Option<String>,
+) -> Report {
     let mut latencies = Latencies::default();
     let mut faults = Faults::default();
     let (mut strangers, mut repeated, mut thread_cores_max) = (0, 0, 0f64);
@@ -261,7 +331,9 @@ fn report(wanted: &Wanted, board: &Board, readings: Readings, sights: Vec<Sight>
     let rows = latencies.rows();
     let mut notes = Vec::new();
     if strangers > 0 {
-        notes.push(format!("{strangers} messages or states of an earlier run came from the server"));
+        notes.push(format!(
+            "{strangers} messages or states of an earlier run came from the server"
+        ));
     }
     if repeated > 0 {
         notes.push(format!("{repeated} notifications told nothing new (each subscription's first one is among them)"));

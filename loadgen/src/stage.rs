@@ -70,10 +70,17 @@ impl Counters {
 
     /// Changes whenever anything happens.
     pub fn sum(&self) -> u64 {
-        [&self.online, &self.started, &self.answered, &self.delivered, &self.notified, &self.faults]
-            .map(Counters::of)
-            .iter()
-            .fold(0, |sum, each| sum.wrapping_mul(31).wrapping_add(*each))
+        [
+            &self.online,
+            &self.started,
+            &self.answered,
+            &self.delivered,
+            &self.notified,
+            &self.faults,
+        ]
+        .map(Counters::of)
+        .iter()
+        .fold(0, |sum, each| sum.wrapping_mul(31).wrapping_add(*each))
     }
 }
 
@@ -93,13 +100,21 @@ impl Board {
         self.start_us.store(start_us, Ordering::Relaxed);
         let number = (self.order.load(Ordering::Relaxed) >> 8) + 1;
         // Releases the two stores above to the worker that reads this one.
-        self.order.store(number << 8 | stage as u64, Ordering::Release);
+        self.order
+            .store(number << 8 | stage as u64, Ordering::Release);
     }
 
     pub fn current(&self) -> Order {
         let order = self.order.load(Ordering::Acquire);
-        let stage = STAGES.get((order & 0xff) as usize).copied().unwrap_or(Stage::Quit);
-        Order { number: order >> 8, stage, start_us: self.start_us.load(Ordering::Relaxed) }
+        let stage = STAGES
+            .get((order & 0xff) as usize)
+            .copied()
+            .unwrap_or(Stage::Quit);
+        Order {
+            number: order >> 8,
+            stage,
+            start_us: self.start_us.load(Ordering::Relaxed),
+        }
     }
 
     /// A worker has done its part of the current stage.
@@ -119,11 +134,25 @@ mod tests {
     #[test]
     fn an_order_is_read_as_it_was_given() {
         let board = Board::default();
-        assert_eq!(board.current(), Order { number: 0, stage: Stage::Rest, start_us: 0 });
+        assert_eq!(
+            board.current(),
+            Order {
+                number: 0,
+                stage: Stage::Rest,
+                start_us: 0
+            }
+        );
         for (number, stage) in STAGES.into_iter().enumerate() {
             board.report_finished();
             board.order(stage, 7);
-            assert_eq!(board.current(), Order { number: number as u64 + 1, stage, start_us: 7 });
+            assert_eq!(
+                board.current(),
+                Order {
+                    number: number as u64 + 1,
+                    stage,
+                    start_us: 7
+                }
+            );
             assert_eq!(board.finished(), 0);
         }
     }

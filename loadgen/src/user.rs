@@ -60,7 +60,11 @@ impl Task {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// A final answer.
-    Answered { task: Task, intended_us: u64, status: u16 },
+    Answered {
+        task: Task,
+        intended_us: u64,
+        status: u16,
+    },
     /// No answer in time, or the connection is gone.
     Unanswered { task: Task },
     /// A MESSAGE came, whole and from whom it says.
@@ -133,7 +137,12 @@ pub struct User {
 
 impl User {
     pub fn new(index: u32) -> User {
-        User { index, cseq: 0, refresh_s: 0, duty: None }
+        User {
+            index,
+            cseq: 0,
+            refresh_s: 0,
+            duty: None,
+        }
     }
 
     pub fn index(&self) -> u32 {
@@ -158,7 +167,11 @@ impl User {
     pub fn ask(&mut self, task: Task, intended_us: u64, scene: &mut Scene<'_>) {
         let duty = self.duty.get_or_insert_default();
         // A second PUBLISH waits for the first one's entity tag (RFC 3903 §4).
-        let window = if matches!(task, Task::Publish { .. }) { 1 } else { scene.customs.window };
+        let window = if matches!(task, Task::Publish { .. }) {
+            1
+        } else {
+            scene.customs.window
+        };
         if duty.pending.len() >= window || !duty.waiting.is_empty() {
             duty.waiting.push_back((task, intended_us));
             return;
@@ -196,7 +209,11 @@ impl User {
         self.refresh_s = 0;
         if let Some(duty) = self.duty.take() {
             let tasks = duty.pending.iter().map(|pending| pending.task);
-            facts.extend(tasks.chain(duty.waiting.iter().map(|waiting| waiting.0)).map(|task| Fact::Unanswered { task }));
+            facts.extend(
+                tasks
+                    .chain(duty.waiting.iter().map(|waiting| waiting.0))
+                    .map(|task| Fact::Unanswered { task }),
+            );
         }
     }
 
@@ -208,7 +225,10 @@ impl User {
             None => self.on_request(message, scene),
         }
         if self.duty.as_ref().is_some_and(|duty| {
-            duty.pending.is_empty() && duty.waiting.is_empty() && duty.watches.is_empty() && duty.entity_tag.is_empty()
+            duty.pending.is_empty()
+                && duty.waiting.is_empty()
+                && duty.watches.is_empty()
+                && duty.entity_tag.is_empty()
         }) {
             self.duty = None;
         }
@@ -217,33 +237,59 @@ impl User {
     fn on_answer(&mut self, message: &Message<'_>, status: u16, scene: &mut Scene<'_>) {
         let cseq = message.cseq();
         let Some(duty) = &mut self.duty else {
-            scene.facts.push(Fact::Odd("an answer to nothing that waits"));
+            scene
+                .facts
+                .push(Fact::Odd("an answer to nothing that waits"));
             return;
         };
         // Requests have a number each, and the latest are at the back.
-        let Some(at) = duty.pending.iter().position(|pending| pending.cseq == cseq.number) else {
-            scene.facts.push(Fact::Odd("an answer to nothing that waits"));
+        let Some(at) = duty
+            .pending
+            .iter()
+            .position(|pending| pending.cseq == cseq.number)
+        else {
+            scene
+                .facts
+                .push(Fact::Odd("an answer to nothing that waits"));
             return;
         };
         if message.via().branch() != branch(scene.customs.run, self.index, cseq.number)
             || cseq.method != duty.pending[at].task.method()
         {
-            scene.facts.push(Fact::Odd("an answer with another Via or CSeq than the request's"));
+            scene.facts.push(Fact::Odd(
+                "an answer with another Via or CSeq than the request's",
+            ));
             return;
         }
-        let Some(Pending { task, intended_us, challenges, .. }) = duty.pending.remove(at) else { return };
+        let Some(Pending {
+            task,
+            intended_us,
+            challenges,
+            ..
+        }) = duty.pending.remove(at)
+        else {
+            return;
+        };
         if matches!(status, 401 | 407)
             && challenges < CHALLENGES_MAX
             && let Some((challenge, is_stale)) = challenge_of(message, status)
             && (challenges == 0 || is_stale)
         {
-            self.begin(task, intended_us, challenges + 1, Some((status, &challenge)), scene);
+            self.begin(
+                task,
+                intended_us,
+                challenges + 1,
+                Some((status, &challenge)),
+                scene,
+            );
             return;
         }
         match task {
             Task::Register { .. } => {
                 self.refresh_s = match granted_s(message) {
-                    Some(granted_s) if status == 200 => seconds(scene.now_us).saturating_add(granted_s / 10 * 8).max(1),
+                    Some(granted_s) if status == 200 => seconds(scene.now_us)
+                        .saturating_add(granted_s / 10 * 8)
+                        .max(1),
                     _ => 0,
                 };
             }
@@ -263,7 +309,11 @@ impl User {
             }
             Task::Message { .. } | Task::Subscribe { .. } => {}
         }
-        scene.facts.push(Fact::Answered { task, intended_us, status });
+        scene.facts.push(Fact::Answered {
+            task,
+            intended_us,
+            status,
+        });
         self.take_turns(scene);
     }
 
@@ -271,7 +321,12 @@ impl User {
     fn take_turns(&mut self, scene: &mut Scene<'_>) {
         while let Some(duty) = &mut self.duty
             && let Some((task, _)) = duty.waiting.front()
-            && duty.pending.len() < (if matches!(task, Task::Publish { .. }) { 1 } else { scene.customs.window })
+            && duty.pending.len()
+                < (if matches!(task, Task::Publish { .. }) {
+                    1
+                } else {
+                    scene.customs.window
+                })
             && let Some((task, intended_us)) = duty.waiting.pop_front()
         {
             self.begin(task, intended_us, 0, None, scene);
@@ -297,7 +352,11 @@ impl User {
 
     fn on_message(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
         let customs = scene.customs;
-        let said_by = message.from().uri().ok().and_then(|uri| customs.accounts.index_of(uri.user));
+        let said_by = message
+            .from()
+            .uri()
+            .ok()
+            .and_then(|uri| customs.accounts.index_of(uri.user));
         let fact = match Stamp::read_whole(message.body(), customs.body_bytes) {
             Some(stamp) if stamp.run != customs.run => Fact::Stranger,
             Some(stamp) if Some(stamp.sender) == said_by => Fact::Received(stamp),
@@ -310,14 +369,17 @@ impl User {
     fn on_notify(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
         let run = scene.customs.run;
         let presentity = presentity_of(message.call_id(), run, self.index);
-        let watch = presentity.and_then(|presentity| self.duty.as_mut()?.watches.get_mut(presentity as usize));
+        let watch = presentity
+            .and_then(|presentity| self.duty.as_mut()?.watches.get_mut(presentity as usize));
         let (Some(presentity), Some(watch)) = (presentity, watch) else {
             scene.facts.push(Fact::Odd("a NOTIFY for no subscription"));
             return 481;
         };
         // RFC 3261 §12.2.2; equal is as wrong, since TLS repeats nothing.
         if watch.notified && message.cseq().number <= watch.cseq {
-            scene.facts.push(Fact::Odd("a NOTIFY with a CSeq that does not rise"));
+            scene
+                .facts
+                .push(Fact::Odd("a NOTIFY with a CSeq that does not rise"));
             return 500;
         }
         watch.cseq = message.cseq().number;
@@ -325,10 +387,17 @@ impl User {
             watch.notified = true;
             scene.facts.push(Fact::Watching);
         }
-        match message.header(Name::SubscriptionState).map(SubscriptionState::parse) {
-            Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated") => scene.facts.push(Fact::Ended),
+        match message
+            .header(Name::SubscriptionState)
+            .map(SubscriptionState::parse)
+        {
+            Some(Ok(state)) if state.state.eq_ignore_ascii_case("terminated") => {
+                scene.facts.push(Fact::Ended)
+            }
             Some(Ok(_)) => {}
-            Some(Err(_)) | None => scene.facts.push(Fact::Odd("a NOTIFY without a readable Subscription-State")),
+            Some(Err(_)) | None => scene
+                .facts
+                .push(Fact::Odd("a NOTIFY without a readable Subscription-State")),
         }
         let newest = newest_stamp(message.body(), run, presentity);
         scene.facts.push(match newest {
@@ -353,21 +422,44 @@ impl User {
         scene: &mut Scene<'_>,
     ) {
         self.cseq += 1;
-        let credentials = challenge.map(|(status, challenge)| self.credentials(task, status, challenge, scene.customs));
+        let credentials = challenge
+            .map(|(status, challenge)| self.credentials(task, status, challenge, scene.customs));
         self.write(task, intended_us, credentials.as_ref(), scene);
         let deadline_us = scene.now_us + scene.customs.timeout_us;
-        let pending = Pending { cseq: self.cseq, task, intended_us, deadline_us, challenges };
+        let pending = Pending {
+            cseq: self.cseq,
+            task,
+            intended_us,
+            deadline_us,
+            challenges,
+        };
         self.duty.get_or_insert_default().pending.push_back(pending);
     }
 
     /// The name and value of the header that answers a challenge.
-    fn credentials(&self, task: Task, status: u16, challenge: &Challenge, customs: &Customs) -> (&'static str, String) {
-        let name = if status == 401 { "Authorization" } else { "Proxy-Authorization" };
+    fn credentials(
+        &self,
+        task: Task,
+        status: u16,
+        challenge: &Challenge,
+        customs: &Customs,
+    ) -> (&'static str, String) {
+        let name = if status == 401 {
+            "Authorization"
+        } else {
+            "Proxy-Authorization"
+        };
         let accounts = &customs.accounts;
         // Never used twice: the sequence number differs for each request of this run.
         let cnonce = format!("{:08x}{:x}.{:x}", customs.run, self.index, self.cseq);
         let (user, password) = (accounts.name(self.index), accounts.password(self.index));
-        let value = challenge.answer(&user, &password, task.method(), &self.target(task, customs), &cnonce);
+        let value = challenge.answer(
+            &user,
+            &password,
+            task.method(),
+            &self.target(task, customs),
+            &cnonce,
+        );
         (name, value)
     }
 
@@ -381,23 +473,50 @@ impl User {
         }
     }
 
-    fn write(&self, task: Task, intended_us: u64, credentials: Option<&(&'static str, String)>, scene: &mut Scene<'_>) {
-        let Scene { customs, local, out, .. } = scene;
+    fn write(
+        &self,
+        task: Task,
+        intended_us: u64,
+        credentials: Option<&(&'static str, String)>,
+        scene: &mut Scene<'_>,
+    ) {
+        let Scene {
+            customs,
+            local,
+            out,
+            ..
+        } = scene;
         let (run, index, cseq) = (customs.run, self.index, self.cseq);
         let from = customs.accounts.uri(index);
         let target = self.target(task, customs);
-        let to = if matches!(task, Task::Register { .. }) { &from } else { &target };
+        let to = if matches!(task, Task::Register { .. }) {
+            &from
+        } else {
+            &target
+        };
         let call_id = match task {
             Task::Register { .. } => format!("r{run:08x}-{index}"),
             Task::Message { .. } | Task::Publish { .. } => format!("m{run:08x}-{index}-{cseq}"),
             Task::Subscribe { presentity } => format!("s{run:08x}-{index}-{presentity}"),
         };
-        let contact = format!("<sip:{}@{local};transport=tls>", customs.accounts.name(index));
+        let contact = format!(
+            "<sip:{}@{local};transport=tls>",
+            customs.accounts.name(index)
+        );
         let mut draft = build::request(out, task.method(), &target);
         draft
-            .header("Via", format_args!("SIP/2.0/TLS {local};branch={};rport", branch(run, index, cseq)))
+            .header(
+                "Via",
+                format_args!(
+                    "SIP/2.0/TLS {local};branch={};rport",
+                    branch(run, index, cseq)
+                ),
+            )
             .header("Max-Forwards", 70)
-            .header("From", format_args!("<{from}>;tag={}", local_tag(run, index)))
+            .header(
+                "From",
+                format_args!("<{from}>;tag={}", local_tag(run, index)),
+            )
             .header("To", format_args!("<{to}>"))
             .header("Call-ID", call_id)
             .header("CSeq", format_args!("{cseq} {}", task.method()));
@@ -406,23 +525,41 @@ impl User {
         }
         match task {
             Task::Register { .. } => {
-                draft.header("Contact", contact).header("Expires", EXPIRES_S);
+                draft
+                    .header("Contact", contact)
+                    .header("Expires", EXPIRES_S);
                 draft.finish();
             }
             Task::Message { sequence, .. } => {
                 let mut body = String::with_capacity(customs.body_bytes);
-                Stamp { run, sender: index, sequence, intended_us }.write(&mut body, customs.body_bytes);
+                Stamp {
+                    run,
+                    sender: index,
+                    sequence,
+                    intended_us,
+                }
+                .write(&mut body, customs.body_bytes);
                 draft.body("text/plain", body.as_bytes());
             }
             Task::Publish { sequence } => {
-                draft.header("Event", "presence").header("Expires", EXPIRES_S);
+                draft
+                    .header("Event", "presence")
+                    .header("Expires", EXPIRES_S);
                 if let Some(duty) = &self.duty
                     && !duty.entity_tag.is_empty()
                 {
                     draft.header("SIP-If-Match", &duty.entity_tag);
                 }
-                let stamp = Stamp { run, sender: index, sequence, intended_us };
-                draft.body("application/pidf+xml", presence_document(&from, &stamp).as_bytes());
+                let stamp = Stamp {
+                    run,
+                    sender: index,
+                    sequence,
+                    intended_us,
+                };
+                draft.body(
+                    "application/pidf+xml",
+                    presence_document(&from, &stamp).as_bytes(),
+                );
             }
             Task::Subscribe { .. } => {
                 draft
@@ -441,7 +578,11 @@ impl User {
 fn presence_document(entity: &str, stamp: &Stamp) -> String {
     let mut note = String::new();
     stamp.write(&mut note, 0);
-    let basic = if stamp.sequence.is_multiple_of(2) { "open" } else { "closed" };
+    let basic = if stamp.sequence.is_multiple_of(2) {
+        "open"
+    } else {
+        "closed"
+    };
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\r\n\
          <presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"{entity}\">\
@@ -477,18 +618,25 @@ fn local_tag(run: u32, index: u32) -> String {
 /// The presentity of the subscription with this Call-ID.
 fn presentity_of(call_id: &str, run: u32, index: u32) -> Option<u32> {
     let mut parts = call_id.strip_prefix('s')?.split('-');
-    let is_ours = u32::from_str_radix(parts.next()?, 16).ok()? == run && parts.next()?.parse::<u32>().ok()? == index;
+    let is_ours = u32::from_str_radix(parts.next()?, 16).ok()? == run
+        && parts.next()?.parse::<u32>().ok()? == index;
     let presentity = parts.next()?.parse().ok()?;
     (is_ours && parts.next().is_none()).then_some(presentity)
 }
 
 /// The strongest challenge we can answer, and whether it only says that the nonce is too old.
 fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)> {
-    let name = if status == 401 { Name::WwwAuthenticate } else { Name::ProxyAuthenticate };
+    let name = if status == 401 {
+        Name::WwwAuthenticate
+    } else {
+        Name::ProxyAuthenticate
+    };
     message
         .headers(name)
         .filter_map(|line| {
-            let params = AuthParams::parse(line).ok().filter(|params| params.is("Digest"))?;
+            let params = AuthParams::parse(line)
+                .ok()
+                .filter(|params| params.is("Digest"))?;
             let named = params.get("algorithm");
             let qop = params.get("qop");
             let challenge = Challenge {
@@ -496,10 +644,15 @@ fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)>
                 realm: params.get("realm")?.into_owned(),
                 nonce: params.get("nonce")?.into_owned(),
                 opaque: params.get("opaque").map(|opaque| opaque.into_owned()),
-                qop_auth: qop.is_some_and(|list| list.split(',').any(|each| each.trim().eq_ignore_ascii_case("auth"))),
+                qop_auth: qop.is_some_and(|list| {
+                    list.split(',')
+                        .any(|each| each.trim().eq_ignore_ascii_case("auth"))
+                }),
                 algorithm_named: named.is_some(),
             };
-            let is_stale = params.get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
+            let is_stale = params
+                .get("stale")
+                .is_some_and(|stale| stale.eq_ignore_ascii_case("true"));
             Some((challenge, is_stale))
         })
         .max_by_key(|(challenge, _)| challenge.algorithm)
@@ -508,9 +661,10 @@ fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)>
 /// For how long the registrar keeps the binding: the shortest of what it says (RFC 3261 §10.3 step 8).
 fn granted_s(message: &Message<'_>) -> Option<u32> {
     let of_contacts = match message.contacts() {
-        Ok(Contacts::List(contacts)) => {
-            contacts.iter().filter_map(|contact| contact.params.value("expires")?.parse().ok()).min()
-        }
+        Ok(Contacts::List(contacts)) => contacts
+            .iter()
+            .filter_map(|contact| contact.params.value("expires")?.parse().ok())
+            .min(),
         Ok(Contacts::Star) | Err(_) => None,
     };
     of_contacts.or_else(|| message.expires())

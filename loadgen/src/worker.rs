@@ -11,7 +11,8 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
 };
 
 use crate::clock::{now_us, thread_cpu_us};
@@ -64,7 +65,10 @@ const TIMER: u64 = u64::MAX;
 const EVENTS_MAX: usize = 1024;
 const SWEEP_US: u64 = 1_000_000;
 /// How often a thread looks at the board when nothing else wakes it.
-const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+const LOOK: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 5_000_000,
+};
 
 /// A thread's whole state.
 pub struct Worker<'r> {
@@ -97,16 +101,30 @@ pub struct Worker<'r> {
 impl<'r> Worker<'r> {
     pub fn new(orders: &'r Orders, board: &'r Board, number: u32) -> io::Result<Worker<'r>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
         // Edge-triggered: the timer need not be read, setting it arms the next edge.
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, timer.as_fd(), epoll::EventData::new_u64(TIMER), flags)?;
+        epoll::add(
+            &epoll,
+            timer.as_fd(),
+            epoll::EventData::new_u64(TIMER),
+            flags,
+        )?;
         let indexes = (number..orders.parts.users).step_by(orders.threads as usize);
         Ok(Worker {
             orders,
             board,
             number,
-            seats: indexes.map(|index| Seat { user: User::new(index), line: None, logon_us: 0 }).collect(),
+            seats: indexes
+                .map(|index| Seat {
+                    user: User::new(index),
+                    line: None,
+                    logon_us: 0,
+                })
+                .collect(),
             epoll,
             timer,
             timer_us: 0,
@@ -114,7 +132,11 @@ impl<'r> Worker<'r> {
             facts: Vec::new(),
             again: Vec::new(),
             generation: 0,
-            order: Order { number: 0, stage: Stage::Rest, start_us: 0 },
+            order: Order {
+                number: 0,
+                stage: Stage::Rest,
+                start_us: 0,
+            },
             reported: true,
             plan: None,
             done: Done::default(),
@@ -171,18 +193,33 @@ impl<'r> Worker<'r> {
     /// How long to sleep at most; arms the timer for what is due sooner (epoll's own timeout is in milliseconds).
     fn timeout(&mut self, now_us: u64) -> io::Result<Timespec> {
         if !self.again.is_empty() {
-            return Ok(Timespec { tv_sec: 0, tv_nsec: 0 });
+            return Ok(Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            });
         }
         if let Some(due_us) = self.plan.as_ref().and_then(Plan::next_us) {
             if due_us <= now_us {
-                return Ok(Timespec { tv_sec: 0, tv_nsec: 0 });
+                return Ok(Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                });
             }
             if due_us != self.timer_us {
                 self.timer_us = due_us;
                 let at = Duration::from_micros(due_us);
-                let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-                let value = Timespec { tv_sec: at.as_secs() as i64, tv_nsec: at.subsec_nanos().into() };
-                let setting = Itimerspec { it_interval: zero, it_value: value };
+                let zero = Timespec {
+                    tv_sec: 0,
+                    tv_nsec: 0,
+                };
+                let value = Timespec {
+                    tv_sec: at.as_secs() as i64,
+                    tv_nsec: at.subsec_nanos().into(),
+                };
+                let setting = Itimerspec {
+                    it_interval: zero,
+                    it_value: value,
+                };
                 timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
             }
         }
@@ -204,8 +241,15 @@ impl<'r> Worker<'r> {
             self.cpu_from_us = thread_cpu_us();
         }
         let share = (self.number, orders.threads);
-        let plan =
-            Plan::new(&orders.parts, orders.rates, seconds, orders.arrivals, order.start_us, &mut self.done, share);
+        let plan = Plan::new(
+            &orders.parts,
+            orders.rates,
+            seconds,
+            orders.arrivals,
+            order.start_us,
+            &mut self.done,
+            share,
+        );
         self.plan = Some(plan);
     }
 
@@ -214,7 +258,9 @@ impl<'r> Worker<'r> {
         match self.order.stage {
             Stage::Rest | Stage::Quit => {}
             Stage::LogOn => {
-                while self.logging_on < self.orders.beginning_max && self.cursor.0 < self.seats.len() {
+                while self.logging_on < self.orders.beginning_max
+                    && self.cursor.0 < self.seats.len()
+                {
                     let slot = self.cursor.0;
                     self.cursor.0 += 1;
                     if self.orders.parts.is_resident(self.seats[slot].user.index()) {
@@ -225,11 +271,16 @@ impl<'r> Worker<'r> {
             Stage::FirstPublish => {
                 let publishers = self.orders.parts.publishers.clone();
                 self.ask_each(now_us, |index, turn| {
-                    (publishers.contains(&index) && turn == 0).then_some(Task::Publish { sequence: 0 })
+                    (publishers.contains(&index) && turn == 0)
+                        .then_some(Task::Publish { sequence: 0 })
                 });
             }
             Stage::Subscribe => {
-                let Parts { publishers, watchers, .. } = self.orders.parts.clone();
+                let Parts {
+                    publishers,
+                    watchers,
+                    ..
+                } = self.orders.parts.clone();
                 self.ask_each(now_us, |index, turn| {
                     let presentity = publishers.start + turn;
                     (watchers.contains(&index) && presentity < publishers.end)
@@ -257,7 +308,9 @@ impl<'r> Worker<'r> {
     fn follow_plan(&mut self, now_us: u64) {
         // Bounded by what is due; the sockets get their turn after so many.
         for _ in 0..EVENTS_MAX {
-            let Some(operation) = self.plan.as_mut().and_then(|plan| plan.take(now_us)) else { return };
+            let Some(operation) = self.plan.as_mut().and_then(|plan| plan.take(now_us)) else {
+                return;
+            };
             if operation.intended_us >= self.record_from_us {
                 let late_us = crate::clock::now_us().saturating_sub(operation.intended_us);
                 self.sight.latencies.record(Timed::Started, late_us);
@@ -285,7 +338,10 @@ impl<'r> Worker<'r> {
                 self.cursor.0 == self.seats.len() && nothing_waits
             }
             Stage::WarmUp | Stage::Measure => {
-                self.plan.as_ref().is_none_or(|plan| plan.next_us().is_none()) && nothing_waits
+                self.plan
+                    .as_ref()
+                    .is_none_or(|plan| plan.next_us().is_none())
+                    && nothing_waits
             }
             Stage::Quit => false,
         }
@@ -305,7 +361,13 @@ impl<'r> Worker<'r> {
         self.generation = self.generation.wrapping_add(1);
         let token = u64::from(self.generation) << 32 | slot as u64;
         let turn = self.seats[slot].user.index() as usize;
-        match Line::connect(&self.orders.route, turn, &self.epoll, token, self.generation) {
+        match Line::connect(
+            &self.orders.route,
+            turn,
+            &self.epoll,
+            token,
+            self.generation,
+        ) {
             Ok(line) => {
                 self.seats[slot].line = Some(Box::new(line));
                 self.seats[slot].logon_us = intended_us.max(1);
@@ -338,7 +400,14 @@ impl<'r> Worker<'r> {
 
     fn on_ready(&mut self, slot: u32, generation: u32) {
         let slot = slot as usize;
-        let Some(Seat { user, line: Some(line), logon_us }) = self.seats.get_mut(slot) else { return };
+        let Some(Seat {
+            user,
+            line: Some(line),
+            logon_us,
+        }) = self.seats.get_mut(slot)
+        else {
+            return;
+        };
         if line.generation != generation {
             return;
         }
@@ -348,14 +417,31 @@ impl<'r> Worker<'r> {
         let heard = line.on_ready(&mut self.scratch).and_then(|heard| {
             if heard.opened {
                 let out = &mut self.scratch.said;
-                let mut scene = Scene { customs: &orders.customs, now_us, local, out, facts };
+                let mut scene = Scene {
+                    customs: &orders.customs,
+                    now_us,
+                    local,
+                    out,
+                    facts,
+                };
                 user.ask(Task::Register { refresh: false }, *logon_us, &mut scene);
             }
-            line.cut(&mut self.scratch, |bytes, out| match Message::parse(bytes) {
-                Ok(message) => {
-                    user.take(&message, &mut Scene { customs: &orders.customs, now_us, local, out, facts });
+            line.cut(&mut self.scratch, |bytes, out| {
+                match Message::parse(bytes) {
+                    Ok(message) => {
+                        user.take(
+                            &message,
+                            &mut Scene {
+                                customs: &orders.customs,
+                                now_us,
+                                local,
+                                out,
+                                facts,
+                            },
+                        );
+                    }
+                    Err(_) => facts.push(Fact::Odd("a message that breaks the grammar")),
                 }
-                Err(_) => facts.push(Fact::Odd("a message that breaks the grammar")),
             })?;
             line.say(&mut self.scratch)?;
             Ok(heard)
@@ -405,8 +491,14 @@ impl<'r> Worker<'r> {
         let mut facts = std::mem::take(&mut self.facts);
         for fact in facts.drain(..) {
             match fact {
-                Fact::Answered { task, intended_us, status } => self.on_answered(slot, task, intended_us, status, now_us),
-                Fact::Unanswered { task: Task::Register { refresh: false } } if self.seats[slot].logon_us == 0 => {
+                Fact::Answered {
+                    task,
+                    intended_us,
+                    status,
+                } => self.on_answered(slot, task, intended_us, status, now_us),
+                Fact::Unanswered {
+                    task: Task::Register { refresh: false },
+                } if self.seats[slot].logon_us == 0 => {
                     // Told already as a broken line.
                 }
                 Fact::Unanswered { task } => {
@@ -423,7 +515,11 @@ impl<'r> Worker<'r> {
                     let parts = &self.orders.parts;
                     if !parts.senders.contains(&stamp.sender) {
                         self.sight.ledger.altered();
-                    } else if self.sight.ledger.received(&stamp, index, parts.receiver(stamp.sender, stamp.sequence)) {
+                    } else if self.sight.ledger.received(
+                        &stamp,
+                        index,
+                        parts.receiver(stamp.sender, stamp.sequence),
+                    ) {
                         Counters::add(&counters.delivered, 1);
                         self.time(Timed::Delivered, stamp.intended_us, now_us);
                     }
@@ -492,7 +588,11 @@ impl<'r> Worker<'r> {
     fn sweep(&mut self, now_us: u64) {
         let timeout_us = self.orders.customs.timeout_us;
         for slot in 0..self.seats.len() {
-            let Seat { user, line, logon_us } = &mut self.seats[slot];
+            let Seat {
+                user,
+                line,
+                logon_us,
+            } = &mut self.seats[slot];
             let Some(line) = line else { continue };
             // Twice: TCP and TLS, then REGISTER with a timeout of its own.
             if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
@@ -523,7 +623,9 @@ impl<'r> Worker<'r> {
 
     fn time(&mut self, what: Timed, intended_us: u64, now_us: u64) {
         if intended_us >= self.record_from_us {
-            self.sight.latencies.record(what, now_us.saturating_sub(intended_us));
+            self.sight
+                .latencies
+                .record(what, now_us.saturating_sub(intended_us));
         }
     }
 

@@ -22,6 +22,7 @@ mod on_publish;
 mod on_refer;
 mod on_register;
 mod on_ring;
+mod on_roster;
 mod on_session;
 mod on_subscribe;
 mod on_tick;

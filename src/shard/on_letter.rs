@@ -4,7 +4,9 @@
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
-use crate::shard::{on_leg, on_message, on_publish, on_refer, on_ring, on_session, on_subscribe};
+use crate::shard::{
+    on_leg, on_message, on_publish, on_refer, on_ring, on_roster, on_session, on_subscribe,
+};
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
     match letter {
@@ -173,12 +175,12 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             user,
             subscription,
         } => {
-            on_session::watch_roster(shard, session, &user, subscription, effects);
+            on_roster::watch(shard, session, &user, subscription, effects);
         }
         Letter::UnwatchRoster {
             session,
             shard: watching,
-        } => on_session::unwatch_roster(shard, session, watching),
+        } => on_roster::unwatch(shard, session, watching),
         Letter::RosterRefused {
             subscription,
             outcome,

@@ -1,5 +1,7 @@
 //! A request in hand, and the ways to answer it: at once, or later by its ticket.
 
+use core::net::IpAddr;
+
 use slotmap::{Key, KeyData};
 
 use rand_core::Rng;
@@ -73,8 +75,8 @@ impl Shard {
         }
         let ours = self.is_home(uri.host);
         let here = || {
-            let mut text = [0u8; 64];
-            is_address(&mut text, uri.host, link)
+            let host = uri.host.trim_start_matches('[').trim_end_matches(']');
+            host.parse().is_ok_and(|ip: IpAddr| ip == link.local.ip())
                 && uri.port.is_none_or(|port| port == link.local.port())
         };
         if !ours && !here() && !uri.host.eq_ignore_ascii_case("localhost") {
@@ -405,20 +407,4 @@ pub(crate) fn tag_of_key(key: crate::sip::dialog::DialogKey, random: u32) -> Str
 pub(crate) fn with_tag(mut dialog: Dialog, tag: &str) -> Dialog {
     dialog.local_tag = tag.into();
     dialog
-}
-
-fn is_address(text: &mut [u8; 64], host: &str, link: &Link) -> bool {
-    use std::io::Write;
-    let mut rest = &mut text[..];
-    let ip = link.local.ip();
-    let written = if ip.is_ipv6() {
-        write!(rest, "[{ip}]")
-    } else {
-        write!(rest, "{ip}")
-    };
-    let left = rest.len();
-    written.is_ok()
-        && text
-            .get(..64 - left)
-            .is_some_and(|text| text.eq_ignore_ascii_case(host.as_bytes()))
 }

@@ -116,7 +116,10 @@ fn bad_documents_get_their_fault() {
             Fault::WrongNamespace,
         ),
         ("<r/>".into(), Fault::WrongNamespace),
-        ("<q xmlns='urn:ietf:params:xml:ns:pidf'/>".into(), Fault::WrongRoot),
+        (
+            "<q xmlns='urn:ietf:params:xml:ns:pidf'/>".into(),
+            Fault::WrongRoot,
+        ),
     ];
     for (document, expected) in cases {
         assert_eq!(walk(document.as_bytes()), Err(expected), "{document}");
