@@ -5,8 +5,11 @@
 
 pub mod admin;
 pub mod clock;
+mod listener;
 pub mod mailbox;
 pub mod pulse;
+mod record;
 pub mod run;
+mod socket;
 pub mod telemetry;
 pub mod tls;
