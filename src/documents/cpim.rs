@@ -1,8 +1,10 @@
 //! Messages with their own envelope (RFC 3862): who says it to whom and when, inside the body, safe from what the
 //! signalling around it rewrites. Read without copying; written anew where the server vouches for From and To.
+//!
+//! Always holds: a message that was read has at most one From, and there is one way to read it and each To; what is
+//! checked here is what the recipient's client sees.
 
 use std::borrow::Cow;
-use std::io::Write as _;
 
 use smallvec::SmallVec;
 
@@ -17,6 +19,9 @@ pub const CONTENT_TYPE: &str = "message/cpim";
 pub const HEADERS_MAX: usize = 64;
 /// Bytes of one header line.
 pub const LINE_BYTES_MAX: usize = 4096;
+
+/// The namespace of the headers of CPIM itself (RFC 3862 §3.4), which need no prefix.
+const OWN_NAMESPACE: &str = "urn:ietf:params:cpim-headers:";
 
 /// Why a message was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,7 +76,7 @@ impl<'a> Cpim<'a> {
         let mut rest = bytes;
         let mut headers = SmallVec::new();
         read_headers(&mut rest, &mut headers, HEADERS_MAX)?;
-        if headers.is_empty() {
+        if headers.is_empty() || !is_unambiguous(&headers) {
             return Err(Fault::Malformed);
         }
         let mut content_headers = SmallVec::new();
@@ -106,13 +111,10 @@ impl<'a> Cpim<'a> {
 
     /// The URI of `From` or `To`.
     pub fn address(&self, name: &str) -> Option<&'a str> {
-        let header = self
-            .headers
+        self.headers
             .iter()
-            .find(|header| header.name.eq_ignore_ascii_case(name))?;
-        let (_, after) = header.raw.rsplit_once('<')?;
-        let (uri, _) = after.split_once('>')?;
-        Some(uri.trim())
+            .find(|header| header.name.eq_ignore_ascii_case(name))
+            .and_then(|header| uri_of(header.raw))
     }
 
     /// When it was written.
@@ -227,8 +229,7 @@ fn write_addresses(out: &mut Vec<u8>, envelope: &Envelope<'_>) {
             if matches!(character, '"' | '\\') {
                 out.push(b'\\');
             }
-            // Writing into a vector cannot fail.
-            let _ = write!(out, "{character}");
+            out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
         }
         out.extend_from_slice(b"\" ");
     }
@@ -301,6 +302,56 @@ where
             raw: raw.trim(),
         });
     }
+}
+
+/// Can From and To be read in one way only? An `NS` header that moves CPIM's own names to another prefix, or others into
+/// their place (RFC 3862 §3.4), is refused with the rest: nobody needs it, and it could say who spoke a second time.
+fn is_unambiguous(headers: &[Header<'_>]) -> bool {
+    for name in ["From", "To"] {
+        let mut named = headers.iter().filter(|h| h.name.eq_ignore_ascii_case(name));
+        if named
+            .next()
+            .is_some_and(|header| uri_of(header.raw).is_none())
+        {
+            return false;
+        }
+        // Several recipients are fine (RFC 3862 §4.2), several senders are not.
+        let fine = match name {
+            "From" => named.next().is_none(),
+            _ => named.all(|header| uri_of(header.raw).is_some()),
+        };
+        if !fine {
+            return false;
+        }
+    }
+    headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("NS"))
+        .all(|header| {
+            header.raw.split_once('<').is_some_and(|(prefix, uri)| {
+                !prefix.trim().is_empty() && !uri.trim_start().starts_with(OWN_NAMESPACE)
+            })
+        })
+}
+
+/// The URI of `[formal-name] <URI>` with nothing after it (RFC 3862 §4.1).
+fn uri_of(raw: &str) -> Option<&str> {
+    let after_name = match raw.strip_prefix('"') {
+        None => raw,
+        Some(quoted) => {
+            let mut escaped = false;
+            let end = quoted.find(|character| {
+                let closes = character == '"' && !escaped;
+                escaped = character == '\\' && !escaped;
+                closes
+            })?;
+            quoted.get(end + 1..)?
+        }
+    };
+    let (name, uri) = after_name.split_once('<')?;
+    let uri = uri.strip_suffix('>')?;
+    let plain = |text: &str| !text.contains(['<', '>', '"']);
+    (plain(name) && plain(uri) && !uri.is_empty()).then_some(uri)
 }
 
 /// Undoes `\n`, `\"`, `\u00e9` and the like (RFC 3862 §3.2); what is no escape stays.

@@ -62,14 +62,8 @@ mod tests {
             "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists' xmlns:cp='urn:ietf:params:xml:ns:copycontrol'>{inside}</resource-lists>"
         );
         let read = read(document.as_bytes());
-        let read = read
-            .as_ref()
-            .map(|uris| uris.iter().map(|uri| &**uri).collect::<Vec<_>>());
-        assert_eq!(
-            read,
-            expected.map(<[_]>::to_vec).as_ref().map(Vec::clone),
-            "{inside}"
-        );
+        let expected = expected.map(|uris| uris.iter().map(|uri| Box::from(*uri)).collect());
+        assert_eq!(read, expected, "{inside}");
     }
 
     #[test]

@@ -4,7 +4,6 @@
 //! Media other than messages are answered with port 0 here; calls are not this server's yet (issue 3).
 
 use core::net::IpAddr;
-use std::io::Write as _;
 
 use smallvec::SmallVec;
 
@@ -242,8 +241,8 @@ fn write_messages(out: &mut Vec<u8>, ours: &Ours<'_>) {
 }
 
 fn line(out: &mut Vec<u8>, text: core::fmt::Arguments<'_>) {
-    // Writing into a vector cannot fail.
-    let _ = write!(out, "{text}\r\n");
+    out.extend_from_slice(text.to_string().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn split_line(line: &str) -> Result<(u8, &str), Fault> {

@@ -1,3 +1,5 @@
+//! Rosters written and read, and against the schema of RFC 4575.
+
 use super::*;
 use crate::documents::schema::{Inside, Part, Shape, check};
 

@@ -1,3 +1,5 @@
+//! Envelopes read, written and rewritten; who spoke cannot be said twice.
+
 use super::*;
 
 /// RFC 3862 §5.1 with RFC 5438's headers, under an unusual prefix.
@@ -73,6 +75,57 @@ fn bad_messages_are_refused() {
         assert_eq!(Cpim::read(message.as_bytes()), Err(expected), "{message}");
     }
     assert_eq!(Cpim::read(b"From: \xff\r\n\r\n\r\n"), Err(Fault::Malformed));
+}
+
+#[test]
+fn who_spoke_can_be_read_in_one_way_only() {
+    let alice = "From: Alice <sip:alice@example.com>\r\n";
+    let cases = [
+        (alice.to_string(), true),
+        ("From: <sip:alice@example.com>\r\n".into(), true),
+        (
+            "From: \"A \\\" <x>\" <sip:alice@example.com>\r\n".into(),
+            true,
+        ),
+        (format!("{alice}To: <sip:a@b>\r\nTo: <sip:c@d>\r\n"), true),
+        ("Subject: nobody says so\r\n".into(), true),
+        (
+            format!("{alice}NS: x <urn:x>\r\nx.From: <sip:eve@example.com>\r\n"),
+            true,
+        ),
+        (format!("{alice}from: <sip:eve@example.com>\r\n"), false),
+        (format!("{alice}{alice}"), false),
+        (
+            "From: <sip:eve@example.com> <sip:alice@example.com>\r\n".into(),
+            false,
+        ),
+        ("From: <sip:alice@example.com> eve\r\n".into(), false),
+        (
+            "From: <sip:alice@example.com>;x=<sip:eve@example.com>\r\n".into(),
+            false,
+        ),
+        ("From: \"<sip:alice@example.com>\r\n".into(), false),
+        (
+            "From: \"a\" \"b\" <sip:alice@example.com>\r\n".into(),
+            false,
+        ),
+        ("From: sip:alice@example.com\r\n".into(), false),
+        ("From: <>\r\n".into(), false),
+        (format!("{alice}To: nobody\r\n"), false),
+        (format!("{alice}To: <sip:a@b>\r\nTo: nobody\r\n"), false),
+        (format!("{alice}NS: <urn:x>\r\n"), false),
+        (
+            format!(
+                "{alice}NS: c <urn:ietf:params:cpim-headers:>\r\nc.From: <sip:eve@example.com>\r\n"
+            ),
+            false,
+        ),
+        (format!("{alice}NS: c\r\n"), false),
+    ];
+    for (headers, fine) in cases {
+        let message = format!("{headers}\r\nContent-Type: text/plain\r\n\r\nhi");
+        assert_eq!(Cpim::read(message.as_bytes()).is_ok(), fine, "{headers}");
+    }
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What real clients publish, what is refused, and the document for watchers against the RFCs' schemas.
+
 use super::*;
 use crate::documents::rpid::Activity;
 use crate::documents::schema::{Inside, Part, Shape, check};

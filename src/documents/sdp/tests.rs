@@ -1,3 +1,5 @@
+//! Offers and their answers; malformed and unsuitable ones told apart.
+
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Reading under limits, and writing what reads back. Here also: no bytes make any reader of `documents` panic.
+
 use proptest::prelude::*;
 
 use super::write::Writer;

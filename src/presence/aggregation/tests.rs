@@ -1,3 +1,5 @@
+//! The table of the head, row by row; and against a slow reference written apart.
+
 use proptest::prelude::*;
 
 use super::*;

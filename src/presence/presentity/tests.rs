@@ -1,3 +1,5 @@
+//! What watchers hear of, versions, and what a presentity costs.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The rules of RFC 3903 §6, and the limits on one user.
+
 use super::*;
 use crate::documents::pidf;
 

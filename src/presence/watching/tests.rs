@@ -1,3 +1,5 @@
+//! Who asks the owner and who is told, also against a naive reference; and what an entry costs.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
