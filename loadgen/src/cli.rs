@@ -119,7 +119,7 @@ enum Command {
 }
 
 #[derive(Args)]
-struct People {
+pub struct People {
     /// The SIP domain of the users.
     #[arg(long, default_value = "example.com")]
     domain: String,
@@ -135,7 +135,7 @@ struct People {
 }
 
 #[derive(Args)]
-struct Common {
+pub struct Common {
     /// The server's TLS port; must be on loopback.
     #[arg(long, default_value = "127.0.0.1:5061")]
     server: SocketAddr,
@@ -537,7 +537,7 @@ fn rate(text: &str) -> Result<f64, String> {
 
 /// Some IPv4 addresses in a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SourceRange {
+pub struct SourceRange {
     first: u32,
     count: u32,
 }
@@ -574,10 +574,10 @@ impl SourceRange {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    fn parsed(arguments: &str) -> Result<(Common, Wanted), String> {
+    pub fn parsed(arguments: &str) -> Result<(Common, Wanted), String> {
         let line = std::iter::once("loadgen").chain(arguments.split_whitespace());
         wanted(
             Cli::try_parse_from(line)

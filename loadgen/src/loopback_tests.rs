@@ -1,1 +1,497 @@
+//! Whole runs against a tiny SIP server in this process: what a good server shows, and that a bad one is caught.
+//!
+//! The responder registers, relays, and notifies; a `Twist` makes it do one thing wrong.
 
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use muster::sip::build;
+use muster::sip::frame::{Cut, FrameState, Limits, cut};
+use muster::sip::header::{AuthParams, Name};
+use muster::sip::message::{Message, Method};
+use rustls::pki_types::PrivatePkcs8KeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+use crate::digest::{Algorithm, Challenge};
+use crate::report::{Report, Row};
+use crate::run::conduct;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Twist {
+    None,
+    /// Answers 200 to the n-th message and doesn't pass it on.
+    Lose(u32),
+    /// Passes it on twice.
+    Duplicate(u32),
+    /// Passes it on after the next one to the same receiver.
+    Swap(u32),
+    /// Changes a byte of it.
+    Alter(u32),
+    /// Passes it on and answers 500.
+    Deny(u32),
+    /// Answers it never, and doesn't pass it on.
+    Ignore(u32),
+    /// Closes the sender's connection instead.
+    Close(u32),
+    /// Stands still for a second.
+    Stall(u32),
+    /// Keeps the n-th state from the watchers (if it's the last one, they are left behind).
+    Withhold(u32),
+    /// Takes no password.
+    Refuse,
+}
+
+#[derive(Default)]
+struct Town {
+    /// User -> where its connection takes what is to be sent.
+    lines: HashMap<String, Sender<Vec<u8>>>,
+    held_back: HashMap<String, Vec<u8>>,
+    /// Presentity -> its document, its watchers' (user, SUBSCRIBE as it came).
+    documents: HashMap<String, Vec<u8>>,
+    watchers: HashMap<String, Vec<(String, Vec<u8>)>>,
+    messages: u32,
+    states: u32,
+    notifies: u32,
+}
+
+struct Responder {
+    address: SocketAddr,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Responder {
+    fn start(twist: Twist) -> Responder {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let pair = rcgen::generate_simple_self_signed(vec!["localhost".into()]).unwrap();
+        let key = PrivatePkcs8KeyDer::from(pair.signing_key.serialize_der());
+        let config = ServerConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![pair.cert.der().clone()], key.into())
+        .unwrap();
+        let config = Arc::new(config);
+        let (town, stopped) = (Arc::new(Mutex::new(Town::default())), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let mut threads = Vec::new();
+            while !stopped.load(Ordering::Relaxed) {
+                match listener.accept() {
+                    Ok((socket, _)) => {
+                        let (town, stopped, config) =
+                            (Arc::clone(&town), Arc::clone(&stopped), Arc::clone(&config));
+                        threads.push(thread::spawn(move || {
+                            serve(socket, config, &town, &stopped, twist)
+                        }));
+                    }
+                    Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                        thread::sleep(Duration::from_millis(1))
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            threads
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+        });
+        Responder {
+            address,
+            stop,
+            thread: Some(thread),
+        }
+    }
+}
+
+impl Drop for Responder {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn serve(
+    socket: TcpStream,
+    config: Arc<ServerConfig>,
+    town: &Mutex<Town>,
+    stop: &AtomicBool,
+    twist: Twist,
+) {
+    socket.set_nonblocking(false).unwrap();
+    socket.set_nodelay(true).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(1)))
+        .unwrap();
+    let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), socket);
+    let (sender, receiver): (Sender<Vec<u8>>, Receiver<Vec<u8>>) = channel();
+    let (mut text, mut state, mut buffer) = (Vec::new(), FrameState::default(), [0; 4096]);
+    while !stop.load(Ordering::Relaxed) {
+        while let Ok(bytes) = receiver.try_recv() {
+            if stream.write_all(&bytes).is_err() {
+                return;
+            }
+        }
+        match stream.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => text.extend_from_slice(&buffer[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                continue;
+            }
+            Err(_) => return,
+        }
+        loop {
+            match cut(&text, &Limits::default(), &mut state) {
+                Cut::Message { total, .. } => {
+                    let mut bytes: Vec<u8> = text.drain(..total).collect();
+                    if !answer(&mut bytes, &sender, town, twist) {
+                        return;
+                    }
+                }
+                Cut::Need(_) => break,
+                other => panic!("the generator sent {other:?}"),
+            }
+        }
+    }
+}
+
+/// Says whether the connection is kept.
+fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist: Twist) -> bool {
+    let raw = bytes.to_vec();
+    let message = Message::parse(bytes).expect("the generator speaks SIP");
+    if !message.is_request() {
+        assert_eq!(message.status(), Some(200));
+        return true;
+    }
+    let user = message.from().uri().unwrap().user.to_string();
+    let called = message.to().uri().unwrap().user.to_string();
+    let mut town = town.lock().unwrap();
+    let mut out = Vec::new();
+    match message.method() {
+        Method::Register => match message.header(Name::Authorization) {
+            Some(value) if is_right(value, &user) && twist != Twist::Refuse => {
+                let contact = format!("{};expires=600", message.header(Name::Contact).unwrap());
+                build::response(&mut out, &message, 200, Some("r")).header("Contact", contact);
+                town.lines.insert(user, sender.clone());
+            }
+            _ => {
+                build::response(&mut out, &message, 401, Some("r"))
+                    .header(
+                        "WWW-Authenticate",
+                        "Digest realm=\"r\", nonce=\"n5\", qop=\"auth\", algorithm=MD5",
+                    )
+                    .header(
+                        "WWW-Authenticate",
+                        "Digest realm=\"r\", nonce=\"n2\", qop=\"auth\", algorithm=SHA-256",
+                    );
+            }
+        },
+        Method::Message => {
+            let number = town.messages;
+            town.messages += 1;
+            match twist {
+                Twist::Close(n) if n == number => return false,
+                Twist::Ignore(n) if n == number => return true,
+                Twist::Stall(n) if n == number => thread::sleep(Duration::from_secs(1)), // The whole town waits.
+                _ => {}
+            }
+            let line = town.lines.get(&called).unwrap().clone();
+            let send = |bytes: Vec<u8>| line.send(bytes).unwrap();
+            match twist {
+                Twist::Lose(n) if n == number => {}
+                Twist::Duplicate(n) if n == number => {
+                    send(raw.clone());
+                    send(raw);
+                }
+                Twist::Alter(n) if n == number => {
+                    let mut raw = raw;
+                    *raw.last_mut().unwrap() ^= 1;
+                    send(raw);
+                }
+                Twist::Swap(n) if n == number => drop(town.held_back.insert(called, raw)),
+                _ => {
+                    send(raw);
+                    town.held_back.remove(&called).into_iter().for_each(send);
+                }
+            }
+            let status = if twist == Twist::Deny(number) {
+                500
+            } else {
+                200
+            };
+            build::response(&mut out, &message, status, Some("m"));
+        }
+        Method::Publish => {
+            let number = town.states;
+            town.states += 1;
+            build::response(&mut out, &message, 200, Some("p"))
+                .header("SIP-ETag", number)
+                .header("Expires", 600);
+            let expected = number.checked_sub(1).map(|tag| tag.to_string());
+            assert_eq!(
+                message.header(Name::SipIfMatch).map(str::to_string),
+                expected,
+                "one publisher, one chain"
+            );
+            if twist != Twist::Withhold(number) {
+                town.documents
+                    .insert(called.clone(), message.body().to_vec());
+                let watchers = town.watchers.get(&called).cloned().unwrap_or_default();
+                for (watcher, subscribe) in watchers {
+                    notify(&mut town, &watcher, &called, subscribe);
+                }
+            }
+        }
+        Method::Subscribe => {
+            build::response(&mut out, &message, 200, Some("s"))
+                .header("Expires", 600)
+                .header("Contact", "<sip:s@localhost>");
+            sender.send(std::mem::take(&mut out)).unwrap();
+            notify(&mut town, &user, &called, raw.clone());
+            town.watchers.entry(called).or_default().push((user, raw));
+        }
+        other => panic!("the generator sent {other:?}"),
+    }
+    sender.send(out).is_ok()
+}
+
+fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u8>) {
+    town.notifies += 1;
+    let subscribe = Message::parse(&mut subscribe).unwrap();
+    let mut out = Vec::new();
+    let number = town.notifies;
+    let mut draft = build::request(
+        &mut out,
+        "NOTIFY",
+        subscribe
+            .header(Name::Contact)
+            .unwrap()
+            .trim_matches(['<', '>']),
+    );
+    draft
+        .header(
+            "Via",
+            format_args!("SIP/2.0/TLS localhost;branch=z9hG4bK{number}"),
+        )
+        .header(
+            "From",
+            format_args!("{};tag=s", subscribe.header(Name::To).unwrap()),
+        )
+        .header("To", subscribe.header(Name::From).unwrap())
+        .header("Call-ID", subscribe.call_id())
+        .header("CSeq", format_args!("{number} NOTIFY"))
+        .header("Event", "presence")
+        .header("Subscription-State", "active;expires=600");
+    match town.documents.get(presentity) {
+        Some(document) => draft.body("application/pidf+xml", document),
+        None => draft.finish(),
+    }
+    town.lines[watcher].send(out).unwrap();
+}
+
+fn is_right(authorization: &str, user: &str) -> bool {
+    let params = AuthParams::parse(authorization).unwrap();
+    let challenge = Challenge {
+        algorithm: Algorithm::Sha256,
+        realm: "r".into(),
+        nonce: "n2".into(),
+        opaque: None,
+        qop_auth: true,
+        algorithm_named: true,
+    };
+    let expected = challenge.answer(
+        user,
+        &format!("pw-{user}"),
+        "REGISTER",
+        "sip:example.com",
+        &params.get("cnonce").unwrap(),
+    );
+    let expected = AuthParams::parse(&expected)
+        .unwrap()
+        .get("response")
+        .unwrap()
+        .into_owned();
+    params.get("response").unwrap() == expected
+}
+
+/// Runs `arguments` against a responder with a twist.
+fn run(twist: Twist, arguments: &str) -> Report {
+    // One at a time: the machine may be small, and the runs look at the time.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(|poison| poison.into_inner());
+    let responder = Responder::start(twist);
+    let arguments = format!(
+        "{arguments} --server {} --warm-up 0 --timeout 1",
+        responder.address
+    );
+    let (_, wanted) = crate::cli::tests::parsed(&arguments).unwrap();
+    conduct(&wanted).unwrap()
+}
+
+const MESSAGES: &str = "message --users 6 --senders 2 --rate 200 --seconds 0.5";
+
+fn row<'r>(report: &'r Report, what: &str) -> &'r Row {
+    report
+        .rows
+        .iter()
+        .find(|row| row.what == what)
+        .unwrap_or_else(|| panic!("no {what} in\n{}", report.table()))
+}
+
+#[test]
+fn a_good_server_passes() {
+    for arguments in [
+        MESSAGES,
+        "message --users 4 --senders 4 --rate 200 --seconds 0.5 --threads 3 --poisson",
+    ] {
+        let report = run(Twist::None, arguments);
+        assert!(report.passed(), "{}", report.table());
+        assert_eq!(
+            (
+                row(&report, "message delivered").count,
+                row(&report, "message answered").count
+            ),
+            (100, 100)
+        );
+    }
+}
+
+#[test]
+fn presence_reaches_every_watcher() {
+    let report = run(
+        Twist::None,
+        "presence --watchers 5 --rate 20 --seconds 0.5 --threads 2",
+    );
+    assert!(report.passed(), "{}", report.table());
+    assert_eq!(
+        (
+            row(&report, "publish answered").count,
+            row(&report, "watcher notified").count
+        ),
+        (10, 50)
+    );
+}
+
+#[test]
+fn logons_are_timed() {
+    let report = run(Twist::None, "logon --rate 20 --seconds 0.5");
+    assert!(report.passed(), "{}", report.table());
+    assert_eq!((row(&report, "logon").count, report.users), (10, 10));
+}
+
+#[test]
+fn the_idle_and_the_mixed_run_pass() {
+    let idle = run(Twist::None, "idle --users 5 --seconds 0.2");
+    assert!(idle.passed() && idle.users == 5, "{}", idle.table());
+    let mixed = run(
+        Twist::None,
+        "mixed --users 12 --senders 2 --publishers 1 --watchers 3 --comers 4 --message-rate 50 --publish-rate 4 \
+         --logon-rate 10 --seconds 1",
+    );
+    assert!(mixed.passed(), "{}", mixed.table());
+    assert_eq!(
+        (
+            row(&mixed, "logon").count,
+            row(&mixed, "message delivered").count
+        ),
+        (10, 50)
+    );
+}
+
+/// Each twist must be found, and found as what it is.
+#[test]
+fn a_bad_server_is_caught() {
+    let check = |twist, found: fn(&Report) -> bool| {
+        let report = run(twist, MESSAGES);
+        assert!(
+            !report.passed() && found(&report),
+            "{twist:?}:\n{}",
+            report.table()
+        );
+    };
+    check(Twist::Lose(50), |report| {
+        report.findings.lost == 1 && report.faults.is_empty()
+    });
+    check(Twist::Duplicate(50), |report| {
+        report.findings.duplicated == 1
+    });
+    check(Twist::Swap(50), |report| {
+        report.findings.reordered == 1 && report.findings.lost == 0
+    });
+    check(Twist::Alter(50), |report| report.findings.altered == 1);
+    check(Twist::Deny(50), |report| {
+        report.findings.denied == 1 && report.table().contains("1 MESSAGE answered 500")
+    });
+    check(Twist::Ignore(50), |report| {
+        report.findings.lost == 0 && report.table().contains("1 MESSAGE not answered")
+    });
+    check(Twist::Close(50), |report| {
+        report.table().contains("1 connection closed by the server")
+    });
+    check(Twist::Refuse, |report| {
+        report.table().contains("6 REGISTER answered 401") && report.users == 0
+    });
+}
+
+#[test]
+fn a_watcher_left_behind_is_caught() {
+    // The first state is published before the 10 measured ones.
+    let report = run(
+        Twist::Withhold(10),
+        "presence --watchers 5 --rate 20 --seconds 0.5",
+    );
+    assert_eq!(report.findings.outdated, 5, "{}", report.table());
+    let folded = run(
+        Twist::Withhold(5),
+        "presence --watchers 5 --rate 20 --seconds 0.5",
+    );
+    assert!(
+        folded.passed(),
+        "a state that a newer one replaced is no fault\n{}",
+        folded.table()
+    );
+}
+
+/// Of 400 messages, the 200 that were meant during the second of the stall waited half of it on average.
+#[test]
+fn a_stall_shows_in_the_percentiles() {
+    let report = run(
+        Twist::Stall(30),
+        "message --users 6 --senders 2 --rate 200 --seconds 2",
+    );
+    assert!(report.passed(), "{}", report.table());
+    let delivered = row(&report, "message delivered");
+    assert!(delivered.mean_us > 150_000.0, "{}", report.table());
+    assert!(
+        delivered.p99_us > 900_000 && row(&report, "(generator late)").p50_us < 50_000,
+        "{}",
+        report.table()
+    );
+}
+
+#[test]
+fn a_server_that_is_not_there_is_a_failed_run() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let (_, wanted) =
+        crate::cli::tests::parsed(&format!("idle --users 3 --server {nobody}")).unwrap();
+    let report = conduct(&wanted).unwrap();
+    assert!(
+        !report.passed() && report.table().contains("refused"),
+        "{}",
+        report.table()
+    );
+}
