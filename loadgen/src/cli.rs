@@ -352,8 +352,8 @@ fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
     let fits = ranges
         .iter()
         .all(|range| range.start <= range.end && range.end <= parts.users);
-    let nobody = (rates.message > 0.0 && (parts.senders.is_empty() || parts.receivers.is_empty()))
-        || (rates.message > 0.0 && parts.users < 2)
+    let nobody_talks = parts.senders.is_empty() || parts.receivers.is_empty() || parts.users < 2;
+    let nobody = (rates.message > 0.0 && nobody_talks)
         || (rates.publish > 0.0 && (parts.publishers.is_empty() || parts.watchers.is_empty()))
         || (rates.logon > 0.0 && parts.comers.is_empty())
         || parts.users == 0;

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::report::{Report, size, time};
 
 /// What is compared: the line's name, the report's file, and how to read the value from it.
-const LINES: [(&str, &str, Unit, fn(&Report) -> Option<f64>); 7] = [
+const LINES: [(&str, &str, Unit, Value); 7] = [
     ("CPU a delivered message", "message.json", Unit::Us, cpu),
     ("  delivered, p50", "message.json", Unit::Us, |report| {
         row(report, "message delivered", |row| row.p50_us)
@@ -24,6 +24,8 @@ const LINES: [(&str, &str, Unit, fn(&Report) -> Option<f64>); 7] = [
     }),
     ("CPU a logon", "logon.json", Unit::Us, cpu),
 ];
+
+type Value = fn(&Report) -> Option<f64>;
 
 #[derive(Clone, Copy)]
 enum Unit {
