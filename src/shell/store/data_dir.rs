@@ -1,0 +1,98 @@
+//! The folder that everything is kept in, and who may serve from it.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::StoreError;
+
+/// `data_dir`, which is there.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+/// Held by the one server that runs on a `data_dir`; the kernel gives it back when the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock(#[expect(dead_code, reason = "held, not read: the lock lives as long as the file is open")] File);
+
+impl DataDir {
+    /// Makes the folder (0700) where it is not there yet.
+    pub fn open(path: &Path) -> Result<DataDir, StoreError> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|error| StoreError::Io { path: path.to_path_buf(), error })?;
+        Ok(DataDir(path.to_path_buf()))
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Users, and what else must outlive a restart.
+    pub fn muster_db(&self) -> PathBuf {
+        self.0.join("muster.db")
+    }
+
+    /// Call detail records.
+    pub fn cdr_db(&self) -> PathBuf {
+        self.0.join("cdr.db")
+    }
+
+    /// The generated certificate and its key, in this order.
+    pub fn tls_pair(&self) -> (PathBuf, PathBuf) {
+        let tls = self.0.join("tls");
+        (tls.join("cert.pem"), tls.join("key.pem"))
+    }
+
+    /// Where SIGUSR1 appends the histograms.
+    pub fn latency_log(&self) -> PathBuf {
+        self.0.join("latency.hlog")
+    }
+
+    /// The demo users' passwords (0600), of the Standard Edition without a config.
+    pub fn demo_users(&self) -> PathBuf {
+        self.0.join("demo-users.txt")
+    }
+
+    /// Takes the folder for this process; two servers on it would each believe that the open call records are theirs.
+    pub fn lock(&self) -> Result<Lock, StoreError> {
+        let path = self.0.join("lock");
+        let io = |error| StoreError::Io { path: path.clone(), error };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(io)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut text = String::new();
+                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                return Err(StoreError::Locked { path: self.0.clone(), pid });
+            }
+            Err(TryLockError::Error(error)) => return Err(io(error)),
+        }
+        file.set_len(0).map_err(io)?;
+        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        Ok(Lock(file))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_servers_never_share_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(&folder.path().join("a/b")).unwrap();
+        let first = dir.lock().unwrap();
+        let second = dir.lock().unwrap_err();
+        assert!(matches!(second, StoreError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
+        drop(first);
+        dir.lock().unwrap();
+    }
+}

@@ -1,0 +1,182 @@
+//! How a running server notices what `muster user` did: SQLite tells cheaply whether another program wrote
+//! (`PRAGMA data_version`), the journal tells about whom.
+
+use rusqlite::OptionalExtension;
+
+use super::{Store, StoreError};
+use crate::shard::UserRecord;
+use crate::sip::uri::Aor;
+
+/// Changes read at once: bounds the memory a big import costs the server.
+const CHANGES_AT_ONCE: i64 = 4096;
+
+/// What happened to a user.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum UserChange {
+    /// Added or changed: this is how it is now.
+    Put(UserRecord),
+    /// Removed.
+    Removed(Aor),
+}
+
+/// Reads the journal as it grows. One a server.
+#[derive(Debug)]
+pub struct Follower {
+    store: Store,
+    /// The last line of the journal that was told.
+    position: i64,
+    /// SQLite's number for what was last looked at.
+    data_version: i64,
+    /// Lines up to here were told, and are still in the journal.
+    unpruned: bool,
+}
+
+impl Follower {
+    /// Hands over every user as of now, and follows from there. The journal so far is emptied: it is all in there.
+    pub fn start(mut store: Store, mut each: impl FnMut(UserRecord)) -> Result<Follower, StoreError> {
+        let data_version = data_version(&store)?;
+        // One read transaction: the users and the journal's end as of the same moment.
+        begin(&mut store, "BEGIN")?;
+        let position = store
+            .connection
+            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'change'", [], |row| row.get::<_, i64>(0))
+            .optional()
+            .map_err(|error| store.sql(error))?
+            .unwrap_or(0);
+        let loaded = store.users(&mut each);
+        begin(&mut store, "COMMIT")?;
+        loaded?;
+        Ok(Follower { store, position, data_version, unpruned: true })
+    }
+
+    /// Tells what changed since the last time, in order. `tell` may wait: nothing is locked meanwhile.
+    pub fn poll(&mut self, mut tell: impl FnMut(UserChange)) -> Result<(), StoreError> {
+        let data_version = data_version(&self.store)?;
+        if data_version != self.data_version {
+            while self.tell_some(&mut tell)? {}
+            self.data_version = data_version;
+        }
+        if self.unpruned {
+            self.prune()?;
+        }
+        Ok(())
+    }
+
+    fn tell_some(&mut self, tell: &mut impl FnMut(UserChange)) -> Result<bool, StoreError> {
+        let failed = |error| self.store.sql(error);
+        let mut statement = self
+            .store
+            .connection
+            .prepare_cached("SELECT id, aor FROM change WHERE id > ?1 ORDER BY id LIMIT ?2")
+            .map_err(failed)?;
+        let lines: Vec<(i64, String)> = statement
+            .query_map([self.position, CHANGES_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))
+            .and_then(Iterator::collect)
+            .map_err(failed)?;
+        drop(statement);
+        let more = lines.len() as i64 == CHANGES_AT_ONCE;
+        for (id, name) in lines {
+            // The user as it is now, which may be newer than this line: then a later line tells the same again.
+            match (self.store.user(&name)?, Aor::parse(&name)) {
+                (Some(user), _) => tell(UserChange::Put(user)),
+                (None, Some(aor)) => tell(UserChange::Removed(aor)),
+                (None, None) => tracing::warn!("the journal of users has a line that names nobody; passed over"),
+            }
+            self.position = id;
+            self.unpruned = true;
+        }
+        Ok(more)
+    }
+
+    /// Forgets the lines that were told, so that the journal does not grow for ever. While another program
+    /// writes it is put off: `poll` asks again.
+    fn prune(&mut self) -> Result<(), StoreError> {
+        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
+        let patient = self.store.connection.busy_timeout(core::time::Duration::ZERO);
+        let pruned = patient
+            .and_then(|()| self.store.connection.execute("DELETE FROM change WHERE id <= ?1", [self.position]));
+        let restored = self.store.connection.busy_timeout(super::BUSY_MAX);
+        match pruned {
+            Ok(_) => self.unpruned = false,
+            Err(error) if busy(&error) => {}
+            Err(error) => return Err(self.store.sql(error)),
+        }
+        restored.map_err(|error| self.store.sql(error))
+    }
+}
+
+fn begin(store: &mut Store, statement: &str) -> Result<(), StoreError> {
+    store.connection.execute_batch(statement).map_err(|error| store.sql(error))
+}
+
+fn data_version(store: &Store) -> Result<i64, StoreError> {
+    let version = store.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+    version.map_err(|error| store.sql(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Admission, DataDir};
+    use super::*;
+    use crate::auth::Algorithm;
+
+    fn user(name: &str) -> UserRecord {
+        let admission = Admission { domains: &["example.com".into()], schemes: &[Algorithm::Sha256] };
+        admission.user(&format!("{name}@example.com"), "", "secret").unwrap()
+    }
+
+    fn told(follower: &mut Follower) -> Vec<String> {
+        let mut told = Vec::new();
+        follower
+            .poll(|change| {
+                told.push(match change {
+                    UserChange::Put(user) => format!("+{}", user.aor.user()),
+                    UserChange::Removed(aor) => format!("-{}", aor.user()),
+                });
+            })
+            .unwrap();
+        told
+    }
+
+    #[test]
+    fn a_change_by_another_program_is_told_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut other = Store::open(&dir).unwrap();
+        other.add(&user("alice")).unwrap();
+
+        let mut loaded = Vec::new();
+        let mut follower =
+            Follower::start(Store::open(&dir).unwrap(), |user| loaded.push(user.aor.user().to_owned())).unwrap();
+        assert_eq!(loaded, ["alice"]);
+        assert_eq!(told(&mut follower), [""; 0]);
+
+        other.add(&user("bob")).unwrap();
+        assert!(other.remove(&user("alice").aor).unwrap());
+        assert_eq!(told(&mut follower), ["+bob", "-alice"]);
+        assert_eq!(told(&mut follower), [""; 0]);
+
+        // The journal was emptied in between; its numbers must go on all the same.
+        other.remove(&user("bob").aor).unwrap();
+        other.add(&user("bob")).unwrap();
+        assert_eq!(told(&mut follower), ["+bob", "+bob"]);
+        let lines: i64 =
+            other.connection.query_row("SELECT count(*) FROM change", [], |row| row.get(0)).unwrap();
+        assert_eq!(lines, 0);
+    }
+
+    #[test]
+    fn more_changes_than_are_read_at_once_are_all_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut follower = Follower::start(Store::open(&dir).unwrap(), |_| {}).unwrap();
+        let mut other = Store::open(&dir).unwrap();
+        let count = CHANGES_AT_ONCE + 3;
+        other.connection.execute_batch("BEGIN").unwrap();
+        for n in 0..count {
+            super::super::users::insert(&other.connection, &user(&format!("u{n}"))).unwrap();
+        }
+        other.connection.execute_batch("COMMIT").unwrap();
+        assert_eq!(told(&mut follower).len() as i64, count);
+    }
+}

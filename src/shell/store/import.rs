@@ -1,0 +1,236 @@
+//! Many users from a CSV file: all of them or none.
+//!
+//! One thread reads, one a core checks and hashes, and the caller's thread writes, in the file's order, in one
+//! transaction. What is between them is bounded, so a file of any size needs little memory.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rusqlite::TransactionBehavior;
+
+use super::new_user::Admission;
+use super::users::insert;
+use super::{Store, StoreError};
+use crate::shard::UserRecord;
+
+/// Rows that go from thread to thread together.
+const ROWS_AT_ONCE: usize = 1000;
+/// Such packs that may wait between two threads.
+const PACKS_WAITING_MAX: usize = 16;
+
+/// Why nothing was imported.
+#[derive(Debug)]
+pub enum ImportError {
+    /// The file is not what it should be.
+    File {
+        /// From 1, where one line is to blame.
+        line: Option<u64>,
+        /// What is wrong, and what would be right.
+        what: String,
+    },
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// Rows as read, or the fault that ended the reading, with their number in the file's order.
+struct Pack<T> {
+    number: u64,
+    rows: Vec<(u64, T)>,
+    bytes_read: u64,
+    fault: Option<(u64, String)>,
+}
+
+/// Imports `file` and returns how many users it had. `progress` hears of the bytes that were dealt with.
+pub fn import(
+    store: &mut Store,
+    file: &Path,
+    admission: &Admission<'_>,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, ImportError> {
+    let unreadable = |error: std::io::Error| ImportError::File { line: None, what: format!("cannot be read: {error}") };
+    let source = File::open(file).map_err(unreadable)?;
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let (read, to_hash) = bounded(PACKS_WAITING_MAX);
+    let (hashed, to_write) = bounded(PACKS_WAITING_MAX);
+    std::thread::scope(|scope| {
+        scope.spawn(move || read_rows(source, &read));
+        for _ in 0..workers {
+            let (to_hash, hashed) = (to_hash.clone(), hashed.clone());
+            scope.spawn(move || hash_rows(&to_hash, &hashed, admission));
+        }
+        // Only the workers hold these now: when one side stops, so do the others.
+        drop((to_hash, hashed));
+        write_rows(store, to_write, &mut progress)
+    })
+}
+
+fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    let mut pack = Pack { number: 0, rows: Vec::new(), bytes_read: 0, fault: None };
+    let header: Vec<String> = match reader.headers() {
+        Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
+        Err(error) => {
+            pack.fault = Some((1, format!("no CSV header: {error}")));
+            let _ = read.send(pack);
+            return;
+        }
+    };
+    let columns: Vec<&str> = header.iter().map(String::as_str).collect();
+    if !matches!(columns[..], ["user", "password"] | ["user", "password", "display_name"]) {
+        let found = columns.join(",");
+        pack.fault = Some((1, format!("the header is {found:?}; `user,password,display_name` is right (the last is optional)")));
+        let _ = read.send(pack);
+        return;
+    }
+    let mut row = csv::StringRecord::new();
+    loop {
+        let line = reader.position().line();
+        match reader.read_record(&mut row) {
+            Ok(false) => break,
+            Ok(true) if row.len() < 2 || row.len() > columns.len() => {
+                pack.fault = Some((
+                    row.position().map_or(line, csv::Position::line),
+                    format!("{} fields; {} are right", row.len(), columns.len()),
+                ));
+                break;
+            }
+            Ok(true) => {
+                let field = |n| row.get(n).unwrap_or_default().to_owned();
+                let line = row.position().map_or(line, csv::Position::line);
+                pack.rows.push((line, [field(0), field(1), field(2)]));
+            }
+            Err(error) => {
+                let line = error.position().map_or(line, csv::Position::line);
+                let what = match error.kind() {
+                    csv::ErrorKind::Utf8 { .. } => "not UTF-8; save the file as UTF-8".to_owned(),
+                    _ => format!("no CSV row: {error}"),
+                };
+                pack.fault = Some((line, what));
+                break;
+            }
+        }
+        if pack.rows.len() == ROWS_AT_ONCE {
+            pack.bytes_read = reader.position().byte();
+            let next = Pack { number: pack.number + 1, rows: Vec::new(), bytes_read: 0, fault: None };
+            if read.send(std::mem::replace(&mut pack, next)).is_err() {
+                return; // The writer has given up, and says why.
+            }
+        }
+    }
+    pack.bytes_read = reader.position().byte();
+    let _ = read.send(pack);
+}
+
+fn hash_rows(to_hash: &Receiver<Pack<[String; 3]>>, hashed: &Sender<Pack<UserRecord>>, admission: &Admission<'_>) {
+    for pack in to_hash {
+        let mut done = Pack { number: pack.number, rows: Vec::new(), bytes_read: pack.bytes_read, fault: pack.fault };
+        for (line, [user, password, display_name]) in pack.rows {
+            match admission.user(user.trim(), display_name.trim(), &password) {
+                Ok(user) => done.rows.push((line, user)),
+                Err(why) => {
+                    // Further up than whatever ended the reading.
+                    done.fault = Some((line, why));
+                    break;
+                }
+            }
+        }
+        if hashed.send(done).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_rows(
+    store: &mut Store,
+    to_write: Receiver<Pack<UserRecord>>,
+    progress: &mut impl FnMut(u64),
+) -> Result<u64, ImportError> {
+    let path = store.path.clone();
+    let failed = |error| ImportError::Store(StoreError::Sql { path: path.clone(), error });
+    // Room for the pages that a million users touch in no order.
+    store.connection.pragma_update(None, "cache_size", -131_072).map_err(failed)?;
+    let transaction =
+        store.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let mut early = BTreeMap::new();
+    let (mut next, mut count) = (0, 0);
+    for pack in to_write {
+        early.insert(pack.number, pack);
+        while let Some(pack) = early.remove(&next) {
+            next += 1;
+            for (line, user) in &pack.rows {
+                if !insert(&transaction, user).map_err(failed)? {
+                    let what = format!("{} is there already, or is further up in this file", user.aor);
+                    return Err(ImportError::File { line: Some(*line), what });
+                }
+                count += 1;
+            }
+            if let Some((line, what)) = pack.fault {
+                return Err(ImportError::File { line: Some(line), what });
+            }
+            progress(pack.bytes_read);
+        }
+    }
+    transaction.commit().map_err(failed)?;
+    Ok(count)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::DataDir;
+    use super::*;
+    use crate::auth::Algorithm;
+
+    fn check(csv: &[u8], expected: Result<u64, (u64, &str)>) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&DataDir::open(folder.path()).unwrap()).unwrap();
+        let domains = ["example.com".into()];
+        let admission = Admission { domains: &domains, schemes: &[Algorithm::Sha256, Algorithm::Md5] };
+        store.add(&admission.user("old@example.com", "", "x").unwrap()).unwrap();
+        let file = folder.path().join("users.csv");
+        std::fs::write(&file, csv).unwrap();
+        let shown = String::from_utf8_lossy(csv).chars().take(200).collect::<String>();
+        match (import(&mut store, &file, &admission, |_| {}), expected) {
+            (Ok(count), Ok(right)) => {
+                assert_eq!(count, right, "{shown}");
+                assert_eq!(store.count().unwrap(), 1 + right, "{shown}");
+            }
+            (Err(ImportError::File { line: Some(line), what }), Err((right, words))) => {
+                assert_eq!(line, right, "{what}: {shown}");
+                assert!(what.contains(words), "{what}: {shown}");
+                assert_eq!(store.count().unwrap(), 1, "all or nothing: {shown}");
+            }
+            (other, _) => panic!("{other:?}: {shown}"),
+        }
+    }
+
+    #[test]
+    fn all_or_nothing_and_the_line_is_named() {
+        check(b"user,password\n", Ok(0));
+        check(b"user,password\na@example.com,x\nb@example.com,y\n", Ok(2));
+        check(b"user,password,display_name\na@example.com,x\nb@example.com,\"y,z\",\"B, the second\"\n", Ok(2));
+        check(b"", Err((1, "the header is \"\"")));
+        check(b"password,user\nx,a@example.com\n", Err((1, "the header is \"password,user\"")));
+        check(b"user,password\na@example.com,x\na@example.com,y\n", Err((3, "there already")));
+        check(b"user,password\na@example.com,x\nold@example.com,y\n", Err((3, "there already")));
+        check(b"user,password\na@example.com,x\n\nb@elsewhere.com,y\n", Err((4, "no domain of this server")));
+        check(b"user,password\na@example.com,\n", Err((2, "is empty")));
+        check(b"user,password\na@example.com\n", Err((2, "1 fields")));
+        check(b"user,password\na@example.com,x,y\n", Err((2, "3 fields")));
+        check(b"user,password\na@example.com,\xff\n", Err((2, "UTF-8")));
+        check(b"user,password\nim-1@example.com,x\n", Err((2, "belong to sessions")));
+    }
+
+    #[test]
+    fn packs_that_overtake_each_other_blame_the_first_line() {
+        let mut csv = "user,password\n".to_owned();
+        for n in 0..5 * ROWS_AT_ONCE {
+            let domain = if n == 2500 || n == 4500 { "elsewhere.com" } else { "example.com" };
+            csv.push_str(&format!("u{n}@{domain},secret\n"));
+        }
+        check(csv.as_bytes(), Err((2502, "no domain of this server")));
+        check(csv.replace("elsewhere", "example").as_bytes(), Ok(5 * ROWS_AT_ONCE as u64));
+    }
+}

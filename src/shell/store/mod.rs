@@ -1,0 +1,146 @@
+//! What outlives the process: `muster.db` and `cdr.db` below one `data_dir`, both SQLite in WAL mode, both 0600.
+//!
+//! Several programs may have them open at once: one server (it holds `lock`), and any number of `muster user` and
+//! `muster cdr`. SQLite settles who writes; `follow` is how the server notices what the others wrote.
+//! No executor ever calls anything here: SQLite blocks, so it lives on plain threads.
+
+mod data_dir;
+mod follow;
+mod import;
+mod new_user;
+mod users;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+pub use data_dir::{DataDir, Lock};
+pub use follow::{Follower, UserChange};
+pub use import::{ImportError, import};
+pub use new_user::Admission;
+pub use users::{AddError, Store};
+
+/// How long one program waits for another's write: a big import holds the lock for as long as its commit takes.
+const BUSY_MAX: Duration = Duration::from_secs(60);
+
+/// Why what is kept cannot be reached.
+#[derive(Debug)]
+pub enum StoreError {
+    /// The file system said no.
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        error: std::io::Error,
+    },
+    /// SQLite said no.
+    Sql {
+        /// Which database.
+        path: PathBuf,
+        /// What.
+        error: rusqlite::Error,
+    },
+    /// A newer Muster wrote it.
+    TooNew {
+        /// Which database.
+        path: PathBuf,
+        /// Its schema's version.
+        found: i64,
+        /// The newest that this program knows.
+        known: i64,
+    },
+    /// A server runs on it.
+    Locked {
+        /// The `data_dir`.
+        path: PathBuf,
+        /// The process id that the lock names, where it can be read.
+        pid: Option<u32>,
+    },
+    /// A row that this program cannot have written.
+    Strange {
+        /// Which database.
+        path: PathBuf,
+        /// What is strange.
+        what: String,
+    },
+}
+
+impl core::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            StoreError::Io { path, error } => {
+                write!(f, "{}: {error}; check that it exists, that this user may write there, and that the disk has room", path.display())
+            }
+            StoreError::Sql { path, error } => {
+                write!(f, "{}: {error}; check that it is a Muster database, that this user may write to it and to its folder, and that the disk has room", path.display())
+            }
+            StoreError::TooNew { path, found, known } => {
+                write!(f, "{}: its schema is version {found}, and this program knows {known}; run the newer Muster that wrote it", path.display())
+            }
+            StoreError::Locked { path, pid } => {
+                write!(f, "{}: another server", path.display())?;
+                if let Some(pid) = pid {
+                    write!(f, " (process {pid})")?;
+                }
+                write!(f, " runs on this data_dir; stop it first, or give this one a data_dir of its own")
+            }
+            StoreError::Strange { path, what } => {
+                write!(f, "{}: {what}; it was written by something else than Muster", path.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// Opens a database of this program at `path`, made with mode 0600 where it is not there yet, and brings its
+/// schema to the newest version: `migrations[n]` leads from version n to n + 1.
+pub(super) fn open_database(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+    use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+    let io = |error| StoreError::Io { path: path.to_path_buf(), error };
+    let sql = |error| StoreError::Sql { path: path.to_path_buf(), error };
+    // SQLite gives its -wal and -shm files the mode of the database, so this covers all three.
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(io)?;
+    let mode = file.metadata().map_err(io)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+    }
+    drop(file);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    connection.busy_timeout(BUSY_MAX).map_err(sql)?;
+    connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
+    // FULL: what was said to be done is on the disk, not only in the kernel. Batches make it cheap.
+    connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    migrate(&mut connection, path, migrations)?;
+    Ok(connection)
+}
+
+fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+    let sql = |error| StoreError::Sql { path: path.to_path_buf(), error };
+    let version = |c: &Connection| c.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+    let known = migrations.len() as i64;
+    if version(connection).map_err(sql)? == known {
+        return Ok(());
+    }
+    let transaction = connection
+        .transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)
+        .map_err(sql)?;
+    // Asked again under the lock: another program may have just done it.
+    let found = version(&transaction).map_err(sql)?;
+    if found > known || found < 0 {
+        return Err(StoreError::TooNew { path: path.to_path_buf(), found, known });
+    }
+    for step in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
+        transaction.execute_batch(step).map_err(sql)?;
+    }
+    transaction.pragma_update(None, "user_version", known).map_err(sql)?;
+    transaction.commit().map_err(sql)
+}

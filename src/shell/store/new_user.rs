@@ -1,0 +1,129 @@
+//! A user that someone wants to add: what a name, a display name and a password may be, and what is kept of them.
+
+use crate::auth::{Algorithm, ha1_md5, ha1_sha256};
+use crate::shard::UserRecord;
+use crate::sip::uri::Aor;
+
+/// Bytes of a name before the `@`.
+pub const NAME_BYTES_MAX: usize = 128;
+/// Bytes of a display name.
+pub const DISPLAY_NAME_BYTES_MAX: usize = 256;
+/// Bytes of a password.
+pub const PASSWORD_BYTES_MAX: usize = 1024;
+
+/// What a new user may be on this server.
+#[derive(Clone, Debug)]
+pub struct Admission<'c> {
+    /// The domains this server is home to, lower case.
+    pub domains: &'c [Box<str>],
+    /// The schemes that credentials are kept for.
+    pub schemes: &'c [Algorithm],
+}
+
+impl Admission<'_> {
+    /// The address of record that `name` (`NAME@DOMAIN`) may have here; the error says what is wrong and what would be right.
+    pub fn name(&self, name: &str) -> Result<Aor, String> {
+        let Some((user, _)) = name.rsplit_once('@') else {
+            return Err(format!("{name:?} has no domain; write NAME@DOMAIN, such as {name}@{}", self.domains_text()));
+        };
+        // A colon would make two users' hashes alike (RFC 7616 §3.4.2); the others would need escapes in every client.
+        let odd = |c: char| c.is_control() || c.is_whitespace() || ":;?\"\\<>@,/".contains(c);
+        if user.is_empty() || user.len() > NAME_BYTES_MAX || user.contains(odd) {
+            return Err(format!(
+                "{user:?} cannot be a name; write 1 to {NAME_BYTES_MAX} letters, digits and signs such as . - _ +"
+            ));
+        }
+        let aor = Aor::parse(name).ok_or_else(|| format!("{name:?} is no address of record; write NAME@DOMAIN"))?;
+        if !self.domains.iter().any(|domain| **domain == *aor.host()) {
+            return Err(format!(
+                "{:?} is no domain of this server; the config's `domains` has {}",
+                aor.host(),
+                self.domains_text()
+            ));
+        }
+        match reserved(&aor) {
+            Some(why) => Err(format!("{name:?}: {why}")),
+            None => Ok(aor),
+        }
+    }
+
+    /// The whole user: the password becomes what the schemes need of it, and is not kept.
+    pub fn user(&self, name: &str, display_name: &str, password: &str) -> Result<UserRecord, String> {
+        let aor = self.name(name)?;
+        if display_name.len() > DISPLAY_NAME_BYTES_MAX || display_name.contains(char::is_control) {
+            return Err(format!(
+                "the display name of {aor} is too long or has control characters; {DISPLAY_NAME_BYTES_MAX} bytes of text are right"
+            ));
+        }
+        if password.is_empty() {
+            return Err(format!("the password of {aor} is empty; choose one"));
+        }
+        if password.len() > PASSWORD_BYTES_MAX || password.contains(char::is_control) {
+            return Err(format!(
+                "the password of {aor} is too long or has control characters; up to {PASSWORD_BYTES_MAX} bytes of text are right"
+            ));
+        }
+        let (user, realm) = (aor.user(), aor.host());
+        Ok(UserRecord {
+            ha1_md5: self.schemes.contains(&Algorithm::Md5).then(|| ha1_md5(user, realm, password)),
+            ha1_sha256: self.schemes.contains(&Algorithm::Sha256).then(|| ha1_sha256(user, realm, password)),
+            display_name: display_name.into(),
+            aor,
+        })
+    }
+
+    fn domains_text(&self) -> String {
+        self.domains.join(", ")
+    }
+}
+
+/// Why a name can be no user's: the conference factory and the sessions live beside the users
+/// (`sip:conference@…`, `sip:im-…@…`).
+fn reserved(aor: &Aor) -> Option<&'static str> {
+    let name = aor.user().to_ascii_lowercase();
+    if name == "conference" {
+        Some("`conference` is the conference factory; choose another name")
+    } else if name.starts_with("im-") {
+        Some("names that begin with `im-` belong to sessions; choose another name")
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMES: [Algorithm; 1] = [Algorithm::Sha256];
+
+    fn check(name: &str, display_name: &str, password: &str, expected: &str) {
+        let domains = ["example.com".into(), "example.org".into()];
+        let admission = Admission { domains: &domains, schemes: &SCHEMES };
+        let said = match admission.user(name, display_name, password) {
+            Ok(user) => format!("ok {} {:?}", user.aor, (user.ha1_md5.is_some(), user.ha1_sha256.is_some())),
+            Err(why) => why,
+        };
+        assert!(said.starts_with(expected), "{name}: {said}");
+    }
+
+    #[test]
+    fn a_user_is_taken_or_told_what_would_be_right() {
+        let long = "x".repeat(2000);
+        check("alice@example.com", "", "secret", "ok alice@example.com (false, true)");
+        check("Alice@EXAMPLE.org", "Älice", "sécret", "ok Alice@example.org");
+        check("a.b-c_d+e@example.com", "", "x", "ok");
+        check("alice", "", "x", "\"alice\" has no domain; write NAME@DOMAIN, such as alice@example.com");
+        check("alice@elsewhere.com", "", "x", "\"elsewhere.com\" is no domain of this server");
+        check("@example.com", "", "x", "\"\" cannot be a name");
+        check("a:b@example.com", "", "x", "\"a:b\" cannot be a name");
+        check("a b@example.com", "", "x", "\"a b\" cannot be a name");
+        check(&format!("{long}@example.com"), "", "x", "\"xx");
+        check("conference@example.com", "", "x", "\"conference@example.com\": `conference` is the conference factory");
+        check("im-5@example.com", "", "x", "\"im-5@example.com\": names that begin with `im-`");
+        check("alice@example.com", "a\nb", "x", "the display name of alice@example.com");
+        check("alice@example.com", &long, "x", "the display name of alice@example.com");
+        check("alice@example.com", "", "", "the password of alice@example.com is empty");
+        check("alice@example.com", "", &long, "the password of alice@example.com is too long");
+        check("alice@example.com", "", "a\u{0}b", "the password of alice@example.com is too long");
+    }
+}
