@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A room and the rooms it may use; `sip::uri` allows that part only.
 const FLOORS: &[(&str, &[&str])] = &[
     ("sip", &[]),
-    ("documents", &["sip::uri"]),
+    ("documents", &["sip::uri", "sip::time"]),
     ("auth", &["sip", "documents"]),
     ("registrar", &["sip", "documents"]),
     ("presence", &["sip", "documents"]),
