@@ -4,6 +4,7 @@ pub mod build;
 pub mod chain;
 pub mod dialog;
 pub mod frame;
+pub mod fuzz;
 mod grammar;
 pub mod header;
 pub mod link;

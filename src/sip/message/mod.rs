@@ -156,11 +156,17 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
+    /// A tag is a token: one without a value would be no tag to us and one to the peer.
     fn read_address(&self, name: Name) -> Result<NameAddr<'a>, Fault> {
-        let address = NameAddr::parse(self.required(name)?).ok();
-        address
-            .filter(|address| address.uri().is_ok())
-            .ok_or(Fault::Bad(name))
+        let address = NameAddr::parse(self.required(name)?).map_err(|_| Fault::Bad(name))?;
+        let tag_fits = match address.params.raw("tag") {
+            None => true,
+            Some(tag) => tag.is_some_and(|tag| !tag.starts_with('"')),
+        };
+        if !tag_fits || address.uri().is_err() {
+            return Err(Fault::Bad(name));
+        }
+        Ok(address)
     }
 
     fn read_call_id(&mut self) -> Result<(), Fault> {
@@ -308,6 +314,11 @@ impl<'a> Message<'a> {
         let head = self.head;
         let lines = self.lines.all().iter();
         lines.map(move |line| (line.name, line.name_in(head), line.value_in(head)))
+    }
+
+    /// Start line and header lines with the empty line, as they came but for unfolding.
+    pub fn head(&self) -> &'a str {
+        self.head
     }
 
     /// The body.

@@ -15,6 +15,8 @@ use super::grammar::{self, HOST, PASSWORD, URI, USER};
 
 /// The longest URI that is read, in bytes.
 pub const URI_BYTES_MAX: usize = 4096;
+/// The most parameters, and the most headers, that a URI may have.
+pub const URI_PARAMS_MAX: usize = 32;
 
 /// A URI's scheme.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -159,7 +161,7 @@ impl<'a> Uri<'a> {
                 let (name, value) = each.split_once('=').unwrap_or((each, "-"));
                 !name.is_empty() && !value.is_empty() && grammar::all_or_escaped(each, URI)
             };
-            if !list.split(';').all(readable) {
+            if !list.split(';').all(readable) || !stands_once(list) {
                 return Err(BadUri);
             }
         } else if !params.is_empty() {
@@ -172,7 +174,8 @@ impl<'a> Uri<'a> {
                         .split('?')
                         .all(|part| grammar::all_or_escaped(part, URI))
             };
-            if self.scheme == Scheme::Tel || !list.split('&').all(readable) {
+            let few = list.split('&').count() <= URI_PARAMS_MAX;
+            if self.scheme == Scheme::Tel || !few || !list.split('&').all(readable) {
                 return Err(BadUri);
             }
         }
@@ -255,6 +258,23 @@ impl<'a> Uri<'a> {
         }
         aor::canonical(self.user, self.host).map(Cow::Owned)
     }
+}
+
+/// Whether there are few enough parameters and none stands twice (RFC 3261 §19.1.1).
+fn stands_once(list: &str) -> bool {
+    let name = |each: &'_ str| each.find('=').unwrap_or(each.len());
+    let mut rest = list;
+    let mut count = 1;
+    while let Some((first, others)) = rest.split_once(';') {
+        let (first, _) = grammar::split(first, name(first));
+        let again = |other: &str| grammar::split(other, name(other)).0.eq_ignore_ascii_case(first);
+        count += 1;
+        if count > URI_PARAMS_MAX || others.split(';').any(again) {
+            return false;
+        }
+        rest = others;
+    }
+    true
 }
 
 fn is_scheme(text: &str) -> bool {
@@ -373,6 +393,7 @@ mod tests {
             "sip:a@h;",
             "sip:a@h;;x",
             "sip:a@h;=x",
+            "sip:a@h;x;y;X=1",
             "sip:a@h;x=",
             "sip:a@h?",
             "sip:a@h?x",
@@ -404,6 +425,9 @@ mod tests {
             check(text, "bad");
         }
         check(&format!("sip:{}@h", "a".repeat(URI_BYTES_MAX)), "bad");
+        let many = |count: usize| (0..count).fold(String::new(), |all, n| format!("{all};p{n}"));
+        check(&format!("sip:h{}", many(URI_PARAMS_MAX + 1)), "bad");
+        assert!(Uri::parse(&format!("sip:h{}", many(URI_PARAMS_MAX))).is_ok());
     }
 
     #[test]
