@@ -1,6 +1,9 @@
 //! Standard SIP/SIMPLE: what is said, read from a MESSAGE and written into one.
 
 use core::time::Duration;
+use std::borrow::Cow;
+
+use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
@@ -17,8 +20,12 @@ use crate::sip::uri::{Aor, Uri};
 pub enum BadContent {
     /// A body without a Content-Type, or one that can't be read.
     Type,
-    /// An encoding other than `identity`.
+    /// An encoding other than `identity` and `deflate`.
     Encoding,
+    /// `deflate` that can't be undone.
+    Deflate,
+    /// More than `INFLATED_BYTES_MAX` when undone.
+    Inflated,
     /// A CPIM wrapper that can't be read.
     Wrapper,
     /// A CPIM wrapper that says somebody else wrote it.
@@ -29,7 +36,8 @@ impl BadContent {
     /// The answer's status.
     pub fn status(self) -> u16 {
         match self {
-            BadContent::Type | BadContent::Wrapper => 400,
+            BadContent::Type | BadContent::Wrapper | BadContent::Deflate => 400,
+            BadContent::Inflated => 413,
             BadContent::Encoding => 415,
             BadContent::Author => 403,
         }
@@ -39,7 +47,9 @@ impl BadContent {
     pub fn reason(self) -> &'static str {
         match self {
             BadContent::Type => "Missing or Bad Content-Type",
-            BadContent::Encoding => "Only Content-Encoding identity",
+            BadContent::Encoding => "Only Content-Encoding deflate Or identity",
+            BadContent::Deflate => "Bad deflate",
+            BadContent::Inflated => "Too Large When Inflated",
             BadContent::Wrapper => "Bad message/cpim Wrapper",
             BadContent::Author => "The message/cpim From Is Somebody Else",
         }
@@ -61,21 +71,44 @@ const GOES_ALONG: [Name; 9] = [
 /// What of them goes along, in bytes at most.
 const LINES_BYTES_MAX: usize = 2048;
 
+/// What a deflated body may become, in bytes: as much as an ordinary body may be.
+const INFLATED_BYTES_MAX: usize = 64 * 1024;
+/// What a 415 says that we accept (RFC 3261 §20.2).
+pub const ACCEPT_ENCODING: &str = "deflate, identity";
+
+/// The body of a MESSAGE with its encoding undone.
+///
+/// COMPAT(linphone, 5.1): it deflates its delivery reports and gives up on a 415. It can't be left to the receivers: baresip
+/// and Pidgin know no encoding and never said they did.
+fn body<'a>(message: &Message<'a>) -> Result<Cow<'a, [u8]>, BadContent> {
+    match message.header(Name::ContentEncoding).map(str::trim) {
+        None => Ok(message.body().into()),
+        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(message.body().into()),
+        // "deflate" is zlib's format here as in HTTP (RFC 9110 §8.4.1.2, from which RFC 3261 §20.12 has its codings).
+        Some(encoding) if encoding.eq_ignore_ascii_case("deflate") => {
+            match decompress_to_vec_zlib_with_limit(message.body(), INFLATED_BYTES_MAX) {
+                Ok(body) => Ok(body.into()),
+                Err(error) if error.status == TINFLStatus::HasMoreOutput => Err(BadContent::Inflated),
+                Err(_) => Err(BadContent::Deflate),
+            }
+        }
+        Some(_) => Err(BadContent::Encoding),
+    }
+}
+
+/// A longer Call-ID is not taken over.
+const CALL_ID_BYTES_MAX: usize = 64;
+
 /// Reads what `author` says with a MESSAGE.
 ///
 /// # Errors
 /// Where it can't be passed on as it is.
 pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadContent> {
-    if message
-        .header(Name::ContentEncoding)
-        .is_some_and(|encoding| !encoding.eq_ignore_ascii_case("identity"))
-    {
-        return Err(BadContent::Encoding);
-    }
+    let body = body(message)?;
     let content_type = match message.content_type() {
         Some(_) => message.header(Name::ContentType).unwrap_or_default(),
         // A MESSAGE without a body has no type either (RFC 3428 §7: any body, also none).
-        None if message.body().is_empty() && message.header(Name::ContentType).is_none() => {
+        None if body.is_empty() && message.header(Name::ContentType).is_none() => {
             "text/plain"
         }
         None => return Err(BadContent::Type),
@@ -85,7 +118,7 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
         .content_type()
         .is_some_and(|media| media.is("message/cpim"))
     {
-        let wrapped = Cpim::read(message.body()).map_err(|_| BadContent::Wrapper)?;
+        let wrapped = Cpim::read(&body).map_err(|_| BadContent::Wrapper)?;
         let named = wrapped
             .address("From")
             .and_then(|uri| Uri::parse(uri).ok())
@@ -108,10 +141,18 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
     }
     Ok(Content {
         content_type: content_type.into(),
-        body: message.body().into(),
+        body: body.into(),
         lines: lines.into(),
         sort,
+        call_id: call_id(message),
     })
+}
+
+/// COMPAT(linphone, 5.1): without CPIM its delivery reports (RFC 5438) name a message by its Call-ID, so the other side must see
+/// the sender's. Not where it may tell the sender's address (`x@192.0.2.1`), which nobody is to learn.
+fn call_id(message: &Message<'_>) -> Option<Box<str>> {
+    let call_id = message.call_id();
+    (!call_id.contains(['@', '.', ':']) && call_id.len() <= CALL_ID_BYTES_MAX).then(|| call_id.into())
 }
 
 fn sort_of(content_type: &str) -> Sort {
@@ -248,6 +289,7 @@ pub fn not_delivered(to: &Aor, status: u16, reason: &str) -> Content {
         body: text.into_bytes().into(),
         lines: "".into(),
         sort: Sort::Signal,
+        call_id: None,
     }
 }
 
@@ -258,5 +300,53 @@ pub fn subscription_s(asked: Option<u32>, bounds: (u32, u32)) -> Result<u32, Dur
         Some(asked) if asked < bounds.0 => Err(Duration::from_secs(u64::from(bounds.0))),
         Some(asked) => Ok(asked.min(bounds.1)),
         None => Ok(3600.clamp(bounds.0, bounds.1)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(call_id: &str, encoding: &str, body: &[u8]) -> Result<Content, BadContent> {
+        let mut bytes = format!(
+            "MESSAGE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
+             To: <sip:b@example.com>\r\nCall-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\nContent-Type: message/imdn+xml\r\n\
+             Content-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n",
+            body.len()
+        )
+        .into_bytes();
+        bytes.extend_from_slice(body);
+        let message = Message::parse(&mut bytes).expect("a good message");
+        content(&message, &Aor::parse("a@example.com").expect("a good address"))
+    }
+
+    #[test]
+    fn a_call_id_that_tells_an_address_is_not_passed_on() {
+        let long = "x".repeat(CALL_ID_BYTES_MAX + 1);
+        for (call_id, passed) in [("s7sB~S2J-d3", true), ("1@h", false), ("1-192.0.2.1", false), ("[::1]", false), (&*long, false)] {
+            let content = read(call_id, "identity", b"").expect("good content");
+            assert_eq!(content.call_id.as_deref(), passed.then_some(call_id));
+        }
+    }
+
+    fn check(encoding: &str, body: &[u8], expected: Result<&[u8], BadContent>) {
+        let found = read("1", encoding, body).map(|content| content.body.to_vec());
+        assert_eq!(found, expected.map(<[u8]>::to_vec), "{encoding}");
+    }
+
+    /// RFC 3261 §20.12; the bound is what keeps a small body from becoming a large one.
+    #[test]
+    fn deflate_is_undone_and_bounded() {
+        let deflated = |len: usize| miniz_oxide::deflate::compress_to_vec_zlib(&vec![b'x'; len], 9);
+        check("identity", b"report", Ok(b"report"));
+        check("DEFLATE", &deflated(6), Ok(b"xxxxxx"));
+        check("deflate", &deflated(INFLATED_BYTES_MAX), Ok(&[b'x'; INFLATED_BYTES_MAX]));
+        check("deflate", &deflated(INFLATED_BYTES_MAX + 1), Err(BadContent::Inflated));
+        check("deflate", &deflated(50 << 20), Err(BadContent::Inflated));
+        check("deflate", b"", Err(BadContent::Deflate));
+        check("deflate", b"not deflated", Err(BadContent::Deflate));
+        check("deflate", &deflated(600)[..8], Err(BadContent::Deflate));
+        check("gzip", b"report", Err(BadContent::Encoding));
+        check("deflate, deflate", &deflated(6), Err(BadContent::Encoding));
     }
 }

@@ -33,6 +33,9 @@ pub struct Content {
     pub lines: Box<str>,
     /// A message or a signal.
     pub sort: Sort,
+    /// What its sender's client calls it in pager mode: its Call-ID, where that says nothing of where the sender is. A delivery
+    /// report may name it so.
+    pub call_id: Option<Box<str>>,
 }
 
 impl core::fmt::Debug for Content {

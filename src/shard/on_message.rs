@@ -60,7 +60,7 @@ pub(super) fn refuse_content(
 ) {
     shard.answer_with(request, bad.status(), bad.reason(), effects, |mut draft| {
         if bad == simple::BadContent::Encoding {
-            draft.header("Accept-Encoding", "identity");
+            draft.header("Accept-Encoding", simple::ACCEPT_ENCODING);
         }
         draft.finish();
     });
@@ -134,7 +134,10 @@ pub(super) fn deliver(
         told: false,
     });
     let from_text = format!("{};tag={}", simple::name_addr(&from), shard.fresh_tag());
-    let call_id = shard.fresh_call_id();
+    let call_id = match &content.call_id {
+        Some(call_id) => call_id.to_string(),
+        None => shard.fresh_call_id(),
+    };
     let to_uri = to.uri();
     let now = shard.now;
     for (connection, contact) in endpoints {
