@@ -5,11 +5,17 @@
 
 pub mod admin;
 pub mod clock;
+mod adoption;
+mod connection;
+mod envelope;
+mod executor;
 mod listener;
 pub mod mailbox;
 pub mod pulse;
 mod record;
+mod recorder;
 pub mod run;
 mod socket;
+mod table;
 pub mod telemetry;
 pub mod tls;

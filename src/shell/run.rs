@@ -2,17 +2,42 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{fmt, io};
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use glommio::{LocalExecutorBuilder, Placement};
 use rustls::ServerConfig;
 
 use crate::shard::cdr_event::CdrEvent;
-use crate::shard::{Core, ShardId, UserRecord};
+use crate::shard::{Core, ShardId};
+use crate::shell::clock::Clock;
+pub use crate::shell::connection::ConnectionLimits;
+pub use crate::shell::envelope::UserChange;
+use crate::shell::envelope::{Command, Envelope};
+use crate::shell::executor::{Equipment, Executor};
+use crate::shell::listener::{self, Listener};
+use crate::shell::mailbox::Mailbox;
+use crate::shell::pulse::{Heart, Pulse};
+use crate::shell::recorder::Recorder;
 use crate::shell::telemetry::Telemetry;
 use crate::sip::frame;
-use crate::sip::uri::Aor;
+use crate::sip::link::Transport;
+
+/// Letters that a mailbox holds.
+const MAILBOX_LETTERS_MAX: usize = 8_192;
+/// Registered memory of an executor; its files and its default of 10 MiB are not used.
+const IO_MEMORY_BYTES: usize = 64 << 10;
+/// Entries of an executor's rings; one descriptor is waited on, so few are ever used.
+const RING_DEPTH: usize = 64;
+/// How long a full mailbox is let alone before a plain thread tries again.
+const FULL_SLEEP: Duration = Duration::from_millis(1);
+/// A stopping server has settled when no shard has had anything in flight for so long.
+const SETTLED_FOR: Duration = Duration::from_millis(250);
+/// What a shard may take to end after its last word, before it is given up.
+const END_WITHIN: Duration = Duration::from_secs(8);
 
 /// What the shards run with.
 #[derive(Clone, Debug)]
@@ -27,17 +52,29 @@ pub struct Settings {
     pub tls: Arc<ServerConfig>,
     /// What a peer may send.
     pub frame: frame::Limits,
-    /// How many connections one shard holds at most.
+    /// How long a peer may take.
+    pub connection: ConnectionLimits,
+    /// How many connections all shards hold together at most.
     pub connections_max: usize,
+    /// How long a task may run before glommio looks at its rings. Long: each time it fires there is a small risk
+    /// of a lost run (see `pulse`), and no task of ours runs long.
+    pub preempt_timer: Duration,
 }
 
-/// A change of a user in the store, for the shard that owns the user.
-#[derive(Debug)]
-pub enum UserChange {
-    /// Added or changed.
-    Put(UserRecord),
-    /// Removed.
-    Removed(Aor),
+impl Settings {
+    /// Settings that listen nowhere yet, with the limits of the house.
+    pub fn new(cores: Vec<usize>, tls: Arc<ServerConfig>) -> Settings {
+        Settings {
+            sips: Vec::new(),
+            sip: Vec::new(),
+            cores,
+            tls,
+            frame: frame::Limits::default(),
+            connection: ConnectionLimits::default(),
+            connections_max: usize::MAX,
+            preempt_timer: Duration::from_secs(1),
+        }
+    }
 }
 
 /// Why the shards did not start, and what to do about it.
@@ -50,24 +87,38 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// An executor cannot be made.
-    Executor {
+    /// A shard cannot be made.
+    Shard {
         /// On which core.
         core: usize,
         /// What glommio or the system said.
         why: String,
     },
+    /// No core to run on.
+    NoCores,
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             StartError::Listen { address, error } => {
-                write!(f, "cannot listen on {address}: {error}")
+                write!(f, "cannot listen on {address}: {error}")?;
+                match error.kind() {
+                    io::ErrorKind::AddrInUse => f.write_str("; stop the other process, or choose another port (0 is any free one)"),
+                    io::ErrorKind::AddrNotAvailable => f.write_str("; this host has no such address"),
+                    io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE"),
+                    _ => Ok(()),
+                }
             }
-            StartError::Executor { core, why } => {
-                write!(f, "cannot start a shard on core {core}: {why}")
+            StartError::Shard { core, why } => {
+                write!(f, "cannot start a shard on core {core}: {why}")?;
+                if why.contains("MemLockLimit") {
+                    f.write_str("; raise the limit of locked memory to 512 KiB or more (LimitMEMLOCK=, ulimit -l)")
+                } else {
+                    f.write_str("; see `muster check` (io_uring needs Linux 5.8 and a container that allows it)")
+                }
             }
+            StartError::NoCores => f.write_str("no core to run a shard on: name at least one in [shards] cores"),
         }
     }
 }
@@ -82,30 +133,132 @@ pub struct Running {
     /// Where SIP over plain TCP is taken, with the ports that were chosen.
     pub sip: Vec<SocketAddr>,
     control: Control,
+    settled: Vec<Arc<AtomicBool>>,
+    threads: Vec<JoinHandle<()>>,
+    _heart: Heart,
 }
 
-/// What any plain thread may ask of the shards. Cheap to clone. Its calls wait; never for an executor.
+/// What any plain thread may ask of the shards. Cheap to clone. Its calls wait: never from an executor.
 #[derive(Clone, Debug)]
 pub struct Control {
-    shards: usize,
+    mailboxes: Arc<[Mailbox<Envelope>]>,
 }
 
 /// Binds all addresses and starts one shard a core, each with a core made on its own thread by `make_core`.
-/// Connections are taken from [`Control::open`] on. Events for the call detail records go to `cdr`, whose bound presses back.
-pub fn start<C, F>(
-    settings: Settings,
-    cdr: Sender<CdrEvent>,
-    make_core: F,
-) -> Result<Running, StartError>
+/// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`: its
+/// bound presses back, and its reader must live until [`Running::stop`] has returned.
+pub fn start<C, F>(settings: Settings, cdr: Sender<CdrEvent>, make_core: F) -> Result<Running, StartError>
 where
     C: Core + 'static,
     F: Fn(ShardId) -> C + Send + Sync + 'static,
 {
-    let _ = (settings, cdr, make_core);
-    Err(StartError::Executor {
-        core: 0,
-        why: "being written".into(),
-    })
+    let shards = settings.cores.len();
+    if shards == 0 {
+        return Err(StartError::NoCores);
+    }
+    let mut listeners: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
+    let mut bind_all = |addresses: &[SocketAddr], transport| {
+        let mut bound = Vec::new();
+        for &address in addresses {
+            let (at, of_shards) = listener::bind(address, transport, shards).map_err(|error| StartError::Listen { address, error })?;
+            bound.push(at);
+            for (shard, listener) in listeners.iter_mut().zip(of_shards) {
+                shard.push(listener);
+            }
+        }
+        Ok(bound)
+    };
+    let sips = bind_all(&settings.sips, Transport::Tls)?;
+    let sip = bind_all(&settings.sip, Transport::Tcp)?;
+
+    let clock = Clock::start();
+    let mailboxes: Arc<[Mailbox<Envelope>]> = (0..shards).map(|_| Mailbox::new(MAILBOX_LETTERS_MAX)).collect();
+    let connections = Arc::new(AtomicUsize::new(0));
+    let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
+    let settled: Vec<Arc<AtomicBool>> = (0..shards).map(|_| Arc::default()).collect();
+    let make_core = Arc::new(make_core);
+    let control = Control { mailboxes: mailboxes.clone() };
+    let mut threads = Vec::new();
+    for (index, listeners) in listeners.into_iter().enumerate() {
+        let shard = ShardId(u16::try_from(index).expect("fewer cores than 65,536"));
+        let core = settings.cores[index];
+        let equipment = Equipment {
+            shard,
+            clock,
+            tls: settings.tls.clone(),
+            frame: settings.frame,
+            limits: settings.connection,
+            connections_max: settings.connections_max,
+            connections: connections.clone(),
+            listeners,
+            mailboxes: mailboxes.clone(),
+            recorder: Recorder::new(cdr.clone()),
+            settled: settled[index].clone(),
+        };
+        let started = start_one(core, settings.preempt_timer, equipment, pulses[index].clone(), make_core.clone());
+        match started {
+            Ok(thread) => threads.push(thread),
+            Err(why) => {
+                control.tell_all(|| Command::Finish, END_WITHIN);
+                join(threads);
+                return Err(StartError::Shard { core, why });
+            }
+        }
+    }
+    let heart = Heart::start(pulses).map_err(|error| StartError::Shard { core: settings.cores[0], why: error.to_string() })?;
+    Ok(Running { sips, sip, control, settled, threads, _heart: heart })
+}
+
+/// Starts one shard and waits until it runs.
+fn start_one<C, F>(core: usize, preempt_timer: Duration, equipment: Equipment, pulse: Arc<Pulse>, make_core: Arc<F>) -> Result<JoinHandle<()>, String>
+where
+    C: Core + 'static,
+    F: Fn(ShardId) -> C + Send + Sync + 'static,
+{
+    let (tell, told) = bounded::<Result<(), String>>(1);
+    let shard = equipment.shard;
+    let body = move || {
+        let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
+            .io_memory(IO_MEMORY_BYTES)
+            .ring_depth(RING_DEPTH)
+            .preempt_timer(preempt_timer)
+            .make();
+        let executor = match executor {
+            Ok(executor) => executor,
+            // Who starts it waits for exactly one word.
+            Err(error) => return drop(tell.send(Err(error.to_string()))),
+        };
+        executor.run(async move {
+            pulse.install();
+            let core = make_core(shard);
+            match Executor::new(equipment, core) {
+                Ok(executor) => {
+                    drop(tell.send(Ok(())));
+                    executor.run().await;
+                }
+                Err(error) => drop(tell.send(Err(error.to_string()))),
+            }
+        });
+    };
+    let thread = thread::Builder::new().name(format!("shard-{}", shard.0)).spawn(body).map_err(|error| error.to_string())?;
+    match told.recv() {
+        Ok(Ok(())) => Ok(thread),
+        Ok(Err(why)) => Err(why),
+        Err(_) => Err("its thread panicked; what it said is above".into()),
+    }
+}
+
+/// Waits for threads to end; false when one did not in time, or panicked.
+fn join(threads: Vec<JoinHandle<()>>) -> bool {
+    let end = Instant::now() + END_WITHIN;
+    let mut well = true;
+    for thread in threads {
+        while !thread.is_finished() && Instant::now() < end {
+            thread::sleep(FULL_SLEEP);
+        }
+        well &= thread.is_finished() && thread.join().is_ok();
+    }
+    well
 }
 
 impl Running {
@@ -115,39 +268,98 @@ impl Running {
     }
 
     /// Stops: no more connections, `Input::Stop` to each core, up to `within` for what is in flight, then close_notify to all.
-    pub fn stop(self, within: Duration) {
-        let _ = within;
+    /// False when a shard did not end.
+    pub fn stop(self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        self.control.tell_all(|| Command::Stop, within);
+        let mut settled_since: Option<Instant> = None;
+        while Instant::now() < end {
+            if self.settled.iter().all(|settled| settled.load(Ordering::SeqCst)) {
+                if settled_since.get_or_insert_with(Instant::now).elapsed() >= SETTLED_FOR {
+                    break;
+                }
+            } else {
+                settled_since = None;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.control.tell_all(|| Command::Finish, END_WITHIN);
+        join(self.threads)
     }
 }
 
 impl Control {
     /// How many shards there are.
     pub fn shards(&self) -> usize {
-        self.shards
+        self.mailboxes.len()
     }
 
     /// Begins to take connections. Put the users in first.
-    pub fn open(&self) {}
+    pub fn open(&self) {
+        self.tell_all(|| Command::Open, Duration::MAX);
+    }
 
     /// Tells the owner of a user of a change. Waits while that shard's mailbox is full.
     pub fn user(&self, owner: ShardId, change: UserChange) {
-        let _ = (owner, change);
+        self.tell(owner, Envelope::User(change), Duration::MAX);
     }
 
     /// The histograms and counters of all shards, merged; an error names a shard that did not answer `within`.
     pub fn telemetry(&self, within: Duration) -> Result<Telemetry, ShardId> {
-        let _ = within;
-        Ok(Telemetry::new())
+        let (answer, answers) = bounded(self.shards());
+        let mut merged = Telemetry::new();
+        self.tell_all(|| Command::Telemetry(answer.clone()), within);
+        self.collect(&answers, within, |(shard, telemetry)| {
+            merged.merge(&telemetry);
+            shard
+        })?;
+        Ok(merged)
     }
 
-    /// Whether every shard takes work: each one answers through its mailbox `within`, and its listeners are open.
+    /// Whether every shard takes work: it answers through its mailbox `within`, is open and not stopping.
+    /// An error names one that does not.
     pub fn ready(&self, within: Duration) -> Result<(), ShardId> {
-        let _ = within;
-        Ok(())
+        let (answer, answers) = bounded(self.shards());
+        self.tell_all(|| Command::Ready(answer.clone()), within);
+        self.collect(&answers, within, |shard| shard)
     }
 
     /// From now on, accepts with another certificate. Connections that are open keep theirs.
     pub fn set_tls(&self, tls: Arc<ServerConfig>) {
-        let _ = tls;
+        self.tell_all(|| Command::Tls(tls.clone()), Duration::MAX);
+    }
+
+    /// Takes one answer of each shard; an error names the first of those that are missing.
+    fn collect<T>(&self, answers: &Receiver<T>, within: Duration, mut take: impl FnMut(T) -> ShardId) -> Result<(), ShardId> {
+        let end = Instant::now() + within;
+        let mut missing: Vec<ShardId> = (0..self.shards()).map(|index| ShardId(index as u16)).collect();
+        while let Some(&first) = missing.first() {
+            let shard = take(answers.recv_deadline(end).map_err(|_| first)?);
+            missing.retain(|other| *other != shard);
+        }
+        Ok(())
+    }
+
+    fn tell_all(&self, command: impl Fn() -> Command, within: Duration) {
+        for index in 0..self.shards() {
+            self.tell(ShardId(index as u16), Envelope::Command(command()), within);
+        }
+    }
+
+    /// Puts an envelope into a mailbox, waiting up to `within` for room.
+    fn tell(&self, shard: ShardId, mut envelope: Envelope, within: Duration) {
+        let mailbox = &self.mailboxes[usize::from(shard.0)];
+        let asked = Instant::now();
+        while let Err(back) = mailbox.push(envelope) {
+            // A full mailbox is about to be emptied; ring in case its reader sleeps beside it.
+            mailbox.ring();
+            if asked.elapsed() >= within {
+                tracing::warn!(shard = shard.0, "mailbox full for {} s; a command is given up", within.as_secs());
+                return;
+            }
+            thread::sleep(FULL_SLEEP);
+            envelope = back;
+        }
+        mailbox.ring();
     }
 }

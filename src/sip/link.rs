@@ -17,6 +17,11 @@ impl ConnectionId {
     pub fn slot(self) -> usize {
         (self.0 & 0xffff_ffff) as usize
     }
+
+    /// How many connections had the slot before.
+    pub fn generation(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
 }
 
 /// How a connection carries SIP (RFC 3261 §18, §26.2).
