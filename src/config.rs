@@ -5,29 +5,16 @@
 mod written;
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use written::{At, Section, Source};
 pub use written::{ConfigError, Place};
 
-/// How a user may prove who they are.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Scheme {
-    /// Digest with SHA-256 (RFC 7616, RFC 8760).
-    DigestSha256,
-    /// Digest with MD5 (RFC 2617, RFC 7616).
-    DigestMd5,
-}
-
-impl Scheme {
-    /// As the config writes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Scheme::DigestSha256 => "digest-sha-256",
-            Scheme::DigestMd5 => "digest-md5",
-        }
-    }
-}
+use crate::auth::{self, Algorithm};
+use crate::sip::frame;
+use crate::{presence, registrar};
 
 /// A certificate chain and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,34 +38,13 @@ pub struct Listen {
     pub admin: SocketAddr,
 }
 
-/// Bounds on what peers may cost us.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Limits {
-    /// Bytes of a message's head.
-    pub head_bytes_max: usize,
-    /// Bytes of a message's body; more is answered 413.
-    pub body_bytes_max: usize,
-    /// Header lines of a message.
-    pub headers_max: usize,
-    /// Connections of the whole server; `None`: what the limit on open files leaves.
-    pub connections_max: Option<usize>,
-    /// Bytes that may wait for one slow reader.
-    pub waiting_bytes_max: usize,
-    /// Seconds for a TLS handshake.
-    pub handshake_s: u64,
-    /// Seconds in which a message that has begun must be whole.
-    pub message_s: u64,
-    /// Seconds of silence after which a connection is closed that nobody has authenticated on.
-    pub stranger_s: u64,
-}
-
 /// All that an operator can say.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
     /// The file it was read from; `None`: the defaults, as the Standard Edition on loopback.
     pub file: Option<PathBuf>,
     /// The SIP domains this server is home to, lower case, at least one.
-    pub domains: Vec<String>,
+    pub domains: Vec<Box<str>>,
     /// All that the server keeps is below here.
     pub data_dir: PathBuf,
     /// What it listens on.
@@ -87,10 +53,16 @@ pub struct Config {
     pub tls: Option<CertificateFiles>,
     /// The cores to run a shard on each; `None`: every core this process may run on.
     pub cores: Option<Vec<usize>>,
-    /// In the order in which they are offered; at least one.
-    pub schemes: Vec<Scheme>,
-    /// What peers may cost us.
-    pub limits: Limits,
+    /// What a peer may send.
+    pub frame: frame::Limits,
+    /// Connections of the whole server; `None`: what the limit on open files leaves.
+    pub connections_max: Option<usize>,
+    /// The domains again, and how users prove who they are.
+    pub auth: auth::Settings,
+    /// How long bindings live, and how many a user may have.
+    pub registrar: registrar::Settings,
+    /// How long publications live, and how many a user may have.
+    pub presence: presence::Limits,
 }
 
 impl Default for Config {
@@ -139,34 +111,45 @@ impl Config {
         let document = source.parse()?;
         let folder = file.parent().unwrap_or(Path::new(""));
         let mut top = Section::top(&source, document.get_ref());
-        let config = Config {
-            file: Some(file.to_path_buf()),
-            domains: domains(&mut top)?,
-            data_dir: match top.string("data_dir", "\"muster-data\"")? {
-                None => folder.join("muster-data"),
-                Some(dir) if dir.value.is_empty() => {
-                    return Err(dir.place.wrong("`data_dir` is empty", "name a folder"));
-                }
-                Some(dir) => folder.join(dir.value),
-            },
-            listen: listen(top.section("listen")?)?,
-            tls: tls(top.section("tls")?, folder)?,
-            cores: cores(top.section("shards")?)?,
-            schemes: schemes(top.section("auth")?)?,
-            limits: limits(top.section("limits")?)?,
+        let domains = domains(&mut top)?;
+        let data_dir = match top.string("data_dir", "\"muster-data\"")? {
+            None => folder.join("muster-data"),
+            Some(dir) if dir.value.is_empty() => {
+                return Err(dir.place.wrong("`data_dir` is empty", "name a folder"));
+            }
+            Some(dir) => folder.join(dir.value),
         };
+        let listen = listen(top.section("listen")?)?;
+        let tls = tls(top.section("tls")?, folder)?;
+        let cores = cores(top.section("shards")?)?;
+        let auth = auth(top.section("auth")?, &domains)?;
+        let (frame, connections_max) = limits(top.section("limits")?)?;
+        let registrar = registrar(top.section("registrar")?)?;
+        let presence = presence(top.section("presence")?)?;
         top.finish()?;
-        Ok(config)
+        Ok(Config {
+            file: Some(file.to_path_buf()),
+            domains,
+            data_dir,
+            listen,
+            tls,
+            cores,
+            frame,
+            connections_max,
+            auth,
+            registrar,
+            presence,
+        })
     }
 }
 
-fn domains(top: &mut Section<'_, '_>) -> Result<Vec<String>, ConfigError> {
+fn domains(top: &mut Section<'_, '_>) -> Result<Vec<Box<str>>, ConfigError> {
     let Some(list) = top.strings("domains", "[\"example.com\"]")? else {
-        return Ok(vec!["example.com".to_owned()]);
+        return Ok(vec!["example.com".into()]);
     };
     let mut domains = Vec::new();
     for At { value, place } in list.value {
-        let domain = value.to_ascii_lowercase();
+        let domain = value.to_ascii_lowercase().into_boxed_str();
         let label_ok = |label: &str| {
             !label.is_empty()
                 && label.len() <= 63
@@ -330,17 +313,28 @@ fn cores(mut section: Section<'_, '_>) -> Result<Option<Vec<usize>>, ConfigError
     Ok(Some(cores))
 }
 
-fn schemes(mut section: Section<'_, '_>) -> Result<Vec<Scheme>, ConfigError> {
+fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Settings, ConfigError> {
+    let rules = auth::Settings::default();
     let list = section.strings("schemes", "[\"digest-sha-256\", \"digest-md5\"]")?;
-    section.finish()?;
-    let Some(list) = list else {
-        return Ok(vec![Scheme::DigestSha256, Scheme::DigestMd5]);
+    let settings = auth::Settings {
+        domains: domains.to_vec(),
+        schemes: match list {
+            None => vec![Algorithm::Sha256, Algorithm::Md5],
+            Some(list) => schemes(list)?,
+        },
+        nonce_lifetime: seconds(&mut section, "nonce_lifetime_s", 10..=86_400, rules.nonce_lifetime)?,
+        failures_max: small(&mut section, "failures_max", 1..=100, rules.failures_max)?,
     };
+    section.finish()?;
+    Ok(settings)
+}
+
+fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Algorithm>, ConfigError> {
     let mut schemes = Vec::new();
     for At { value, place } in list.value {
         let scheme = match value.as_str() {
-            "digest-sha-256" => Scheme::DigestSha256,
-            "digest-md5" => Scheme::DigestMd5,
+            "digest-sha-256" => Algorithm::Sha256,
+            "digest-md5" => Algorithm::Md5,
             "ntlm" => {
                 return Err(place.wrong(
                     "`auth.schemes` has \"ntlm\", which is not known yet",
@@ -357,39 +351,92 @@ fn schemes(mut section: Section<'_, '_>) -> Result<Vec<Scheme>, ConfigError> {
         if schemes.contains(&scheme) {
             return Err(place.wrong(
                 format!("`auth.schemes` has {value:?} twice"),
-                "name each scheme once, the one to be tried first in front",
+                "name each scheme once, the one to be offered first in front",
             ));
         }
         schemes.push(scheme);
     }
     if schemes.is_empty() {
-        return Err(list.place.wrong(
-            "`auth.schemes` is empty",
-            "name at least one scheme, or nobody can come in",
-        ));
+        return Err(list.place.wrong("`auth.schemes` is empty", "name at least one scheme, or nobody can come in"));
     }
     Ok(schemes)
 }
 
-fn limits(mut section: Section<'_, '_>) -> Result<Limits, ConfigError> {
-    let mut number = |key, range, default: u64| -> Result<u64, ConfigError> {
-        Ok(section.number(key, range)?.map_or(default, |at| at.value))
+fn limits(mut section: Section<'_, '_>) -> Result<(frame::Limits, Option<usize>), ConfigError> {
+    let rules = frame::Limits::default();
+    let frame = frame::Limits {
+        head_bytes_max: small(&mut section, "head_bytes_max", 1024..=64 << 10, rules.head_bytes_max)?,
+        body_bytes_max: small(&mut section, "body_bytes_max", 1024..=16 << 20, rules.body_bytes_max)?,
+        headers_max: small(&mut section, "headers_max", 16..=256, rules.headers_max)?,
     };
-    // Every value below fits an usize: the ranges say so.
-    let size = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    let limits = Limits {
-        head_bytes_max: size(number("head_bytes_max", 1024..=1 << 20, 16 << 10)?),
-        body_bytes_max: size(number("body_bytes_max", 1024..=16 << 20, 64 << 10)?),
-        headers_max: size(number("headers_max", 16..=1024, 128)?),
-        connections_max: match number("connections_max", 1..=10_000_000, 0)? {
-            0 => None,
-            most => Some(size(most)),
-        },
-        waiting_bytes_max: size(number("waiting_bytes_max", 64 << 10..=64 << 20, 1 << 20)?),
-        handshake_s: number("handshake_s", 1..=120, 10)?,
-        message_s: number("message_s", 1..=600, 30)?,
-        stranger_s: number("stranger_s", 1..=3600, 60)?,
+    let connections_max = match small(&mut section, "connections_max", 1..=10_000_000, 0)? {
+        0 => None,
+        most => Some(most),
     };
     section.finish()?;
-    Ok(limits)
+    Ok((frame, connections_max))
+}
+
+fn registrar(mut section: Section<'_, '_>) -> Result<registrar::Settings, ConfigError> {
+    let rules = registrar::Settings::default();
+    let settings = registrar::Settings {
+        // A registrar must not refuse an hour or more as too short (RFC 3261 §10.3, step 7).
+        expires_min_s: small(&mut section, "expires_min_s", 1..=3600, rules.expires_min_s)?,
+        expires_default_s: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_default_s)?,
+        expires_max_s: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_max_s)?,
+        endpoints_max: small(&mut section, "endpoints_max", 1..=1000, rules.endpoints_max)?,
+        ..rules
+    };
+    let times = [settings.expires_min_s, settings.expires_default_s, settings.expires_max_s];
+    expiries_in_order(&section, times)?;
+    section.finish()?;
+    Ok(settings)
+}
+
+fn presence(mut section: Section<'_, '_>) -> Result<presence::Limits, ConfigError> {
+    let rules = presence::Limits::default();
+    let settings = presence::Limits {
+        expires_s_min: small(&mut section, "expires_min_s", 1..=3600, rules.expires_s_min)?,
+        expires_s_default: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_s_default)?,
+        expires_s_max: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_s_max)?,
+        publications_max: small(&mut section, "publications_max", 1..=1000, rules.publications_max)?,
+        note_bytes_max: small(&mut section, "note_bytes_max", 0..=16 << 10, rules.note_bytes_max)?,
+    };
+    let times = [settings.expires_s_min, settings.expires_s_default, settings.expires_s_max];
+    expiries_in_order(&section, times)?;
+    section.finish()?;
+    Ok(settings)
+}
+
+/// A whole number within `range`, which fits `T`: every range above is one of its type.
+fn small<T>(section: &mut Section<'_, '_>, key: &'static str, range: RangeInclusive<u64>, default: T) -> Result<T, ConfigError>
+where
+    T: TryFrom<u64>,
+{
+    let written = section.number(key, range)?;
+    Ok(written.and_then(|at| T::try_from(at.value).ok()).unwrap_or(default))
+}
+
+fn seconds(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+    default: Duration,
+) -> Result<Duration, ConfigError> {
+    Ok(section.number(key, range)?.map_or(default, |at| Duration::from_secs(at.value)))
+}
+
+fn expiries_in_order(section: &Section<'_, '_>, [least, usual, most]: [u32; 3]) -> Result<(), ConfigError> {
+    if least <= usual && usual <= most {
+        return Ok(());
+    }
+    // Defaults are in order, so one of them is written.
+    let written = ["expires_default_s", "expires_min_s", "expires_max_s"];
+    match written.iter().find_map(|key| section.place(key)) {
+        None => Ok(()),
+        Some(place) => Err(place.wrong(
+            format!("expires_min_s is {least}, expires_default_s {usual}, expires_max_s {most}"),
+            "they must not fall: min <= default <= max",
+        )),
+    }
 }

@@ -16,6 +16,7 @@ mod record;
 mod recorder;
 pub mod run;
 mod socket;
+pub mod store;
 mod table;
 pub mod telemetry;
 pub mod tls;

@@ -5,19 +5,11 @@ use rusqlite::OptionalExtension;
 
 use super::{Store, StoreError};
 use crate::shard::UserRecord;
+use crate::shell::run::UserChange;
 use crate::sip::uri::Aor;
 
 /// Changes read at once: bounds the memory a big import costs the server.
 const CHANGES_AT_ONCE: i64 = 4096;
-
-/// What happened to a user.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum UserChange {
-    /// Added or changed: this is how it is now.
-    Put(UserRecord),
-    /// Removed.
-    Removed(Aor),
-}
 
 /// Reads the journal as it grows. One a server.
 #[derive(Debug)]
@@ -170,7 +162,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
         let mut follower = Follower::start(Store::open(&dir).unwrap(), |_| {}).unwrap();
-        let mut other = Store::open(&dir).unwrap();
+        let other = Store::open(&dir).unwrap();
         let count = CHANGES_AT_ONCE + 3;
         other.connection.execute_batch("BEGIN").unwrap();
         for n in 0..count {

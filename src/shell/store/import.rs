@@ -68,7 +68,9 @@ pub fn import(
 }
 
 fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    // Lines end with LF (a CR before it is taken off below) and the last one ends too: so the lines can be counted.
+    let source = source.chain(&b"\n"[..]);
+    let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(csv::Terminator::Any(b'\n')).from_reader(source);
     let mut pack = Pack { number: 0, rows: Vec::new(), bytes_read: 0, fault: None };
     let header: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
@@ -87,25 +89,30 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
     }
     let mut row = csv::StringRecord::new();
     loop {
-        let line = reader.position().line();
-        match reader.read_record(&mut row) {
+        let read_row = reader.read_record(&mut row);
+        // The reader's own number is that of the first of the blank lines before the row.
+        let inside = row.iter().flat_map(str::bytes).filter(|b| *b == b'\n').count() as u64;
+        let line = reader.position().line().saturating_sub(1 + inside);
+        match read_row {
             Ok(false) => break,
+            Ok(true) if row.len() == 1 && row.get(0) == Some("\r") => {}
             Ok(true) if row.len() < 2 || row.len() > columns.len() => {
-                pack.fault = Some((
-                    row.position().map_or(line, csv::Position::line),
-                    format!("{} fields; {} are right", row.len(), columns.len()),
-                ));
+                pack.fault = Some((line, format!("{} fields; {} are right", row.len(), columns.len())));
                 break;
             }
             Ok(true) => {
-                let field = |n| row.get(n).unwrap_or_default().to_owned();
-                let line = row.position().map_or(line, csv::Position::line);
+                let last = row.len() - 1;
+                let field = |n| {
+                    let field = row.get(n).unwrap_or_default();
+                    let field = if n == last { field.strip_suffix('\r').unwrap_or(field) } else { field };
+                    field.to_owned()
+                };
                 pack.rows.push((line, [field(0), field(1), field(2)]));
             }
             Err(error) => {
-                let line = error.position().map_or(line, csv::Position::line);
                 let what = match error.kind() {
                     csv::ErrorKind::Utf8 { .. } => "not UTF-8; save the file as UTF-8".to_owned(),
+                    csv::ErrorKind::Io(error) => format!("cannot be read: {error}"),
                     _ => format!("no CSV row: {error}"),
                 };
                 pack.fault = Some((line, what));
@@ -216,6 +223,9 @@ mod tests {
         check(b"user,password\na@example.com,x\na@example.com,y\n", Err((3, "there already")));
         check(b"user,password\na@example.com,x\nold@example.com,y\n", Err((3, "there already")));
         check(b"user,password\na@example.com,x\n\nb@elsewhere.com,y\n", Err((4, "no domain of this server")));
+        check(b"user,password\r\na@example.com,x\r\n\r\nb@example.com,y", Ok(2));
+        check(b"user,password\r\n\r\na@example.com,x\r\nb@elsewhere.com,y", Err((4, "no domain of this server")));
+        check(b"user,password\n\na@example.com,\"x\ny\"\n", Err((3, "control characters")));
         check(b"user,password\na@example.com,\n", Err((2, "is empty")));
         check(b"user,password\na@example.com\n", Err((2, "1 fields")));
         check(b"user,password\na@example.com,x,y\n", Err((2, "3 fields")));

@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 pub use data_dir::{DataDir, Lock};
-pub use follow::{Follower, UserChange};
+pub use follow::Follower;
 pub use import::{ImportError, import};
 pub use new_user::Admission;
 pub use users::{AddError, Store};
