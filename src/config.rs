@@ -2,19 +2,18 @@
 //! found and what would be right. A room states its own limits and settings; this fills them in.
 //! Whether the host can do what is asked (ports, certificate, open files) is `cli::check`, not here.
 
+mod rooms;
 mod written;
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use written::{At, Section, Source};
 pub use written::{ConfigError, Place};
 
-use crate::auth::{self, Algorithm};
+use crate::shard;
+use crate::shell::run::ConnectionLimits;
 use crate::sip::frame;
-use crate::{presence, registrar};
 
 /// A certificate chain and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -55,14 +54,12 @@ pub struct Config {
     pub cores: Option<Vec<usize>>,
     /// What a peer may send.
     pub frame: frame::Limits,
+    /// How long a peer may take, and how much may wait for it.
+    pub connection: ConnectionLimits,
     /// Connections of the whole server; `None`: what the limit on open files leaves.
     pub connections_max: Option<usize>,
-    /// The domains again, and how users prove who they are.
-    pub auth: auth::Settings,
-    /// How long bindings live, and how many a user may have.
-    pub registrar: registrar::Settings,
-    /// How long publications live, and how many a user may have.
-    pub presence: presence::Limits,
+    /// What the shards run with; how many there are is not known here.
+    pub shard: shard::Settings,
 }
 
 impl Default for Config {
@@ -122,10 +119,7 @@ impl Config {
         let listen = listen(top.section("listen")?)?;
         let tls = tls(top.section("tls")?, folder)?;
         let cores = cores(top.section("shards")?)?;
-        let auth = auth(top.section("auth")?, &domains)?;
-        let (frame, connections_max) = limits(top.section("limits")?)?;
-        let registrar = registrar(top.section("registrar")?)?;
-        let presence = presence(top.section("presence")?)?;
+        let (limits, shard) = rooms::read(&mut top, &domains)?;
         top.finish()?;
         Ok(Config {
             file: Some(file.to_path_buf()),
@@ -134,11 +128,10 @@ impl Config {
             listen,
             tls,
             cores,
-            frame,
-            connections_max,
-            auth,
-            registrar,
-            presence,
+            frame: limits.frame,
+            connection: limits.connection,
+            connections_max: limits.connections_max,
+            shard,
         })
     }
 }
@@ -311,132 +304,4 @@ fn cores(mut section: Section<'_, '_>) -> Result<Option<Vec<usize>>, ConfigError
         ));
     }
     Ok(Some(cores))
-}
-
-fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Settings, ConfigError> {
-    let rules = auth::Settings::default();
-    let list = section.strings("schemes", "[\"digest-sha-256\", \"digest-md5\"]")?;
-    let settings = auth::Settings {
-        domains: domains.to_vec(),
-        schemes: match list {
-            None => vec![Algorithm::Sha256, Algorithm::Md5],
-            Some(list) => schemes(list)?,
-        },
-        nonce_lifetime: seconds(&mut section, "nonce_lifetime_s", 10..=86_400, rules.nonce_lifetime)?,
-        failures_max: small(&mut section, "failures_max", 1..=100, rules.failures_max)?,
-    };
-    section.finish()?;
-    Ok(settings)
-}
-
-fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Algorithm>, ConfigError> {
-    let mut schemes = Vec::new();
-    for At { value, place } in list.value {
-        let scheme = match value.as_str() {
-            "digest-sha-256" => Algorithm::Sha256,
-            "digest-md5" => Algorithm::Md5,
-            "ntlm" => {
-                return Err(place.wrong(
-                    "`auth.schemes` has \"ntlm\", which is not known yet",
-                    "NTLM comes with a later version: take it out until then",
-                ));
-            }
-            _ => {
-                return Err(place.wrong(
-                    format!("`auth.schemes` has {value:?}"),
-                    "the schemes are \"digest-sha-256\" and \"digest-md5\"",
-                ));
-            }
-        };
-        if schemes.contains(&scheme) {
-            return Err(place.wrong(
-                format!("`auth.schemes` has {value:?} twice"),
-                "name each scheme once, the one to be offered first in front",
-            ));
-        }
-        schemes.push(scheme);
-    }
-    if schemes.is_empty() {
-        return Err(list.place.wrong("`auth.schemes` is empty", "name at least one scheme, or nobody can come in"));
-    }
-    Ok(schemes)
-}
-
-fn limits(mut section: Section<'_, '_>) -> Result<(frame::Limits, Option<usize>), ConfigError> {
-    let rules = frame::Limits::default();
-    let frame = frame::Limits {
-        head_bytes_max: small(&mut section, "head_bytes_max", 1024..=64 << 10, rules.head_bytes_max)?,
-        body_bytes_max: small(&mut section, "body_bytes_max", 1024..=16 << 20, rules.body_bytes_max)?,
-        headers_max: small(&mut section, "headers_max", 16..=256, rules.headers_max)?,
-    };
-    let connections_max = match small(&mut section, "connections_max", 1..=10_000_000, 0)? {
-        0 => None,
-        most => Some(most),
-    };
-    section.finish()?;
-    Ok((frame, connections_max))
-}
-
-fn registrar(mut section: Section<'_, '_>) -> Result<registrar::Settings, ConfigError> {
-    let rules = registrar::Settings::default();
-    let settings = registrar::Settings {
-        // A registrar must not refuse an hour or more as too short (RFC 3261 §10.3, step 7).
-        expires_min_s: small(&mut section, "expires_min_s", 1..=3600, rules.expires_min_s)?,
-        expires_default_s: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_default_s)?,
-        expires_max_s: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_max_s)?,
-        endpoints_max: small(&mut section, "endpoints_max", 1..=1000, rules.endpoints_max)?,
-        ..rules
-    };
-    let times = [settings.expires_min_s, settings.expires_default_s, settings.expires_max_s];
-    expiries_in_order(&section, times)?;
-    section.finish()?;
-    Ok(settings)
-}
-
-fn presence(mut section: Section<'_, '_>) -> Result<presence::Limits, ConfigError> {
-    let rules = presence::Limits::default();
-    let settings = presence::Limits {
-        expires_s_min: small(&mut section, "expires_min_s", 1..=3600, rules.expires_s_min)?,
-        expires_s_default: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_s_default)?,
-        expires_s_max: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_s_max)?,
-        publications_max: small(&mut section, "publications_max", 1..=1000, rules.publications_max)?,
-        note_bytes_max: small(&mut section, "note_bytes_max", 0..=16 << 10, rules.note_bytes_max)?,
-    };
-    let times = [settings.expires_s_min, settings.expires_s_default, settings.expires_s_max];
-    expiries_in_order(&section, times)?;
-    section.finish()?;
-    Ok(settings)
-}
-
-/// A whole number within `range`, which fits `T`: every range above is one of its type.
-fn small<T>(section: &mut Section<'_, '_>, key: &'static str, range: RangeInclusive<u64>, default: T) -> Result<T, ConfigError>
-where
-    T: TryFrom<u64>,
-{
-    let written = section.number(key, range)?;
-    Ok(written.and_then(|at| T::try_from(at.value).ok()).unwrap_or(default))
-}
-
-fn seconds(
-    section: &mut Section<'_, '_>,
-    key: &'static str,
-    range: RangeInclusive<u64>,
-    default: Duration,
-) -> Result<Duration, ConfigError> {
-    Ok(section.number(key, range)?.map_or(default, |at| Duration::from_secs(at.value)))
-}
-
-fn expiries_in_order(section: &Section<'_, '_>, [least, usual, most]: [u32; 3]) -> Result<(), ConfigError> {
-    if least <= usual && usual <= most {
-        return Ok(());
-    }
-    // Defaults are in order, so one of them is written.
-    let written = ["expires_default_s", "expires_min_s", "expires_max_s"];
-    match written.iter().find_map(|key| section.place(key)) {
-        None => Ok(()),
-        Some(place) => Err(place.wrong(
-            format!("expires_min_s is {least}, expires_default_s {usual}, expires_max_s {most}"),
-            "they must not fall: min <= default <= max",
-        )),
-    }
 }

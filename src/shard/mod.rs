@@ -115,7 +115,7 @@ impl core::fmt::Debug for UserRecord {
 }
 
 /// A shard's settings: its own and those of the rooms below.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// How many shards the server has.
     pub shards: u16,
