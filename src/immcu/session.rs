@@ -226,6 +226,19 @@ impl Session {
         Some(self.invitations.remove(index))
     }
 
+    /// How many users take part: somebody with two endpoints is one (RFC 4575 §5.5.1).
+    pub fn user_count(&self) -> usize {
+        let others = |index: usize| &self.participants[..index];
+        let first = |(index, one): (usize, &Participant)| {
+            !others(index).iter().any(|other| other.user == one.user)
+        };
+        self.participants
+            .iter()
+            .enumerate()
+            .filter(|each| first(*each))
+            .count()
+    }
+
     /// Who speaks with this leg.
     pub fn by_leg(&self, leg: LegRef) -> Option<&Participant> {
         self.participants.iter().find(|p| p.leg == leg)

@@ -6,7 +6,7 @@ use crate::shard::usage::Purpose;
 use crate::shard::{Look, Shard, on_leg, on_message, on_ring, on_subscribe};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
-use crate::sip::transaction::{ClientKey, Step};
+use crate::sip::transaction::{ClientKey, Progress, Step};
 
 pub(super) fn on_answer(
     shard: &mut Shard,
@@ -64,6 +64,11 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
     let Some(transaction) = shard.close_client(key) else {
         return;
     };
+    // An INVITE that was accepted has had its end: it only waits for the 2xx of another fork, and its leg has gone its
+    // own way since.
+    if transaction.progress == Progress::Accepted {
+        return;
+    }
     match transaction.purpose {
         Purpose::Page(delivery) => on_message::answered(shard, delivery, outcome, effects),
         Purpose::Convey(conveyance) => {
@@ -85,7 +90,6 @@ pub(super) fn failed(shard: &mut Shard, key: ClientKey, outcome: &Outcome, effec
 
 /// The wheel: no final answer in time counts as 408 (RFC 3261 §17.1.1.2, §17.1.2.2).
 pub(super) fn look(shard: &mut Shard, key: ClientKey, effects: &mut Effects) {
-    use crate::sip::transaction::Progress;
     let Some(transaction) = shard.clients.get(key) else {
         return;
     };

@@ -93,11 +93,13 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
     while let Some(key) = connection.servers.first() {
         shard.servers.close(&mut connection.servers, key);
     }
+    // Both lists before either is worked off: a request that fails may take its dialog along, and this chain, which is ours
+    // alone now, would then begin with a dialog that is gone.
     let requests: Vec<_> = shard.clients.keys(&connection.clients).collect();
+    let dialogs: Vec<_> = shard.dialogs.keys(&connection.dialogs).collect();
     for key in requests {
         on_answer::failed(shard, key, &Outcome::with(480, "Connection Lost"), effects);
     }
-    let dialogs: Vec<_> = shard.dialogs.keys(&connection.dialogs).collect();
     for key in dialogs {
         on_leg::lost(shard, key, "connection lost", effects);
     }

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use slotmap::KeyData;
+use smallvec::SmallVec;
 
 use crate::dialect::simple::{self, Reads};
 use crate::immcu::SessionId;
@@ -15,7 +16,7 @@ use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{
     ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
 };
-use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
+use crate::shard::usage::{Association, Conveyance, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
@@ -62,7 +63,44 @@ impl Shard {
             .connections
             .get_mut(connection)
             .map_or(&mut none, |connection| &mut connection.dialogs);
-        self.dialogs.remove(chain, key)
+        let dropped = self.dialogs.remove(chain, key)?;
+        let shares = match &dropped.usage {
+            Usage::Leg(_) => true,
+            Usage::Subscription(subscription) => {
+                matches!(subscription.subject, Subject::Refer { .. })
+            }
+        };
+        if shares {
+            let chain = *chain;
+            self.pass_on_order(key, &chain, dropped.dialog.local_cseq);
+        }
+        Some(dropped)
+    }
+
+    /// A dialog that REFER's subscriptions took their CSeq from is gone, and they go on in it (RFC 5057 §5): the first of
+    /// them keeps the order from now on. One number is left free for the BYE that the leg may still say.
+    fn pass_on_order(&mut self, from: DialogKey, chain: &Chain<DialogKey>, next: u32) {
+        let mut keeper = None;
+        let all: SmallVec<[DialogKey; 8]> = self.dialogs.keys(chain).collect();
+        for key in all {
+            let Some(Association {
+                dialog,
+                usage: Usage::Subscription(subscription),
+                ..
+            }) = self.dialogs.get_mut(key)
+            else {
+                continue;
+            };
+            if let Subject::Refer { parent, .. } = &mut subscription.subject
+                && *parent == Some(from)
+            {
+                *parent = keeper;
+                if keeper.is_none() {
+                    dialog.local_cseq = next.saturating_add(1);
+                    keeper = Some(key);
+                }
+            }
+        }
     }
 }
 

@@ -15,7 +15,9 @@ use crate::shard::letter::Letter;
 use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Purpose, Usage};
 use crate::shard::{Look, Shard, on_leg};
-use crate::sip::dialog::{Dialog, DialogKey};
+use crate::sip::build;
+use crate::sip::dialog::{Dialog, DialogKey, via_transport};
+use crate::sip::header::Name;
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Step};
@@ -390,22 +392,45 @@ pub(super) fn acknowledge(
     effects: &mut Effects,
 ) {
     let branch = shard.branches.of(client);
-    let Some(association) = shard.dialogs.get(leg) else {
+    let Some(connection) = shard
+        .clients
+        .get(client)
+        .map(|transaction| transaction.connection)
+    else {
         return;
     };
     let Some(link) = shard
         .connections
-        .get(association.connection)
+        .get(connection)
         .map(|connection| connection.link)
     else {
         return;
     };
-    let dialog = &association.dialog;
-    effects.send(association.connection, |out| {
-        let tag = message.to().tag().unwrap_or_default();
-        dialog
-            .follow_up(out, "ACK", &link, branch, message.cseq().number, tag)
-            .finish();
+    let cseq = message.cseq().number;
+    let tag = message.to().tag().unwrap_or_default();
+    effects.send(connection, |out| match shard.dialogs.get(leg) {
+        Some(Association { dialog, .. }) => dialog
+            .follow_up(out, "ACK", &link, branch, cseq, tag)
+            .finish(),
+        // BYE went out while a re-INVITE was under way. Its transaction wants the ACK all the same, and all that the ACK
+        // must repeat stands in the refusal, but the Request-URI, by which nothing is matched.
+        None => {
+            let mut draft = build::request(out, "ACK", message.to().uri);
+            draft.header(
+                "Via",
+                format_args!(
+                    "SIP/2.0/{} {};branch={branch}",
+                    via_transport(&link),
+                    link.local
+                ),
+            );
+            draft.header("Max-Forwards", 70);
+            for name in [Name::From, Name::To, Name::CallId] {
+                draft.header(name.as_str(), message.header(name).unwrap_or_default());
+            }
+            draft.header("CSeq", format_args!("{cseq} ACK"));
+            draft.finish();
+        }
     });
 }
 

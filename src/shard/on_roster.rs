@@ -122,7 +122,7 @@ fn document<'a>(
         version: session.version,
         subject: "",
         user_count_max: u32::try_from(members_max).unwrap_or(u32::MAX),
-        user_count: u32::try_from(session.participants.len()).unwrap_or(u32::MAX),
+        user_count: u32::try_from(session.user_count()).unwrap_or(u32::MAX),
     };
     let mut out = Vec::with_capacity(512 + 256 * session.participants.len());
     conference_info::write(&mut out, extent, &conference, entries);
