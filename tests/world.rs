@@ -81,6 +81,8 @@ pub struct World {
     limits: Limits,
     effects: Effects,
     ticked: Now,
+    /// A hash of all that was sent.
+    digest: u64,
 }
 
 impl World {
@@ -107,6 +109,7 @@ impl World {
             limits: Limits::default(),
             effects: Effects::default(),
             ticked: START,
+            digest: 0,
         }
     }
 
@@ -288,6 +291,11 @@ impl World {
         self.settle();
     }
 
+    /// A hash of all that the server has sent so far, and to whom.
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
     /// What the shards hold, one by one.
     pub fn census(&self) -> Vec<Census> {
         self.shards.iter().map(Shard::census).collect()
@@ -385,6 +393,11 @@ impl World {
                 Effect::Send { connection, range } => {
                     if let Some(&socket) = self.homes.get(&(shard, connection)) {
                         let end = &mut self.sockets[socket];
+                        for byte in &effects.bytes[range.clone()] {
+                            self.digest = (self.digest ^ u64::from(*byte))
+                                .wrapping_mul(0x0000_0100_0000_01b3);
+                        }
+                        self.digest = self.digest.rotate_left(socket as u32 % 64);
                         end.waiting.extend_from_slice(&effects.bytes[range]);
                         if !end.reading && !end.behind && end.waiting.len() > BEHIND_BYTES {
                             end.behind = true;

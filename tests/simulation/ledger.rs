@@ -1,0 +1,348 @@
+//! What the model clients have seen, all of them together, and what must be true of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use muster::immcu::SessionId;
+use muster::shard::cdr_event::CdrEvent;
+
+/// Which way a message went.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Way {
+    Pager,
+    /// With this leg.
+    Session(usize),
+}
+
+/// A message that a client sent. Its number is its name: `msg-17;` stands in its body.
+#[derive(Debug)]
+pub struct Said {
+    /// The sender's connection: a number that is never used twice.
+    pub connection: usize,
+    pub way: Way,
+    /// The final answer to its sender.
+    pub answer: Option<u16>,
+    /// Some endpoint has answered 200.
+    pub taken: bool,
+    /// How often all had been quiet when it was sent.
+    pub epoch: usize,
+}
+
+/// One client's dialog in a session, from its beginning to its end.
+#[derive(Debug)]
+pub struct Leg {
+    pub user: usize,
+    /// The session's name in its URI, once it is known.
+    pub session: Option<String>,
+    /// What it heard, in order.
+    pub heard: Vec<usize>,
+    pub established: bool,
+    pub ended: bool,
+    /// The client has left a request in it unanswered, or refused it in a way that ends a dialog: the server may have given it up.
+    pub doubtful: bool,
+    /// Established, and not ended, when all was quiet so often.
+    pub settled_since: Option<usize>,
+}
+
+/// The ledger of one run.
+#[derive(Default)]
+pub struct Ledger {
+    pub violations: Vec<String>,
+    pub said: Vec<Said>,
+    pub legs: Vec<Leg>,
+    /// Sessions that somebody knows to be conferences.
+    pub conferences: BTreeSet<String>,
+    /// For pager messages: the last one of each sender's connection on each receiver's connection.
+    paged: BTreeMap<(usize, usize), usize>,
+    pub epoch: usize,
+    /// What happened, where somebody reads it.
+    pub trace: Option<String>,
+}
+
+impl Ledger {
+    pub fn blame(&mut self, what: String) {
+        self.note(|| format!("VIOLATION {what}"));
+        self.violations.push(what);
+    }
+
+    pub fn note(&mut self, what: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let _ = writeln!(trace, "{}", what());
+        }
+    }
+
+    /// A message is sent; its number.
+    pub fn say(&mut self, connection: usize, way: Way) -> usize {
+        self.said.push(Said {
+            connection,
+            way,
+            answer: None,
+            taken: false,
+            epoch: self.epoch,
+        });
+        self.said.len() - 1
+    }
+
+    pub fn new_leg(&mut self, user: usize) -> usize {
+        self.legs.push(Leg {
+            user,
+            session: None,
+            heard: Vec::new(),
+            established: false,
+            ended: false,
+            doubtful: false,
+            settled_since: None,
+        });
+        self.legs.len() - 1
+    }
+
+    /// A pager message arrives on a connection: once, in its sender's order.
+    pub fn page_heard(&mut self, connection: usize, number: usize) {
+        let Some(said) = self.said.get(number) else {
+            return self.blame(format!("msg-{number} was never sent"));
+        };
+        if said.way != Way::Pager {
+            return self.blame(format!(
+                "msg-{number} was said in a session and came as a pager message"
+            ));
+        }
+        let sender = said.connection;
+        if sender == connection {
+            return self.blame(format!("msg-{number} came back to its sender"));
+        }
+        if let Some(last) = self.paged.insert((sender, connection), number)
+            && last >= number
+        {
+            self.blame(format!(
+                "msg-{number} came after msg-{last} of the same sender, or again"
+            ));
+        }
+    }
+
+    /// A message arrives in a leg: once, never one's own, in its sender's order.
+    pub fn leg_heard(&mut self, leg: usize, number: usize) {
+        let Some(said) = self.said.get(number) else {
+            return self.blame(format!("msg-{number} was never sent"));
+        };
+        let Way::Session(sender) = said.way else {
+            return self.blame(format!(
+                "msg-{number} was a pager message and came in a session"
+            ));
+        };
+        if sender == leg {
+            return self.blame(format!("msg-{number} came back to its sender"));
+        }
+        if self.legs[sender].session != self.legs[leg].session
+            && self.legs[sender].session.is_some()
+        {
+            let sessions = (
+                self.legs[sender].session.clone(),
+                self.legs[leg].session.clone(),
+            );
+            return self.blame(format!(
+                "msg-{number} came into another session: {sessions:?}"
+            ));
+        }
+        let same_sender = |other: &&usize| self.said[**other].way == Way::Session(sender);
+        if let Some(last) = self.legs[leg].heard.iter().rfind(same_sender)
+            && *last >= number
+        {
+            let last = *last;
+            self.blame(format!(
+                "msg-{number} came after msg-{last} of the same sender, or again"
+            ));
+        }
+        self.legs[leg].heard.push(number);
+    }
+
+    /// The sender has its final answer.
+    pub fn answered(&mut self, number: usize, status: u16) {
+        self.said[number].answer = Some(status);
+        if status == 200 && self.said[number].way == Way::Pager && !self.said[number].taken {
+            self.blame(format!(
+                "msg-{number} was answered 200, and no endpoint has taken it"
+            ));
+        }
+    }
+
+    /// How many users are in the conference of this URI; None where that is not sure.
+    pub fn members(&self, uri: &str) -> Option<usize> {
+        let name = uri.strip_prefix("sip:im-")?.split('@').next()?;
+        let legs = self
+            .legs
+            .iter()
+            .filter(|leg| leg.session.as_deref() == Some(name) && leg.established && !leg.ended);
+        let mut users = BTreeSet::new();
+        for leg in legs {
+            if leg.doubtful {
+                return None;
+            }
+            users.insert(leg.user);
+        }
+        Some(users.len())
+    }
+
+    /// All is quiet: what must be true now, and what counts from now on.
+    pub fn quiet(&mut self) {
+        self.check_two_party_answers();
+        self.check_one_order();
+        self.check_nobody_missed();
+        self.epoch += 1;
+        let epoch = self.epoch;
+        for leg in &mut self.legs {
+            if leg.established && !leg.ended && leg.settled_since.is_none() {
+                leg.settled_since = Some(epoch);
+            }
+        }
+    }
+
+    fn session_of(&self, said: &Said) -> Option<&str> {
+        match said.way {
+            Way::Session(leg) => self.legs[leg].session.as_deref(),
+            Way::Pager => None,
+        }
+    }
+
+    fn check_two_party_answers(&mut self) {
+        let mut wrong = Vec::new();
+        for (number, said) in self.said.iter().enumerate() {
+            let two = self
+                .session_of(said)
+                .is_some_and(|session| !self.conferences.contains(session));
+            if two && said.answer == Some(200) && !said.taken {
+                wrong.push(number);
+            }
+        }
+        for number in wrong {
+            self.blame(format!("msg-{number} of a two-party session was answered 200, and the other side has not taken it"));
+        }
+    }
+
+    /// Any two legs of a session heard what both heard in the same order.
+    fn check_one_order(&mut self) {
+        let mut by_session: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (index, leg) in self.legs.iter().enumerate() {
+            if let Some(session) = &leg.session {
+                by_session.entry(session).or_default().push(index);
+            }
+        }
+        let mut wrong = Vec::new();
+        for (session, legs) in by_session {
+            for (at, one) in legs.iter().enumerate() {
+                for other in &legs[at + 1..] {
+                    let place: BTreeMap<usize, usize> = self.legs[*other]
+                        .heard
+                        .iter()
+                        .enumerate()
+                        .map(|(place, number)| (*number, place))
+                        .collect();
+                    let common = self.legs[*one]
+                        .heard
+                        .iter()
+                        .filter_map(|number| place.get(number));
+                    if !common.is_sorted() {
+                        wrong.push(format!(
+                            "legs {one} and {other} of {session} heard in another order"
+                        ));
+                    }
+                }
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.blame(wrong));
+    }
+
+    /// What was accepted was heard by all who were there before it was said and are there still.
+    fn check_nobody_missed(&mut self) {
+        let mut wrong = Vec::new();
+        for (number, said) in self
+            .said
+            .iter()
+            .enumerate()
+            .filter(|(_, said)| said.epoch == self.epoch)
+        {
+            let (Way::Session(sender), Some(200)) = (&said.way, said.answer) else {
+                continue;
+            };
+            for (index, leg) in self.legs.iter().enumerate() {
+                let there =
+                    leg.settled_since.is_some() && leg.established && !leg.ended && !leg.doubtful;
+                let same = leg.session.is_some() && leg.session == self.legs[*sender].session;
+                if index != *sender && there && same && !leg.heard.contains(&number) {
+                    wrong.push(format!(
+                        "msg-{number} was accepted, and leg {index} of its session never heard it"
+                    ));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.blame(wrong));
+    }
+
+    /// The call detail records, when all are gone: each session begun once and ended once, each participation likewise and
+    /// within its session.
+    pub fn check_records(&mut self, records: &[CdrEvent]) {
+        #[derive(Default)]
+        struct Row {
+            ended: bool,
+            inside: BTreeSet<u32>,
+            left: BTreeSet<u32>,
+        }
+        let mut rows: BTreeMap<SessionId, Row> = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for event in records {
+            match event {
+                CdrEvent::Started {
+                    session, continues, ..
+                } => {
+                    if let Some(old) = continues
+                        && !rows.get(old).is_some_and(|row| row.ended)
+                    {
+                        wrong.push(format!("{session} continues {old}, which has not ended"));
+                    }
+                    if rows.insert(*session, Row::default()).is_some() {
+                        wrong.push(format!("{session} started twice"));
+                    }
+                }
+                CdrEvent::Joined {
+                    session,
+                    participant,
+                    ..
+                } => {
+                    let fine = rows.get_mut(session).is_some_and(|row| {
+                        !row.ended
+                            && !row.left.contains(participant)
+                            && row.inside.insert(*participant)
+                    });
+                    if !fine {
+                        wrong.push(format!("a wrong joining of {participant} in {session}"));
+                    }
+                }
+                CdrEvent::Left {
+                    session,
+                    participant,
+                    ..
+                } => {
+                    let fine = rows.get_mut(session).is_some_and(|row| {
+                        !row.ended
+                            && row.inside.remove(participant)
+                            && row.left.insert(*participant)
+                    });
+                    if !fine {
+                        wrong.push(format!("a wrong leaving of {participant} in {session}"));
+                    }
+                }
+                CdrEvent::Ended { session, .. } => match rows.get_mut(session) {
+                    Some(row) if !row.ended && row.inside.is_empty() => row.ended = true,
+                    _ => wrong.push(format!("a wrong end of {session}")),
+                },
+            }
+        }
+        wrong.extend(
+            rows.iter()
+                .filter(|(_, row)| !row.ended)
+                .map(|(session, _)| format!("{session} never ended")),
+        );
+        wrong
+            .into_iter()
+            .for_each(|wrong| self.blame(format!("CDR: {wrong}")));
+    }
+}
