@@ -186,9 +186,15 @@ impl FrameState {
             return;
         }
         self.fields += 1;
-        // Three headers matter, and all begin with these letters in either form.
-        if !matches!(field[0] | 0x20, b'c' | b'l' | b'e') {
-            return;
+        // Three headers matter: `Content-…`, or one of these letters alone.
+        match field {
+            [b'c' | b'C', b'o' | b'O', ..] => {}
+            [
+                b'c' | b'C' | b'e' | b'E' | b'l' | b'L',
+                b':' | b' ' | b'\t' | b'\r',
+                ..,
+            ] => {}
+            _ => return,
         }
         let Some(colon) = memchr::memchr(b':', field) else {
             return;
@@ -264,4 +270,180 @@ fn is_sip_line(line: &[u8]) -> bool {
         || line
             .windows(5)
             .any(|part| part[0] == b' ' && is_sip(&part[1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::fuzz::{NARROW, pieces};
+    use proptest::prelude::*;
+
+    const HEAD: &str = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TLS h\r\n";
+
+    fn once(bytes: &[u8], limits: &Limits) -> Cut {
+        cut(bytes, limits, &mut FrameState::default())
+    }
+
+    #[test]
+    fn no_byte_of_a_head_is_looked_at_twice() {
+        let mut bytes = HEAD.as_bytes().to_vec();
+        let mut state = FrameState::default();
+        while bytes.len() < 4_000 {
+            bytes.push(b'x');
+            assert_eq!(cut(&bytes, &Limits::default(), &mut state), Cut::Need(0));
+            assert_eq!(state.searched, bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_head_may_be_as_long_as_the_limit() {
+        let limits = Limits::default();
+        let head =
+            |bytes: usize| format!("{HEAD}X: {}\r\n\r\n", "x".repeat(bytes - HEAD.len() - 7));
+        let fits = head(limits.head_bytes_max);
+        let total = fits.len();
+        assert_eq!(
+            once(fits.as_bytes(), &limits),
+            Cut::Message { head: total, total }
+        );
+        // The lines that are whole are there to answer from; one byte more, and the empty line was out of reach.
+        let refused = Cut::Refuse {
+            fault: Fault::HeadTooLarge,
+            head: total - 1,
+            resume: None,
+        };
+        assert_eq!(once(head(total + 1).as_bytes(), &limits), refused);
+        // The rest need not come.
+        assert_eq!(once(&head(total + 1).as_bytes()[..total], &limits), refused);
+    }
+
+    #[test]
+    fn limits_beyond_what_message_can_read_do_not_count() {
+        let limits = Limits {
+            head_bytes_max: usize::MAX,
+            headers_max: usize::MAX,
+            ..Limits::default()
+        };
+        let long = format!("{HEAD}X: {}\r\n\r\n", "x".repeat(HEAD_BYTES_MAX));
+        let many = format!("{HEAD}{}\r\n", "X: y\r\n".repeat(HEADERS_MAX));
+        let refused = |text: &str| match once(text.as_bytes(), &limits) {
+            Cut::Refuse { fault, .. } => Some(fault),
+            _ => None,
+        };
+        assert_eq!(refused(&long), Some(Fault::HeadTooLarge));
+        assert_eq!(refused(&many), Some(Fault::HeadersTooMany));
+    }
+
+    #[test]
+    fn a_body_over_the_limit_is_skipped_while_that_is_cheap() {
+        let limits = Limits::default();
+        for (length, fault, resumes) in [
+            ("65536", None, true),
+            ("65537", Some(Fault::BodyTooLarge), true),
+            ("1048576", Some(Fault::BodyTooLarge), true),
+            ("1048577", Some(Fault::BodyTooLarge), false),
+            ("18446744073709551616", Some(Fault::BodyTooLarge), false),
+            ("00000000000000000000000000001", None, true),
+            ("", Some(Fault::Bad(Name::ContentLength)), false),
+            ("+1", Some(Fault::Bad(Name::ContentLength)), false),
+            ("1 1", Some(Fault::Bad(Name::ContentLength)), false),
+            ("1,1", Some(Fault::Bad(Name::ContentLength)), false),
+            ("0x1", Some(Fault::Bad(Name::ContentLength)), false),
+        ] {
+            let text = format!("{HEAD}Content-Length: {length}\r\n\r\n");
+            match once(text.as_bytes(), &limits) {
+                Cut::Need(total) => {
+                    let wanted = length
+                        .parse()
+                        .map_or(0, |length: usize| text.len() + length);
+                    assert_eq!((None, total), (fault, wanted), "{length}");
+                }
+                Cut::Refuse {
+                    fault: found,
+                    head,
+                    resume,
+                } => {
+                    assert_eq!((Some(found), head), (fault, text.len()), "{length}");
+                    assert_eq!(resume.is_some(), resumes, "{length}");
+                }
+                other => panic!("{length}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_length_is_found_however_it_is_written() {
+        for line in [
+            "Content-Length: 3",
+            "content-length:3",
+            "CONTENT-LENGTH \t:\t3 ",
+            "l:3",
+            "L :\r\n 3",
+            "Content-Length\r\n :\r\n\t3\r\n ",
+        ] {
+            let text = format!("{HEAD}Y: z\r\n{line}\r\nContact: <sip:l:9>\r\n\r\n123");
+            let (head, total) = (text.len() - 3, text.len());
+            assert_eq!(
+                once(text.as_bytes(), &Limits::default()),
+                Cut::Message { head, total },
+                "{line}"
+            );
+        }
+        for line in [
+            "X-Content-Length: 3",
+            "Y: z\r\n Content-Length: 3",
+            "Content-Lengths: 3",
+            "ll: 3",
+        ] {
+            let text = format!("{HEAD}{line}\r\n\r\n123");
+            let (head, total) = (text.len() - 3, text.len() - 3);
+            assert_eq!(
+                once(text.as_bytes(), &Limits::default()),
+                Cut::Message { head, total },
+                "{line}"
+            );
+        }
+    }
+
+    /// What may stand in a stream: whole messages, line ends, what is refused and skipped.
+    fn part() -> impl Strategy<Value = String> {
+        let message =
+            ("[xX]{0,40}", 0usize..120, any::<bool>()).prop_map(|(value, body, folded)| {
+                let fold = if folded { "\r\n " } else { " " };
+                let body = "\r\nb".repeat(body / 3);
+                format!(
+                    "{HEAD}X:{fold}{value}\r\nl:{fold}{}\r\n\r\n{body}",
+                    body.len()
+                )
+            });
+        prop_oneof![
+            6 => message,
+            2 => Just("\r\n\r\n".to_owned()),
+            1 => Just("\r\n".to_owned()),
+            1 => Just(format!("{HEAD}{}\r\n", "X: y\r\n".repeat(20))),
+            1 => Just(format!("{HEAD}l: 5\r\nl: 5\r\n\r\nhello")),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn any_split_gives_the_same_messages(
+            parts in proptest::collection::vec(part(), 1..12),
+            sizes in proptest::collection::vec(1usize..200, 1..20),
+        ) {
+            let stream = parts.concat();
+            for limits in [NARROW, Limits::default()] {
+                let mut turn = 0;
+                let next = || {
+                    turn += 1;
+                    sizes[turn % sizes.len()]
+                };
+                let whole = pieces(stream.as_bytes(), &limits, || usize::MAX);
+                prop_assert_eq!(&whole, &pieces(stream.as_bytes(), &limits, next));
+                let messages = whole.iter().filter(|(cut, _)| !matches!(cut, Cut::Pong(_) | Cut::Ping(_)));
+                let sent = parts.iter().filter(|part| !part.trim().is_empty());
+                prop_assert_eq!(messages.count(), sent.count());
+            }
+        }
+    }
 }

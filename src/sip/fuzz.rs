@@ -91,7 +91,13 @@ pub fn stream(data: &[u8]) {
         assert_eq!(whole, pieces(stream, &limits, sizes), "in pieces");
         for (cut, mut bytes) in whole {
             match cut {
-                Cut::Message { .. } => message(&bytes),
+                Cut::Message { head, total } => {
+                    message(&bytes);
+                    if let Ok(message) = Message::parse(&mut bytes) {
+                        let both = (message.head().len(), message.body().len());
+                        assert_eq!(both, (head, total - head), "two readers of one length");
+                    }
+                }
                 Cut::Refuse { fault, resume, .. } => {
                     answer(&Malformed::refused(&mut bytes, fault, resume.is_none()));
                 }

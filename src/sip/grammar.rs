@@ -102,13 +102,29 @@ pub(super) fn is_blank(byte: u8) -> bool {
 /// Without blanks at both ends.
 #[inline]
 pub(super) fn trim(text: &str) -> &str {
-    trim_start(text).trim_end_matches([' ', '\t'])
+    let text = trim_start(text);
+    let blanks = text.bytes().rev().take_while(|&byte| is_blank(byte));
+    split(text, text.len() - blanks.count()).0
 }
 
 /// Without blanks at the beginning.
 #[inline]
 pub(super) fn trim_start(text: &str) -> &str {
-    text.trim_start_matches([' ', '\t'])
+    let blanks = text.bytes().take_while(|&byte| is_blank(byte));
+    split(text, blanks.count()).1
+}
+
+/// Where an ASCII `byte` is first. The texts are short: a plain loop beats a search that has to be set up.
+#[inline]
+pub(super) fn find(text: &str, byte: u8) -> Option<usize> {
+    text.bytes().position(|each| each == byte)
+}
+
+/// What is before and after the first `byte`, which is ASCII.
+#[inline]
+pub(super) fn split_once(text: &str, byte: u8) -> Option<(&str, &str)> {
+    let at = find(text, byte)?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
 }
 
 /// Splits at `at`, which must be a boundary; all and nothing where it is not.

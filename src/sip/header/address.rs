@@ -40,7 +40,7 @@ impl<'a> NameAddr<'a> {
             (grammar::trim(display), rest)
         };
         let rest = rest.strip_prefix('<').ok_or(BadValue)?;
-        let (uri, rest) = rest.split_once('>').ok_or(BadValue)?;
+        let (uri, rest) = grammar::split_once(rest, b'>').ok_or(BadValue)?;
         if uri.is_empty() || uri.bytes().any(unfit) {
             return Err(BadValue);
         }

@@ -18,7 +18,10 @@ impl<'a> Iterator for Values<'a> {
 
     fn next(&mut self) -> Option<&'a str> {
         while !self.rest.is_empty() {
-            let end = comma(self.rest.as_bytes());
+            let end = match memchr::memchr(b',', self.rest.as_bytes()) {
+                Some(_) => comma(self.rest.as_bytes()),
+                None => self.rest.len(),
+            };
             let (value, rest) = grammar::split(self.rest, end);
             self.rest = rest.get(1..).unwrap_or("");
             let value = grammar::trim(value);

@@ -132,7 +132,8 @@ impl Name {
             } else {
                 COMPACT[index]
             };
-            if known.eq_ignore_ascii_case(text) {
+            // Nearly everybody writes a name in its usual spelling.
+            if known == text || known.eq_ignore_ascii_case(text) {
                 return NAMES[index];
             }
             slot = (slot + 1) % SLOTS.len();

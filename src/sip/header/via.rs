@@ -22,8 +22,12 @@ impl<'a> Via<'a> {
     /// Reads one value. Blanks may stand around the slashes and the colon; any protocol and version is taken, because a
     /// Via is the business of whoever wrote it.
     pub fn parse(text: &'a str) -> Result<Via<'a>, BadValue> {
-        let rest = slash(text)?;
-        let rest = grammar::trim_start(slash(rest)?);
+        // As nearly everybody writes it, or token by token.
+        let rest = match text.strip_prefix("SIP/2.0/") {
+            Some(rest) => rest,
+            None => slash(slash(text)?)?,
+        };
+        let rest = grammar::trim_start(rest);
         let (transport, rest) = grammar::split(rest, grammar::run(rest, TOKEN));
         let start = grammar::trim_start(rest);
         if transport.is_empty() || start.len() == rest.len() {

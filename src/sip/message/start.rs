@@ -32,7 +32,7 @@ impl<'a> Start<'a> {
         if is_status_line(line) {
             return Start::read_status(line);
         }
-        let (method, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (method, rest) = grammar::split_once(line, b' ').unwrap_or((line, ""));
         let method = if grammar::all(method, TOKEN) {
             method
         } else {
@@ -54,9 +54,9 @@ impl<'a> Start<'a> {
             status: 999,
             ..Start::request("", "")
         };
-        let (version, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let (version, rest) = grammar::split_once(line, b' ').unwrap_or((line, ""));
         // Without a reason phrase the second space is often missing, too.
-        let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+        let (code, reason) = grammar::split_once(rest, b' ').unwrap_or((rest, ""));
         let status = (code.len() == 3).then(|| grammar::decimal(code)).flatten();
         let status = status.and_then(|status| u16::try_from(status).ok());
         match status {

@@ -69,9 +69,7 @@ impl<'a> Uri<'a> {
     /// Reads a URI of at most `URI_BYTES_MAX`. Wider than RFC 3261 in one way: parameters and headers may have some
     /// characters that should be escaped. Escapes must be whole everywhere.
     pub fn parse(text: &'a str) -> Result<Uri<'a>, BadUri> {
-        let colon = text.find(':').ok_or(BadUri)?;
-        let (scheme, rest) = grammar::split(text, colon);
-        let rest = rest.get(1..).ok_or(BadUri)?;
+        let (scheme, rest) = grammar::split_once(text, b':').ok_or(BadUri)?;
         if text.len() > URI_BYTES_MAX || rest.is_empty() {
             return Err(BadUri);
         }
@@ -107,10 +105,10 @@ impl<'a> Uri<'a> {
     /// `[user[:password]@]host[:port][;params][?headers]`. The first `@` ends the userinfo: a user may have `;` and `?`
     /// unescaped, but nothing may have a second `@`.
     fn read_sip(&mut self, rest: &'a str) -> Result<(), BadUri> {
-        let hostport = match rest.split_once('@') {
+        let hostport = match grammar::split_once(rest, b'@') {
             None => rest,
             Some((userinfo, hostport)) => {
-                let (user, password) = match userinfo.split_once(':') {
+                let (user, password) = match grammar::split_once(userinfo, b':') {
                     None => (userinfo, None),
                     Some((user, password)) => (user, Some(password)),
                 };
@@ -154,11 +152,11 @@ impl<'a> Uri<'a> {
 
     /// `[;params][?headers]`.
     fn read_tail(&mut self, rest: &'a str) -> Result<(), BadUri> {
-        let end = rest.find('?').unwrap_or(rest.len());
+        let end = grammar::find(rest, b'?').unwrap_or(rest.len());
         let (params, headers) = grammar::split(rest, end);
         if let Some(list) = params.strip_prefix(';') {
             let readable = |each: &str| {
-                let (name, value) = each.split_once('=').unwrap_or((each, "-"));
+                let (name, value) = grammar::split_once(each, b'=').unwrap_or((each, "-"));
                 !name.is_empty() && !value.is_empty() && grammar::all_or_escaped(each, URI)
             };
             if !list.split(';').all(readable) || !stands_once(list) {
@@ -267,7 +265,11 @@ fn stands_once(list: &str) -> bool {
     let mut count = 1;
     while let Some((first, others)) = rest.split_once(';') {
         let (first, _) = grammar::split(first, name(first));
-        let again = |other: &str| grammar::split(other, name(other)).0.eq_ignore_ascii_case(first);
+        let again = |other: &str| {
+            grammar::split(other, name(other))
+                .0
+                .eq_ignore_ascii_case(first)
+        };
         count += 1;
         if count > URI_PARAMS_MAX || others.split(';').any(again) {
             return false;
@@ -294,7 +296,15 @@ fn split_host(text: &str) -> Result<(&str, &str), BadUri> {
         return Ok(grammar::split(text, end + 2));
     }
     let (host, rest) = grammar::split(text, grammar::run(text, HOST));
-    if host.is_empty() || host.starts_with(['.', '-']) || host.contains("..") {
+    // A dot begins neither the host nor, after another dot, a label.
+    let mut last = b'.';
+    for byte in host.bytes() {
+        if byte == b'.' && last == b'.' {
+            return Err(BadUri);
+        }
+        last = byte;
+    }
+    if host.is_empty() || host.starts_with('-') {
         return Err(BadUri);
     }
     Ok((host, rest))
