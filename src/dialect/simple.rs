@@ -88,7 +88,9 @@ fn body<'a>(message: &Message<'a>) -> Result<Cow<'a, [u8]>, BadContent> {
         Some(encoding) if encoding.eq_ignore_ascii_case("deflate") => {
             match decompress_to_vec_zlib_with_limit(message.body(), INFLATED_BYTES_MAX) {
                 Ok(body) => Ok(body.into()),
-                Err(error) if error.status == TINFLStatus::HasMoreOutput => Err(BadContent::Inflated),
+                Err(error) if error.status == TINFLStatus::HasMoreOutput => {
+                    Err(BadContent::Inflated)
+                }
                 Err(_) => Err(BadContent::Deflate),
             }
         }
@@ -108,9 +110,7 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
     let content_type = match message.content_type() {
         Some(_) => message.header(Name::ContentType).unwrap_or_default(),
         // A MESSAGE without a body has no type either (RFC 3428 §7: any body, also none).
-        None if body.is_empty() && message.header(Name::ContentType).is_none() => {
-            "text/plain"
-        }
+        None if body.is_empty() && message.header(Name::ContentType).is_none() => "text/plain",
         None => return Err(BadContent::Type),
     };
     let mut sort = sort_of(content_type);
@@ -152,7 +152,8 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
 /// the sender's. Not where it may tell the sender's address (`x@192.0.2.1`), which nobody is to learn.
 fn call_id(message: &Message<'_>) -> Option<Box<str>> {
     let call_id = message.call_id();
-    (!call_id.contains(['@', '.', ':']) && call_id.len() <= CALL_ID_BYTES_MAX).then(|| call_id.into())
+    (!call_id.contains(['@', '.', ':']) && call_id.len() <= CALL_ID_BYTES_MAX)
+        .then(|| call_id.into())
 }
 
 fn sort_of(content_type: &str) -> Sort {
@@ -317,13 +318,22 @@ mod tests {
         .into_bytes();
         bytes.extend_from_slice(body);
         let message = Message::parse(&mut bytes).expect("a good message");
-        content(&message, &Aor::parse("a@example.com").expect("a good address"))
+        content(
+            &message,
+            &Aor::parse("a@example.com").expect("a good address"),
+        )
     }
 
     #[test]
     fn a_call_id_that_tells_an_address_is_not_passed_on() {
         let long = "x".repeat(CALL_ID_BYTES_MAX + 1);
-        for (call_id, passed) in [("s7sB~S2J-d3", true), ("1@h", false), ("1-192.0.2.1", false), ("[::1]", false), (&*long, false)] {
+        for (call_id, passed) in [
+            ("s7sB~S2J-d3", true),
+            ("1@h", false),
+            ("1-192.0.2.1", false),
+            ("[::1]", false),
+            (&*long, false),
+        ] {
             let content = read(call_id, "identity", b"").expect("good content");
             assert_eq!(content.call_id.as_deref(), passed.then_some(call_id));
         }
@@ -340,8 +350,16 @@ mod tests {
         let deflated = |len: usize| miniz_oxide::deflate::compress_to_vec_zlib(&vec![b'x'; len], 9);
         check("identity", b"report", Ok(b"report"));
         check("DEFLATE", &deflated(6), Ok(b"xxxxxx"));
-        check("deflate", &deflated(INFLATED_BYTES_MAX), Ok(&[b'x'; INFLATED_BYTES_MAX]));
-        check("deflate", &deflated(INFLATED_BYTES_MAX + 1), Err(BadContent::Inflated));
+        check(
+            "deflate",
+            &deflated(INFLATED_BYTES_MAX),
+            Ok(&[b'x'; INFLATED_BYTES_MAX]),
+        );
+        check(
+            "deflate",
+            &deflated(INFLATED_BYTES_MAX + 1),
+            Err(BadContent::Inflated),
+        );
         check("deflate", &deflated(50 << 20), Err(BadContent::Inflated));
         check("deflate", b"", Err(BadContent::Deflate));
         check("deflate", b"not deflated", Err(BadContent::Deflate));

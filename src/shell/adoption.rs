@@ -26,11 +26,17 @@ impl<C: Core> Executor<C> {
         let knocking = core::mem::take(&mut self.knocking);
         for &index in &knocking {
             for _ in 0..ACCEPTS_MAX {
-                if self.equipment.connections.load(Ordering::Relaxed) >= self.equipment.connections_max {
-                    self.pause_accepting("as many connections are open as may be; raise the limit of open files");
+                if self.equipment.connections.load(Ordering::Relaxed)
+                    >= self.equipment.connections_max
+                {
+                    self.pause_accepting(
+                        "as many connections are open as may be; raise the limit of open files",
+                    );
                     break;
                 }
-                let Some(listener) = self.equipment.listeners.get(index) else { break };
+                let Some(listener) = self.equipment.listeners.get(index) else {
+                    break;
+                };
                 let transport = listener.transport;
                 match listener.accept() {
                     Taken::Connection(accepted) => self.take_in(accepted, transport),
@@ -47,8 +53,17 @@ impl<C: Core> Executor<C> {
     }
 
     fn take_in(&mut self, accepted: Accepted, transport: Transport) {
-        let Accepted { socket, local, peer } = accepted;
-        let link = Link { transport, local, peer, moves: 0 };
+        let Accepted {
+            socket,
+            local,
+            peer,
+        } = accepted;
+        let link = Link {
+            transport,
+            local,
+            peer,
+            moves: 0,
+        };
         let tls = match transport {
             Transport::Tls => Some(self.equipment.tls.clone()),
             Transport::Tcp => None,
@@ -63,9 +78,14 @@ impl<C: Core> Executor<C> {
         self.equipment.connections.fetch_add(1, Ordering::Relaxed);
         self.telemetry.counters.connections_accepted += 1;
         let open = connection.stage == Stage::Open;
-        let Some(id) = self.settle(Box::new(connection)) else { return };
+        let Some(id) = self.settle(Box::new(connection)) else {
+            return;
+        };
         if open {
-            self.give(Input::Opened { connection: id, link });
+            self.give(Input::Opened {
+                connection: id,
+                link,
+            });
         }
     }
 
@@ -92,7 +112,11 @@ impl<C: Core> Executor<C> {
         if self.accepting_again.is_none() {
             self.telemetry.counters.accept_pauses += 1;
             if self.telemetry.counters.accept_pauses.is_power_of_two() {
-                tracing::warn!(shard = self.equipment.shard.0, pauses = self.telemetry.counters.accept_pauses, "not accepting for a moment: {why}");
+                tracing::warn!(
+                    shard = self.equipment.shard.0,
+                    pauses = self.telemetry.counters.accept_pauses,
+                    "not accepting for a moment: {why}"
+                );
             }
             // They stay readable all the time, so watched they would be reported again and again.
             for listener in &self.equipment.listeners {
@@ -122,21 +146,35 @@ impl<C: Core> Executor<C> {
 
     /// The TLS handshake is complete: now the core may know.
     pub(super) fn established(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         let (link, accepted) = (connection.link, connection.accepted);
         self.telemetry.counters.handshakes_done += 1;
-        self.telemetry.record(Timed::TlsHandshake, self.equipment.clock.now().since(accepted));
-        self.give(Input::Opened { connection: id, link });
+        self.telemetry.record(
+            Timed::TlsHandshake,
+            self.equipment.clock.now().since(accepted),
+        );
+        self.give(Input::Opened {
+            connection: id,
+            link,
+        });
     }
 
     /// Sends a connection to another shard, with `rest` as what it received and has not consumed.
     pub(super) fn give_away(&mut self, id: ConnectionId, to: ShardId, rest: Vec<u8>) {
         // What the core said on it before goes first, in order.
         self.flush_connection(id);
-        if self.table.get_mut(id).is_none_or(|connection| connection.stage != Stage::Open) {
+        if self
+            .table
+            .get_mut(id)
+            .is_none_or(|connection| connection.stage != Stage::Open)
+        {
             return;
         }
-        let Some(mut connection) = self.table.remove(id) else { return };
+        let Some(mut connection) = self.table.remove(id) else {
+            return;
+        };
         self.set.remove(&connection.socket);
         connection.plain = rest;
         connection.frame = FrameState::default();
@@ -154,10 +192,19 @@ impl<C: Core> Executor<C> {
         // The new set reports what is there; until it does, a try costs one call.
         connection.readable = true;
         connection.writable = true;
-        let (link, behind, open) = (connection.link, connection.behind, connection.stage == Stage::Open);
-        let Some(id) = self.settle(connection) else { return };
+        let (link, behind, open) = (
+            connection.link,
+            connection.behind,
+            connection.stage == Stage::Open,
+        );
+        let Some(id) = self.settle(connection) else {
+            return;
+        };
         if open {
-            self.give(Input::Opened { connection: id, link });
+            self.give(Input::Opened {
+                connection: id,
+                link,
+            });
             if behind {
                 self.give(Input::Behind { connection: id });
             }

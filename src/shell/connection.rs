@@ -66,7 +66,10 @@ pub(super) struct Scratch {
 
 impl Scratch {
     pub(super) fn new() -> Scratch {
-        Scratch { sealed: Vec::with_capacity(SEALED_BYTES_MAX + READ_BYTES_MAX), out: Vec::new() }
+        Scratch {
+            sealed: Vec::with_capacity(SEALED_BYTES_MAX + READ_BYTES_MAX),
+            out: Vec::new(),
+        }
     }
 }
 
@@ -163,12 +166,21 @@ pub(super) struct Connection {
 
 impl Connection {
     /// A connection just accepted: over TLS where `tls` is given.
-    pub(super) fn new(socket: Socket, link: Link, tls: Option<Arc<ServerConfig>>, now: Now) -> Result<Connection, rustls::Error> {
+    pub(super) fn new(
+        socket: Socket,
+        link: Link,
+        tls: Option<Arc<ServerConfig>>,
+        now: Now,
+    ) -> Result<Connection, rustls::Error> {
         let records = tls.map(Records::new).transpose()?;
         Ok(Connection {
             socket,
             link,
-            stage: if records.is_some() { Stage::Handshake } else { Stage::Open },
+            stage: if records.is_some() {
+                Stage::Handshake
+            } else {
+                Stage::Open
+            },
             records,
             sealed: Vec::new(),
             plain: Vec::new(),
@@ -203,17 +215,33 @@ impl Connection {
     }
 
     /// Reads the socket once and appends what the peer says to `plain`.
-    pub(super) fn read(&mut self, plain: &mut Vec<u8>, scratch: &mut Scratch, now: Now) -> Result<Taken, Broken> {
+    pub(super) fn read(
+        &mut self,
+        plain: &mut Vec<u8>,
+        scratch: &mut Scratch,
+        now: Now,
+    ) -> Result<Taken, Broken> {
         if self.records.is_none() {
             plain.reserve_exact(READ_BYTES_MAX);
-            let received = self.socket.read(plain).map_err(|_| Broken("connection lost"))?;
-            return Ok(Taken { bytes: self.note(received), ..Taken::default() });
+            let received = self
+                .socket
+                .read(plain)
+                .map_err(|_| Broken("connection lost"))?;
+            return Ok(Taken {
+                bytes: self.note(received),
+                ..Taken::default()
+            });
         }
         scratch.sealed.clear();
         scratch.sealed.extend_from_slice(&self.sealed);
-        let received = self.socket.read(&mut scratch.sealed).map_err(|_| Broken("connection lost"))?;
+        let received = self
+            .socket
+            .read(&mut scratch.sealed)
+            .map_err(|_| Broken("connection lost"))?;
         let bytes = self.note(received);
-        let (1.., Some(records)) = (bytes, &mut self.records) else { return Ok(Taken::default()) };
+        let (1.., Some(records)) = (bytes, &mut self.records) else {
+            return Ok(Taken::default());
+        };
         scratch.out.clear();
         let opened = records.open(&mut scratch.sealed, plain, &mut scratch.out);
         let written = self.write(&scratch.out, now)?;
@@ -235,13 +263,20 @@ impl Connection {
         if opened.established {
             self.stage = Stage::Open;
         }
-        Ok(Taken { bytes, written, established: opened.established })
+        Ok(Taken {
+            bytes,
+            written,
+            established: opened.established,
+        })
     }
 
     /// Reads and throws away, to see the peer's end.
     pub(super) fn read_off(&mut self, scratch: &mut Scratch) -> Result<usize, Broken> {
         scratch.sealed.clear();
-        let received = self.socket.read(&mut scratch.sealed).map_err(|_| Broken("connection lost"))?;
+        let received = self
+            .socket
+            .read(&mut scratch.sealed)
+            .map_err(|_| Broken("connection lost"))?;
         Ok(self.note(received))
     }
 
@@ -265,17 +300,26 @@ impl Connection {
     }
 
     /// Sends `plain`, or keeps what does not go. Answers with the number of bytes handed to the system.
-    pub(super) fn send(&mut self, plain: &[u8], scratch: &mut Scratch, now: Now) -> Result<usize, Broken> {
+    pub(super) fn send(
+        &mut self,
+        plain: &[u8],
+        scratch: &mut Scratch,
+        now: Now,
+    ) -> Result<usize, Broken> {
         let nothing_waits = self.unsent_bytes() == 0;
         match &mut self.records {
             None => self.write(plain, now),
             Some(records) if nothing_waits => {
                 scratch.out.clear();
-                records.seal(plain, &mut scratch.out).map_err(|_| Broken("TLS failed"))?;
+                records
+                    .seal(plain, &mut scratch.out)
+                    .map_err(|_| Broken("TLS failed"))?;
                 self.write(&scratch.out, now)
             }
             Some(records) => {
-                records.seal(plain, &mut self.unsent).map_err(|_| Broken("TLS failed"))?;
+                records
+                    .seal(plain, &mut self.unsent)
+                    .map_err(|_| Broken("TLS failed"))?;
                 Ok(0)
             }
         }
@@ -347,7 +391,9 @@ impl Connection {
 
     /// Says our end behind all that was sent. True when all has left and the connection may go.
     pub(super) fn say_end(&mut self, scratch: &mut Scratch, now: Now) -> Result<bool, Broken> {
-        let Stage::Closing { linger, said, .. } = &mut self.stage else { return Ok(false) };
+        let Stage::Closing { linger, said, .. } = &mut self.stage else {
+            return Ok(false);
+        };
         let linger = *linger;
         if !core::mem::replace(said, true)
             && let Some(records) = &mut self.records
@@ -364,7 +410,13 @@ impl Connection {
     }
 
     /// Keeps what was not consumed of `plain`, whose front `consumed` bytes were; gives the buffer back empty where it was the shard's.
-    pub(super) fn keep(&mut self, mut plain: Vec<u8>, consumed: usize, lent: bool, now: Now) -> Option<Vec<u8>> {
+    pub(super) fn keep(
+        &mut self,
+        mut plain: Vec<u8>,
+        consumed: usize,
+        lent: bool,
+        now: Now,
+    ) -> Option<Vec<u8>> {
         let rest = plain.len() - consumed;
         let back = if lent {
             self.plain = plain[consumed..].to_vec();
@@ -377,7 +429,8 @@ impl Connection {
             self.plain = plain;
             None
         };
-        let waits_for_peer = self.hungry && (rest > 0 || self.skip > 0 || !self.sealed.is_empty() || !self.spoke);
+        let waits_for_peer =
+            self.hungry && (rest > 0 || self.skip > 0 || !self.sealed.is_empty() || !self.spoke);
         if !waits_for_peer {
             self.partial_since = None;
         } else if self.partial_since.is_none() || (consumed > 0 && self.spoke) {
@@ -387,7 +440,11 @@ impl Connection {
     }
 
     /// Why it must be cut now, or when to ask again.
-    pub(super) fn overdue(&self, limits: &ConnectionLimits, now: Now) -> Result<Option<Now>, Broken> {
+    pub(super) fn overdue(
+        &self,
+        limits: &ConnectionLimits,
+        now: Now,
+    ) -> Result<Option<Now>, Broken> {
         let (mut next, mut fault) = (None, None);
         let mut due = |since: Option<Now>, patience: Duration, why| {
             let Some(since) = since else { return };
@@ -399,10 +456,18 @@ impl Connection {
             }
         };
         match self.stage {
-            Stage::Handshake => due(Some(self.accepted), limits.handshake, "TLS handshake not completed in time"),
+            Stage::Handshake => due(
+                Some(self.accepted),
+                limits.handshake,
+                "TLS handshake not completed in time",
+            ),
             Stage::Open => {
                 if !self.behind {
-                    let why = if self.spoke { "message not completed in time" } else { "no message in time" };
+                    let why = if self.spoke {
+                        "message not completed in time"
+                    } else {
+                        "no message in time"
+                    };
                     due(self.partial_since, limits.message, why);
                 }
                 due(self.unread_since, limits.unread, "peer reads nothing");

@@ -147,7 +147,11 @@ impl<C: Core> Executor<C> {
     /// A shard that is not yet open.
     pub(super) fn new(equipment: Equipment, core: C) -> std::io::Result<Executor<C>> {
         let now = equipment.clock.now();
-        let outboxes = equipment.mailboxes.iter().map(|_| Outbox::default()).collect();
+        let outboxes = equipment
+            .mailboxes
+            .iter()
+            .map(|_| Outbox::default())
+            .collect();
         Ok(Executor {
             core,
             set: ReadySet::new()?,
@@ -213,7 +217,12 @@ impl<C: Core> Executor<C> {
     }
 
     fn has_work(&self) -> bool {
-        self.more_ready || !self.queue.is_empty() || !self.dirty.is_empty() || !self.happened.is_empty() || !self.to_self.is_empty() || !self.own_mailbox().is_empty()
+        self.more_ready
+            || !self.queue.is_empty()
+            || !self.dirty.is_empty()
+            || !self.happened.is_empty()
+            || !self.to_self.is_empty()
+            || !self.own_mailbox().is_empty()
     }
 
     async fn wait(&mut self) {
@@ -241,7 +250,11 @@ impl<C: Core> Executor<C> {
                 self.alarm = Some(alarm);
                 return Poll::Pending;
             }
-            if self.equipment.clock.now() >= self.next_tick { Poll::Ready(()) } else { Poll::Pending }
+            if self.equipment.clock.now() >= self.next_tick {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await;
         self.own_mailbox().disarm();
@@ -266,22 +279,31 @@ impl<C: Core> Executor<C> {
             self.tick();
         }
         for _ in 0..SELF_LETTERS_MAX {
-            let Some(letter) = self.to_self.pop_front() else { break };
+            let Some(letter) = self.to_self.pop_front() else {
+                break;
+            };
             self.give(Input::Letter(letter));
         }
         self.flush();
         self.equipment.recorder.flush();
-        for (outbox, mailbox) in self.outboxes.iter_mut().zip(self.equipment.mailboxes.iter()) {
+        for (outbox, mailbox) in self
+            .outboxes
+            .iter_mut()
+            .zip(self.equipment.mailboxes.iter())
+        {
             outbox.flush(mailbox);
         }
         if self.inputs > 0 {
-            self.telemetry.record(Timed::LoopTurn, self.equipment.clock.now().since(self.now));
+            self.telemetry
+                .record(Timed::LoopTurn, self.equipment.clock.now().since(self.now));
         }
     }
 
     fn tell_what_happened(&mut self) {
         for _ in 0..self.happened.len() {
-            let Some(happened) = self.happened.pop_front() else { break };
+            let Some(happened) = self.happened.pop_front() else {
+                break;
+            };
             self.give(match happened {
                 Happened::Behind(connection) => Input::Behind { connection },
                 Happened::Drained(connection) => Input::Drained { connection },
@@ -292,14 +314,22 @@ impl<C: Core> Executor<C> {
 
     fn take_mail(&mut self) {
         for _ in 0..TURN_LETTERS_MAX {
-            let Some(envelope) = self.own_mailbox().pop() else { break };
+            let Some(envelope) = self.own_mailbox().pop() else {
+                break;
+            };
             match envelope {
                 Envelope::Letter { posted, letter } => {
-                    self.telemetry.record(Timed::CrossShardHop, self.equipment.clock.now().since(posted));
+                    self.telemetry.record(
+                        Timed::CrossShardHop,
+                        self.equipment.clock.now().since(posted),
+                    );
                     self.give(Input::Letter(letter));
                 }
                 Envelope::Adopted { posted, connection } => {
-                    self.telemetry.record(Timed::CrossShardHop, self.equipment.clock.now().since(posted));
+                    self.telemetry.record(
+                        Timed::CrossShardHop,
+                        self.equipment.clock.now().since(posted),
+                    );
                     self.arrive(connection);
                 }
                 Envelope::User(UserChange::Put(record)) => self.give(Input::UserPut(record)),
@@ -338,7 +368,9 @@ impl<C: Core> Executor<C> {
                 }
             }
             Command::Finish => {
-                self.life = Life::Finishing { by: self.now.after(LAST_BYTES) };
+                self.life = Life::Finishing {
+                    by: self.now.after(LAST_BYTES),
+                };
                 for connection in self.table.ids() {
                     self.close(connection, "server stops", false);
                 }
@@ -351,8 +383,15 @@ impl<C: Core> Executor<C> {
         knocking.clear();
         self.more_ready = self.set.take(|ready| match ready {
             Ready::Listener(index) => knocking.push(index),
-            Ready::Connection { connection: id, readable, writable, ended } => {
-                let Some(connection) = table.get_mut(id) else { return };
+            Ready::Connection {
+                connection: id,
+                readable,
+                writable,
+                ended,
+            } => {
+                let Some(connection) = table.get_mut(id) else {
+                    return;
+                };
                 connection.readable |= readable;
                 connection.writable |= writable;
                 connection.ending |= ended;
@@ -378,7 +417,9 @@ impl<C: Core> Executor<C> {
             if work >= TURN_WORK_MAX || self.is_pressed() {
                 break;
             }
-            let Some(id) = self.queue.pop_front() else { break };
+            let Some(id) = self.queue.pop_front() else {
+                break;
+            };
             if let Some(connection) = self.table.get_mut(id) {
                 connection.queued = false;
                 work += self.serve(id);
@@ -388,7 +429,9 @@ impl<C: Core> Executor<C> {
 
     /// Sends what waits on a connection, reads it once, and handles what it has, up to a bound. Answers with the work done.
     fn serve(&mut self, id: ConnectionId) -> usize {
-        let Some(connection) = self.table.get_mut(id) else { return 0 };
+        let Some(connection) = self.table.get_mut(id) else {
+            return 0;
+        };
         if connection.unsent_bytes() > 0 && connection.writable {
             match connection.send_rest(self.now) {
                 Ok(written) => self.telemetry.counters.bytes_out += written as u64,
@@ -396,7 +439,9 @@ impl<C: Core> Executor<C> {
             }
             self.look_at_flow(id);
         }
-        let Some(connection) = self.table.get_mut(id) else { return 0 };
+        let Some(connection) = self.table.get_mut(id) else {
+            return 0;
+        };
         if let Stage::Closing { .. } = connection.stage {
             self.read_off(id);
             return 1;
@@ -406,10 +451,16 @@ impl<C: Core> Executor<C> {
         }
         // What is kept comes first; the socket is read only when that is not enough for a message.
         let lent = connection.plain.is_empty();
-        let mut plain = if lent { core::mem::take(&mut self.plain) } else { core::mem::take(&mut connection.plain) };
+        let mut plain = if lent {
+            core::mem::take(&mut self.plain)
+        } else {
+            core::mem::take(&mut connection.plain)
+        };
         let (mut at, mut work) = (0, 0);
         let mut stay = connection.hungry || self.cut(id, &mut plain, &mut at, &mut work);
-        let Some(connection) = self.table.get_mut(id) else { return work };
+        let Some(connection) = self.table.get_mut(id) else {
+            return work;
+        };
         if stay && connection.hungry && connection.readable && connection.takes_input() {
             match connection.read(&mut plain, &mut self.scratch, self.now) {
                 Ok(taken) => {
@@ -449,7 +500,9 @@ impl<C: Core> Executor<C> {
             self.give_away(id, to, rest);
             return;
         }
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if let Some(back) = connection.keep(plain, at, lent, now) {
             self.plain = back;
         }
@@ -471,10 +524,18 @@ impl<C: Core> Executor<C> {
     }
 
     /// Cuts whole messages from `plain[*at..]` and gives each to the core. False when the connection leaves this shard.
-    fn cut(&mut self, id: ConnectionId, plain: &mut [u8], at: &mut usize, work: &mut usize) -> bool {
+    fn cut(
+        &mut self,
+        id: ConnectionId,
+        plain: &mut [u8],
+        at: &mut usize,
+        work: &mut usize,
+    ) -> bool {
         let limits = self.equipment.frame;
         for _ in 0..CONNECTION_MESSAGES_MAX {
-            let Some(connection) = self.table.get_mut(id) else { return true };
+            let Some(connection) = self.table.get_mut(id) else {
+                return true;
+            };
             if !connection.takes_input() {
                 // Once it drains, what is there comes before what there may be.
                 connection.hungry = false;
@@ -504,7 +565,10 @@ impl<C: Core> Executor<C> {
                     match Message::parse(bytes.get_mut(..total).unwrap_or_default()) {
                         Ok(mut message) => {
                             message.set_source(peer);
-                            self.give(Input::Message { connection: id, message: &message });
+                            self.give(Input::Message {
+                                connection: id,
+                                message: &message,
+                            });
                         }
                         Err(malformed) => self.refuse(id, peer, malformed),
                     }
@@ -514,7 +578,11 @@ impl<C: Core> Executor<C> {
                     }
                     *at += total;
                 }
-                Cut::Refuse { fault, head, resume } => {
+                Cut::Refuse {
+                    fault,
+                    head,
+                    resume,
+                } => {
                     // Even with nothing to resume at: what follows is not looked at again.
                     let count = resume.unwrap_or(usize::MAX).min(bytes.len());
                     connection.skip = resume.map_or(usize::MAX, |resume| resume - count);
@@ -537,7 +605,10 @@ impl<C: Core> Executor<C> {
         if let Some(partial) = &mut malformed.partial {
             partial.set_source(peer);
         }
-        self.give(Input::Malformed { connection, malformed: &malformed });
+        self.give(Input::Malformed {
+            connection,
+            malformed: &malformed,
+        });
     }
 
     fn tick(&mut self) {
@@ -548,7 +619,9 @@ impl<C: Core> Executor<C> {
             let mut due = core::mem::take(&mut self.due);
             self.table.sweep(self.now, SWEEP_TICKS, &mut due);
             for id in due.drain(..) {
-                let Some(connection) = self.table.get_mut(id) else { continue };
+                let Some(connection) = self.table.get_mut(id) else {
+                    continue;
+                };
                 match connection.overdue(&self.equipment.limits, self.now) {
                     Ok(Some(at)) => self.table.look_at(id, at),
                     Ok(None) => {}
@@ -584,12 +657,19 @@ impl<C: Core> Executor<C> {
             match effect {
                 Effect::Send { connection, range } => self.chain(connection, range),
                 Effect::Close { connection, reason } => self.close(connection, reason, true),
-                Effect::Adopt { connection, to } if self.serving == Some(connection) => self.adopted_by = Some(to),
+                Effect::Adopt { connection, to } if self.serving == Some(connection) => {
+                    self.adopted_by = Some(to)
+                }
                 Effect::Adopt { connection, to } => {
-                    let rest = self.table.get_mut(connection).map(|connection| core::mem::take(&mut connection.plain));
+                    let rest = self
+                        .table
+                        .get_mut(connection)
+                        .map(|connection| core::mem::take(&mut connection.plain));
                     self.give_away(connection, to, rest.unwrap_or_default());
                 }
-                Effect::Post { to, letter } if to == self.equipment.shard => self.to_self.push_back(letter),
+                Effect::Post { to, letter } if to == self.equipment.shard => {
+                    self.to_self.push_back(letter)
+                }
                 Effect::Post { to, letter } => {
                     self.telemetry.counters.letters_out += 1;
                     let posted = self.equipment.clock.now();
@@ -597,7 +677,11 @@ impl<C: Core> Executor<C> {
                 }
                 Effect::Record(event) => self.equipment.recorder.record(event),
                 Effect::Observe { latency, since } => self.observed.push((latency.into(), since)),
-                Effect::Count { method, status, ours } => self.telemetry.count_answer(method, status, ours),
+                Effect::Count {
+                    method,
+                    status,
+                    ours,
+                } => self.telemetry.count_answer(method, status, ours),
             }
         }
         self.effects.list = list;
@@ -614,12 +698,17 @@ impl<C: Core> Executor<C> {
 
     /// Chains a piece of output to those of its connection.
     fn chain(&mut self, id: ConnectionId, range: core::ops::Range<usize>) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if connection.stage != Stage::Open {
             return;
         }
         let index = u32::try_from(self.sends.len()).expect("the arena is flushed long before");
-        self.sends.push(Send { range, next: NO_SEND });
+        self.sends.push(Send {
+            range,
+            next: NO_SEND,
+        });
         let (first, last) = &mut connection.sends;
         if *first == NO_SEND {
             *first = index;
@@ -654,7 +743,9 @@ impl<C: Core> Executor<C> {
 
     /// Hands a connection's output of this turn to its socket, at once where all is one piece.
     pub(super) fn flush_connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         connection.dirty = false;
         let (mut next, _) = core::mem::replace(&mut connection.sends, (NO_SEND, NO_SEND));
         if let Some(send) = self.sends.get(next as usize) {
@@ -663,7 +754,8 @@ impl<C: Core> Executor<C> {
             } else {
                 self.join.clear();
                 while let Some(send) = self.sends.get(next as usize) {
-                    self.join.extend_from_slice(&self.effects.bytes[send.range.clone()]);
+                    self.join
+                        .extend_from_slice(&self.effects.bytes[send.range.clone()]);
                     next = send.next;
                 }
                 self.join.shrink_to(ARENA_BYTES_MAX);
@@ -683,7 +775,9 @@ impl<C: Core> Executor<C> {
 
     /// Tells the core when a connection's output crossed a mark, and closes one that is past help.
     fn look_at_flow(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if connection.stage != Stage::Open {
             return;
         }
@@ -713,7 +807,9 @@ impl<C: Core> Executor<C> {
 
     /// Closes a connection after what was sent before has left. With `linger`, what the peer still sends is read off first.
     pub(super) fn close(&mut self, id: ConnectionId, reason: &'static str, linger: bool) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if let Stage::Closing { .. } = connection.stage {
             return;
         }
@@ -723,10 +819,17 @@ impl<C: Core> Executor<C> {
         if !known {
             self.telemetry.counters.handshakes_failed += 1;
         }
-        connection.stage = Stage::Closing { by, known, linger: linger && !connection.ended, said: false };
+        connection.stage = Stage::Closing {
+            by,
+            known,
+            linger: linger && !connection.ended,
+            said: false,
+        };
         connection.readable = true;
         self.table.look_at(id, by);
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if !core::mem::replace(&mut connection.dirty, true) {
             self.dirty.push(id);
         }
@@ -734,7 +837,9 @@ impl<C: Core> Executor<C> {
 
     /// Goes on with a close.
     fn say_end(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         match connection.say_end(&mut self.scratch, self.now) {
             Ok(false) => {}
             Ok(true) => {
@@ -747,7 +852,9 @@ impl<C: Core> Executor<C> {
     }
 
     fn read_off(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else { return };
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
         if connection.readable {
             match connection.read_off(&mut self.scratch) {
                 Ok(count) => self.telemetry.counters.bytes_in += count as u64,
@@ -768,7 +875,9 @@ impl<C: Core> Executor<C> {
 
     /// Lets go of a connection at once. The core hears of it if it knew it.
     pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: &'static str) -> usize {
-        let Some(connection) = self.table.remove(id) else { return 0 };
+        let Some(connection) = self.table.remove(id) else {
+            return 0;
+        };
         let known = match connection.stage {
             Stage::Handshake => {
                 self.telemetry.counters.handshakes_failed += 1;

@@ -48,19 +48,29 @@ pub(super) enum Taken {
 
 /// Binds one listener a shard to `address`, all to the same port; port 0 chooses a free one. Each inner `Vec` is one shard's.
 /// Refuses an address that another process listens on, which SO_REUSEPORT alone would silently share.
-pub(super) fn bind(address: SocketAddr, transport: Transport, shards: usize) -> io::Result<(SocketAddr, Vec<Listener>)> {
+pub(super) fn bind(
+    address: SocketAddr,
+    transport: Transport,
+    shards: usize,
+) -> io::Result<(SocketAddr, Vec<Listener>)> {
     let probe = socket(address)?;
     // With SO_REUSEADDR only a listener is in the way, not connections of a server that has just stopped.
     probe.set_reuse_address(true)?;
     probe.bind(&SockAddr::from(address))?;
     let bound = probe.local_addr()?.as_socket().unwrap_or(address);
     drop(probe);
-    let listeners = (0..shards).map(|_| listen(bound, transport)).collect::<io::Result<Vec<_>>>()?;
+    let listeners = (0..shards)
+        .map(|_| listen(bound, transport))
+        .collect::<io::Result<Vec<_>>>()?;
     Ok((bound, listeners))
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket2> {
-    let socket = Socket2::new(Domain::for_address(address), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
+    let socket = Socket2::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking(),
+        Some(Protocol::TCP),
+    )?;
     if address.is_ipv6() {
         // `[::]` is IPv6 alone: an IPv4 address beside it is configured beside it.
         socket.set_only_v6(true)?;
@@ -75,31 +85,49 @@ fn listen(address: SocketAddr, transport: Transport) -> io::Result<Listener> {
     // Accepted sockets inherit these, which saves four calls a connection.
     socket.set_tcp_nodelay(true)?;
     socket.set_tcp_keepalive(
-        &TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_BETWEEN).with_retries(KEEPALIVE_PROBES),
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_IDLE)
+            .with_interval(KEEPALIVE_BETWEEN)
+            .with_retries(KEEPALIVE_PROBES),
     )?;
     socket.bind(&SockAddr::from(address))?;
     socket.listen(BACKLOG)?;
-    Ok(Listener { socket: socket.into(), address, transport })
+    Ok(Listener {
+        socket: socket.into(),
+        address,
+        transport,
+    })
 }
 
 impl Listener {
     /// Takes one waiting connection. Never waits.
     pub(super) fn accept(&self) -> Taken {
-        match rustix::net::acceptfrom_with(&self.socket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK) {
+        match rustix::net::acceptfrom_with(
+            &self.socket,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        ) {
             Ok((socket, peer)) => {
                 let peer = peer.and_then(|peer| SocketAddr::try_from(peer).ok());
                 let local = if self.address.ip().is_unspecified() {
-                    rustix::net::getsockname(&socket).ok().and_then(|local| SocketAddr::try_from(local).ok())
+                    rustix::net::getsockname(&socket)
+                        .ok()
+                        .and_then(|local| SocketAddr::try_from(local).ok())
                 } else {
                     Some(self.address)
                 };
                 match (local, peer) {
-                    (Some(local), Some(peer)) => Taken::Connection(Accepted { socket, local, peer }),
+                    (Some(local), Some(peer)) => Taken::Connection(Accepted {
+                        socket,
+                        local,
+                        peer,
+                    }),
                     _ => Taken::Gone,
                 }
             }
             Err(Errno::WOULDBLOCK) => Taken::None,
-            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => Taken::Exhausted(error.into()),
+            Err(error @ (Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)) => {
+                Taken::Exhausted(error.into())
+            }
             // ECONNABORTED, and errors of the network that were pending on the new socket (accept(2)).
             Err(_) => Taken::Gone,
         }
@@ -118,7 +146,8 @@ mod tests {
 
     #[test]
     fn all_shards_share_the_chosen_port_and_nobody_else_does() {
-        let (bound, listeners) = bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 3).expect("a free port");
+        let (bound, listeners) =
+            bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 3).expect("a free port");
         assert_ne!(bound.port(), 0);
         assert_eq!(listeners.len(), 3);
         let error = bind(bound, Transport::Tcp, 1).expect_err("the port is taken");
@@ -127,9 +156,12 @@ mod tests {
 
     #[test]
     fn a_restart_may_bind_while_old_connections_die() {
-        let (bound, listeners) = bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 1).expect("a free port");
+        let (bound, listeners) =
+            bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 1).expect("a free port");
         let client = std::net::TcpStream::connect(bound).expect("connected");
-        let Taken::Connection(accepted) = listeners[0].accept() else { panic!("a connection waits") };
+        let Taken::Connection(accepted) = listeners[0].accept() else {
+            panic!("a connection waits")
+        };
         assert_eq!(accepted.peer, client.local_addr().expect("bound"));
         // The server closes first, so its side stays in TIME_WAIT.
         drop(accepted);

@@ -4,11 +4,13 @@
 //! one `now`, carries out the effects, and flushes each connection once. The way in is [`run::start`].
 
 pub mod admin;
-pub mod clock;
 mod adoption;
+pub mod cdr;
+pub mod clock;
 mod connection;
 mod envelope;
 mod executor;
+pub mod limits;
 mod listener;
 pub mod mailbox;
 pub mod pulse;

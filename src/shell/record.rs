@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
-use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus};
+use rustls::unbuffered::{
+    ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
+};
 
 /// What a record adds at most to what it carries: header, explicit nonce, content type and tag, with room to spare.
 const RECORD_OVERHEAD: usize = 64;
@@ -34,7 +36,10 @@ pub(super) struct Opened {
 impl Records {
     /// A connection before its handshake.
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Records, rustls::Error> {
-        Ok(Records { connection: Box::new(UnbufferedServerConnection::new(config)?), established: false })
+        Ok(Records {
+            connection: Box::new(UnbufferedServerConnection::new(config)?),
+            established: false,
+        })
     }
 
     /// Whether the handshake is complete.
@@ -44,7 +49,12 @@ impl Records {
 
     /// Takes what was received: appends what it says to `plain`, and what must be sent back (handshake, tickets, alerts) to `out`.
     /// After an error `out` holds the alert, and the connection is good for nothing more.
-    pub(super) fn open(&mut self, received: &mut [u8], plain: &mut Vec<u8>, out: &mut Vec<u8>) -> Result<Opened, rustls::Error> {
+    pub(super) fn open(
+        &mut self,
+        received: &mut [u8],
+        plain: &mut Vec<u8>,
+        out: &mut Vec<u8>,
+    ) -> Result<Opened, rustls::Error> {
         let mut opened = Opened::default();
         loop {
             let rest = received.get_mut(opened.consumed..).unwrap_or_default();
@@ -58,7 +68,9 @@ impl Records {
                         plain.extend_from_slice(record.payload);
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(|room| data.encode(room), out)?,
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(|room| data.encode(room), out)?
+                }
                 Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
                 Ok(ConnectionState::WriteTraffic(_)) => {
                     opened.established = !core::mem::replace(&mut self.established, true);
@@ -71,7 +83,11 @@ impl Records {
                 }
                 Ok(ConnectionState::BlockedHandshake) => done = true,
                 // Early data is refused by our settings, so there is none; what else there may be one day cannot be driven.
-                Ok(_) => return Err(rustls::Error::General("unexpected state of the TLS connection".into())),
+                Ok(_) => {
+                    return Err(rustls::Error::General(
+                        "unexpected state of the TLS connection".into(),
+                    ));
+                }
                 Err(error) => {
                     self.alert(out);
                     return Err(error);
@@ -115,7 +131,9 @@ impl Records {
                         match traffic.encrypt(plain, &mut out[start..]) {
                             Ok(written) => break written,
                             // A pending key update goes first and takes room.
-                            Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => out.resize(start + required_size, 0),
+                            Err(EncryptError::InsufficientSize(InsufficientSizeError {
+                                required_size,
+                            })) => out.resize(start + required_size, 0),
                             Err(EncryptError::EncryptExhausted) => {
                                 out.truncate(start);
                                 return Err(rustls::Error::EncryptError);
@@ -157,12 +175,19 @@ impl Records {
 }
 
 /// Lets rustls write one piece to the end of `out`, as long as it is.
-fn encode(mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>, out: &mut Vec<u8>) -> Result<(), rustls::Error> {
+fn encode(
+    mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
+    out: &mut Vec<u8>,
+) -> Result<(), rustls::Error> {
     let start = out.len();
     let needed = match write(&mut []) {
-        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => required_size,
+        Err(EncodeError::InsufficientSize(InsufficientSizeError { required_size })) => {
+            required_size
+        }
         Ok(_) => return Ok(()),
-        Err(error @ EncodeError::AlreadyEncoded) => return Err(rustls::Error::General(error.to_string())),
+        Err(error @ EncodeError::AlreadyEncoded) => {
+            return Err(rustls::Error::General(error.to_string()));
+        }
     };
     out.resize(start + needed, 0);
     match write(&mut out[start..]) {
@@ -192,18 +217,32 @@ mod tests {
     fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> (ClientConnection, Records) {
         let (cert, key) = tls::generate(&[]).expect("generated");
         let directory = std::env::temp_dir();
-        let name = |end: &str| directory.join(format!("muster-record-{}-{:?}.{end}", std::process::id(), std::thread::current().id()));
+        let name = |end: &str| {
+            directory.join(format!(
+                "muster-record-{}-{:?}.{end}",
+                std::process::id(),
+                std::thread::current().id()
+            ))
+        };
         std::fs::write(name("pem"), &cert).expect("written");
         std::fs::write(name("key"), &key).expect("written");
         let config = tls::load(&name("pem"), &name("key")).expect("usable");
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM")).expect("a root");
-        let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-            .with_protocol_versions(versions)
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let client = ClientConnection::new(Arc::new(client), ServerName::try_from("localhost").expect("a name")).expect("a client");
+        roots
+            .add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM"))
+            .expect("a root");
+        let client = ClientConfig::builder_with_provider(Arc::new(
+            rustls::crypto::aws_lc_rs::default_provider(),
+        ))
+        .with_protocol_versions(versions)
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+        let client = ClientConnection::new(
+            Arc::new(client),
+            ServerName::try_from("localhost").expect("a name"),
+        )
+        .expect("a client");
         (client, Records::new(config).expect("a server"))
     }
 
@@ -221,7 +260,9 @@ mod tests {
             for part in sent.chunks(piece) {
                 kept.extend_from_slice(part);
                 let mut out = Vec::new();
-                let opened = server.open(&mut kept, &mut plain, &mut out).expect("a good client");
+                let opened = server
+                    .open(&mut kept, &mut plain, &mut out)
+                    .expect("a good client");
                 kept.drain(..opened.consumed);
                 let mut out = &out[..];
                 while !out.is_empty() {
@@ -266,9 +307,13 @@ mod tests {
         client.send_close_notify();
         let mut sent = Vec::new();
         client.write_tls(&mut sent).expect("memory");
-        let opened = server.open(&mut sent, &mut Vec::new(), &mut Vec::new()).expect("an end");
+        let opened = server
+            .open(&mut sent, &mut Vec::new(), &mut Vec::new())
+            .expect("an end");
         assert!(opened.ended);
-        server.seal(b"late", &mut Vec::new()).expect("our side is open");
+        server
+            .seal(b"late", &mut Vec::new())
+            .expect("our side is open");
     }
 
     #[test]
@@ -276,7 +321,9 @@ mod tests {
         let (_, mut server) = pair(&[&rustls::version::TLS13]);
         let mut out = Vec::new();
         let mut bytes = *b"GET / HTTP/1.1\r\nHost: not TLS\r\n\r\n";
-        server.open(&mut bytes, &mut Vec::new(), &mut out).expect_err("no TLS");
+        server
+            .open(&mut bytes, &mut Vec::new(), &mut out)
+            .expect_err("no TLS");
         // Alert, fatal.
         assert_eq!((out.first(), out.get(5)), (Some(&21), Some(&2)), "{out:?}");
         server.close(&mut out);

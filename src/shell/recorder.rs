@@ -20,7 +20,10 @@ pub(super) struct Recorder {
 
 impl Recorder {
     pub(super) fn new(writer: Sender<CdrEvent>) -> Recorder {
-        Recorder { writer, kept: VecDeque::new() }
+        Recorder {
+            writer,
+            kept: VecDeque::new(),
+        }
     }
 
     /// Passes an event on, or keeps it.
@@ -59,7 +62,10 @@ impl Recorder {
     pub(super) fn finish(&mut self) {
         for event in self.kept.drain(..) {
             if self.writer.send_timeout(event, LAST_EVENTS).is_err() {
-                tracing::error!("call detail records are lost: the writer has not taken any for {} s", LAST_EVENTS.as_secs());
+                tracing::error!(
+                    "call detail records are lost: the writer has not taken any for {} s",
+                    LAST_EVENTS.as_secs()
+                );
                 return;
             }
         }

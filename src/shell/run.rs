@@ -104,9 +104,15 @@ impl fmt::Display for StartError {
             StartError::Listen { address, error } => {
                 write!(f, "cannot listen on {address}: {error}")?;
                 match error.kind() {
-                    io::ErrorKind::AddrInUse => f.write_str("; stop the other process, or choose another port (0 is any free one)"),
-                    io::ErrorKind::AddrNotAvailable => f.write_str("; this host has no such address"),
-                    io::ErrorKind::PermissionDenied => f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE"),
+                    io::ErrorKind::AddrInUse => f.write_str(
+                        "; stop the other process, or choose another port (0 is any free one)",
+                    ),
+                    io::ErrorKind::AddrNotAvailable => {
+                        f.write_str("; this host has no such address")
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        f.write_str("; ports below 1024 need CAP_NET_BIND_SERVICE")
+                    }
                     _ => Ok(()),
                 }
             }
@@ -118,7 +124,9 @@ impl fmt::Display for StartError {
                     f.write_str("; see `muster check` (io_uring needs Linux 5.8 and a container that allows it)")
                 }
             }
-            StartError::NoCores => f.write_str("no core to run a shard on: name at least one in [shards] cores"),
+            StartError::NoCores => {
+                f.write_str("no core to run a shard on: name at least one in [shards] cores")
+            }
         }
     }
 }
@@ -147,7 +155,11 @@ pub struct Control {
 /// Binds all addresses and starts one shard a core, each with a core made on its own thread by `make_core`.
 /// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`: its
 /// bound presses back, and its reader must live until [`Running::stop`] has returned.
-pub fn start<C, F>(settings: Settings, cdr: Sender<CdrEvent>, make_core: F) -> Result<Running, StartError>
+pub fn start<C, F>(
+    settings: Settings,
+    cdr: Sender<CdrEvent>,
+    make_core: F,
+) -> Result<Running, StartError>
 where
     C: Core + 'static,
     F: Fn(ShardId) -> C + Send + Sync + 'static,
@@ -160,7 +172,8 @@ where
     let mut bind_all = |addresses: &[SocketAddr], transport| {
         let mut bound = Vec::new();
         for &address in addresses {
-            let (at, of_shards) = listener::bind(address, transport, shards).map_err(|error| StartError::Listen { address, error })?;
+            let (at, of_shards) = listener::bind(address, transport, shards)
+                .map_err(|error| StartError::Listen { address, error })?;
             bound.push(at);
             for (shard, listener) in listeners.iter_mut().zip(of_shards) {
                 shard.push(listener);
@@ -172,12 +185,16 @@ where
     let sip = bind_all(&settings.sip, Transport::Tcp)?;
 
     let clock = Clock::start();
-    let mailboxes: Arc<[Mailbox<Envelope>]> = (0..shards).map(|_| Mailbox::new(MAILBOX_LETTERS_MAX)).collect();
+    let mailboxes: Arc<[Mailbox<Envelope>]> = (0..shards)
+        .map(|_| Mailbox::new(MAILBOX_LETTERS_MAX))
+        .collect();
     let connections = Arc::new(AtomicUsize::new(0));
     let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
     let settled: Vec<Arc<AtomicBool>> = (0..shards).map(|_| Arc::default()).collect();
     let make_core = Arc::new(make_core);
-    let control = Control { mailboxes: mailboxes.clone() };
+    let control = Control {
+        mailboxes: mailboxes.clone(),
+    };
     let mut threads = Vec::new();
     for (index, listeners) in listeners.into_iter().enumerate() {
         let shard = ShardId(u16::try_from(index).expect("fewer cores than 65,536"));
@@ -195,7 +212,13 @@ where
             recorder: Recorder::new(cdr.clone()),
             settled: settled[index].clone(),
         };
-        let started = start_one(core, settings.preempt_timer, equipment, pulses[index].clone(), make_core.clone());
+        let started = start_one(
+            core,
+            settings.preempt_timer,
+            equipment,
+            pulses[index].clone(),
+            make_core.clone(),
+        );
         match started {
             Ok(thread) => threads.push(thread),
             Err(why) => {
@@ -205,12 +228,28 @@ where
             }
         }
     }
-    let heart = Heart::start(pulses).map_err(|error| StartError::Shard { core: settings.cores[0], why: error.to_string() })?;
-    Ok(Running { sips, sip, control, settled, threads, _heart: heart })
+    let heart = Heart::start(pulses).map_err(|error| StartError::Shard {
+        core: settings.cores[0],
+        why: error.to_string(),
+    })?;
+    Ok(Running {
+        sips,
+        sip,
+        control,
+        settled,
+        threads,
+        _heart: heart,
+    })
 }
 
 /// Starts one shard and waits until it runs.
-fn start_one<C, F>(core: usize, preempt_timer: Duration, equipment: Equipment, pulse: Arc<Pulse>, make_core: Arc<F>) -> Result<JoinHandle<()>, String>
+fn start_one<C, F>(
+    core: usize,
+    preempt_timer: Duration,
+    equipment: Equipment,
+    pulse: Arc<Pulse>,
+    make_core: Arc<F>,
+) -> Result<JoinHandle<()>, String>
 where
     C: Core + 'static,
     F: Fn(ShardId) -> C + Send + Sync + 'static,
@@ -240,7 +279,10 @@ where
             }
         });
     };
-    let thread = thread::Builder::new().name(format!("shard-{}", shard.0)).spawn(body).map_err(|error| error.to_string())?;
+    let thread = thread::Builder::new()
+        .name(format!("shard-{}", shard.0))
+        .spawn(body)
+        .map_err(|error| error.to_string())?;
     match told.recv() {
         Ok(Ok(())) => Ok(thread),
         Ok(Err(why)) => Err(why),
@@ -274,7 +316,11 @@ impl Running {
         self.control.tell_all(|| Command::Stop, within);
         let mut settled_since: Option<Instant> = None;
         while Instant::now() < end {
-            if self.settled.iter().all(|settled| settled.load(Ordering::SeqCst)) {
+            if self
+                .settled
+                .iter()
+                .all(|settled| settled.load(Ordering::SeqCst))
+            {
                 if settled_since.get_or_insert_with(Instant::now).elapsed() >= SETTLED_FOR {
                     break;
                 }
@@ -330,9 +376,16 @@ impl Control {
     }
 
     /// Takes one answer of each shard; an error names the first of those that are missing.
-    fn collect<T>(&self, answers: &Receiver<T>, within: Duration, mut take: impl FnMut(T) -> ShardId) -> Result<(), ShardId> {
+    fn collect<T>(
+        &self,
+        answers: &Receiver<T>,
+        within: Duration,
+        mut take: impl FnMut(T) -> ShardId,
+    ) -> Result<(), ShardId> {
         let end = Instant::now() + within;
-        let mut missing: Vec<ShardId> = (0..self.shards()).map(|index| ShardId(index as u16)).collect();
+        let mut missing: Vec<ShardId> = (0..self.shards())
+            .map(|index| ShardId(index as u16))
+            .collect();
         while let Some(&first) = missing.first() {
             let shard = take(answers.recv_deadline(end).map_err(|_| first)?);
             missing.retain(|other| *other != shard);
@@ -354,7 +407,11 @@ impl Control {
             // A full mailbox is about to be emptied; ring in case its reader sleeps beside it.
             mailbox.ring();
             if asked.elapsed() >= within {
-                tracing::warn!(shard = shard.0, "mailbox full for {} s; a command is given up", within.as_secs());
+                tracing::warn!(
+                    shard = shard.0,
+                    "mailbox full for {} s; a command is given up",
+                    within.as_secs()
+                );
                 return;
             }
             thread::sleep(FULL_SLEEP);

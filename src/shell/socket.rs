@@ -53,19 +53,37 @@ pub(super) struct ReadySet {
 impl ReadySet {
     pub(super) fn new() -> io::Result<ReadySet> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        Ok(ReadySet { epoll, events: Vec::with_capacity(EVENTS_MAX), watch: None })
+        Ok(ReadySet {
+            epoll,
+            events: Vec::with_capacity(EVENTS_MAX),
+            watch: None,
+        })
     }
 
     /// Watches a listener: told again and again while it has connections.
     pub(super) fn add_listener(&self, listener: impl AsFd, index: usize) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, listener, EventData::new_u64(LISTENER | index as u64), EventFlags::IN)?)
+        Ok(epoll::add(
+            &self.epoll,
+            listener,
+            EventData::new_u64(LISTENER | index as u64),
+            EventFlags::IN,
+        )?)
     }
 
     /// Watches a connection: told once each time something changes, and once now.
     pub(super) fn add(&self, socket: &Socket, connection: ConnectionId) -> io::Result<()> {
-        debug_assert_eq!(connection.0 & LISTENER, 0, "generations stay below the listeners' mark");
+        debug_assert_eq!(
+            connection.0 & LISTENER,
+            0,
+            "generations stay below the listeners' mark"
+        );
         let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
-        Ok(epoll::add(&self.epoll, &socket.0, EventData::new_u64(connection.0), all)?)
+        Ok(epoll::add(
+            &self.epoll,
+            &socket.0,
+            EventData::new_u64(connection.0),
+            all,
+        )?)
     }
 
     /// Watches no more. A socket must leave the set before its descriptor goes to another shard.
@@ -78,7 +96,14 @@ impl ReadySet {
     pub(super) fn take(&mut self, mut each: impl FnMut(Ready)) -> bool {
         self.events.clear();
         // The one error left is EINTR: then there is something next time.
-        let _ = epoll::wait(&self.epoll, spare_capacity(&mut self.events), Some(&rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 }));
+        let _ = epoll::wait(
+            &self.epoll,
+            spare_capacity(&mut self.events),
+            Some(&rustix::event::Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            }),
+        );
         for event in &self.events {
             let (token, flags) = (event.data.u64(), event.flags);
             each(if token & LISTENER != 0 {
@@ -106,7 +131,9 @@ impl ReadySet {
             let stream = std::net::TcpStream::from(descriptor);
             self.watch = Some(TcpStream::from(socket2_of_glommio::Socket::from(stream)));
         }
-        let Some(watch) = &mut self.watch else { return Poll::Ready(Ok(())) };
+        let Some(watch) = &mut self.watch else {
+            return Poll::Ready(Ok(()));
+        };
         match Pin::new(watch).poll_read(cx, &mut [0]) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(_) => {
@@ -149,7 +176,10 @@ impl Socket {
         debug_assert!(room > 0, "a read into a full buffer would look like an end");
         match net::recv(&self.0, spare_capacity(buffer), RecvFlags::DONTWAIT) {
             Ok((0, _)) => Ok(Received::End),
-            Ok((count, _)) => Ok(Received::Bytes { count, emptied: count < room }),
+            Ok((count, _)) => Ok(Received::Bytes {
+                count,
+                emptied: count < room,
+            }),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(Received::Nothing),
             Err(error) => Err(error.into()),
         }

@@ -28,7 +28,13 @@ pub(super) struct Table {
 impl Table {
     /// An empty table. Times before `start` count as `start`.
     pub(super) fn new(start: Now) -> Table {
-        Table { slots: Vec::new(), free: Vec::new(), due: Vec::new(), start, swept: 0 }
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+            due: Vec::new(),
+            start,
+            swept: 0,
+        }
     }
 
     fn tenths(&self, at: Now) -> u32 {
@@ -43,7 +49,8 @@ impl Table {
     /// Takes a connection in.
     pub(super) fn insert(&mut self, connection: Box<Connection>) -> ConnectionId {
         let index = self.free.pop().unwrap_or_else(|| {
-            let index = u32::try_from(self.slots.len()).expect("descriptors run out long before slots");
+            let index =
+                u32::try_from(self.slots.len()).expect("descriptors run out long before slots");
             self.slots.push(Slot::default());
             self.due.push(NEVER);
             index
@@ -93,14 +100,22 @@ impl Table {
         for index in part {
             if self.due[index] <= now {
                 self.due[index] = NEVER;
-                due.push(ConnectionId::new(index as u32, self.slots[index].generation));
+                due.push(ConnectionId::new(
+                    index as u32,
+                    self.slots[index].generation,
+                ));
             }
         }
     }
 
     /// The ids of all.
     pub(super) fn ids(&self) -> Vec<ConnectionId> {
-        let all = self.slots.iter().zip(0u32..).filter(|(slot, _)| slot.connection.is_some());
-        all.map(|(slot, index)| ConnectionId::new(index, slot.generation)).collect()
+        let all = self
+            .slots
+            .iter()
+            .zip(0u32..)
+            .filter(|(slot, _)| slot.connection.is_some());
+        all.map(|(slot, index)| ConnectionId::new(index, slot.generation))
+            .collect()
     }
 }

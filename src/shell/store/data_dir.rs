@@ -13,13 +13,22 @@ pub struct DataDir(PathBuf);
 
 /// Held by the one server that runs on a `data_dir`; the kernel gives it back when the process ends, however it ends.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held, not read: the lock lives as long as the file is open")] File);
+pub struct Lock(
+    #[expect(
+        dead_code,
+        reason = "held, not read: the lock lives as long as the file is open"
+    )]
+    File,
+);
 
 impl DataDir {
     /// Makes the folder (0700) where it is not there yet.
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|error| StoreError::Io { path: path.to_path_buf(), error })?;
+        made.map_err(|error| StoreError::Io {
+            path: path.to_path_buf(),
+            error,
+        })?;
         Ok(DataDir(path.to_path_buf()))
     }
 
@@ -57,7 +66,10 @@ impl DataDir {
     /// Takes the folder for this process; two servers on it would each believe that the open call records are theirs.
     pub fn lock(&self) -> Result<Lock, StoreError> {
         let path = self.0.join("lock");
-        let io = |error| StoreError::Io { path: path.clone(), error };
+        let io = |error| StoreError::Io {
+            path: path.clone(),
+            error,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -70,8 +82,14 @@ impl DataDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
-                let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-                return Err(StoreError::Locked { path: self.0.clone(), pid });
+                let pid = file
+                    .read_to_string(&mut text)
+                    .ok()
+                    .and_then(|_| text.trim().parse().ok());
+                return Err(StoreError::Locked {
+                    path: self.0.clone(),
+                    pid,
+                });
             }
             Err(TryLockError::Error(error)) => return Err(io(error)),
         }
@@ -91,7 +109,9 @@ mod tests {
         let dir = DataDir::open(&folder.path().join("a/b")).unwrap();
         let first = dir.lock().unwrap();
         let second = dir.lock().unwrap_err();
-        assert!(matches!(second, StoreError::Locked { pid: Some(pid), .. } if pid == std::process::id()));
+        assert!(
+            matches!(second, StoreError::Locked { pid: Some(pid), .. } if pid == std::process::id())
+        );
         drop(first);
         dir.lock().unwrap();
     }

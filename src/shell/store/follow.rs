@@ -25,20 +25,32 @@ pub struct Follower {
 
 impl Follower {
     /// Hands over every user as of now, and follows from there. The journal so far is emptied: it is all in there.
-    pub fn start(mut store: Store, mut each: impl FnMut(UserRecord)) -> Result<Follower, StoreError> {
+    pub fn start(
+        mut store: Store,
+        mut each: impl FnMut(UserRecord),
+    ) -> Result<Follower, StoreError> {
         let data_version = data_version(&store)?;
         // One read transaction: the users and the journal's end as of the same moment.
         begin(&mut store, "BEGIN")?;
         let position = store
             .connection
-            .query_row("SELECT seq FROM sqlite_sequence WHERE name = 'change'", [], |row| row.get::<_, i64>(0))
+            .query_row(
+                "SELECT seq FROM sqlite_sequence WHERE name = 'change'",
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .optional()
             .map_err(|error| store.sql(error))?
             .unwrap_or(0);
         let loaded = store.users(&mut each);
         begin(&mut store, "COMMIT")?;
         loaded?;
-        Ok(Follower { store, position, data_version, unpruned: true })
+        Ok(Follower {
+            store,
+            position,
+            data_version,
+            unpruned: true,
+        })
     }
 
     /// Tells what changed since the last time, in order. `tell` may wait: nothing is locked meanwhile.
@@ -62,7 +74,9 @@ impl Follower {
             .prepare_cached("SELECT id, aor FROM change WHERE id > ?1 ORDER BY id LIMIT ?2")
             .map_err(failed)?;
         let lines: Vec<(i64, String)> = statement
-            .query_map([self.position, CHANGES_AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_map([self.position, CHANGES_AT_ONCE], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
             .and_then(Iterator::collect)
             .map_err(failed)?;
         drop(statement);
@@ -72,7 +86,9 @@ impl Follower {
             match (self.store.user(&name)?, Aor::parse(&name)) {
                 (Some(user), _) => tell(UserChange::Put(user)),
                 (None, Some(aor)) => tell(UserChange::Removed(aor)),
-                (None, None) => tracing::warn!("the journal of users has a line that names nobody; passed over"),
+                (None, None) => {
+                    tracing::warn!("the journal of users has a line that names nobody; passed over")
+                }
             }
             self.position = id;
             self.unpruned = true;
@@ -83,10 +99,18 @@ impl Follower {
     /// Forgets the lines that were told, so that the journal does not grow for ever. While another program
     /// writes it is put off: `poll` asks again.
     fn prune(&mut self) -> Result<(), StoreError> {
-        let busy = |error: &rusqlite::Error| error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy);
-        let patient = self.store.connection.busy_timeout(core::time::Duration::ZERO);
-        let pruned = patient
-            .and_then(|()| self.store.connection.execute("DELETE FROM change WHERE id <= ?1", [self.position]));
+        let busy = |error: &rusqlite::Error| {
+            error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+        };
+        let patient = self
+            .store
+            .connection
+            .busy_timeout(core::time::Duration::ZERO);
+        let pruned = patient.and_then(|()| {
+            self.store
+                .connection
+                .execute("DELETE FROM change WHERE id <= ?1", [self.position])
+        });
         let restored = self.store.connection.busy_timeout(super::BUSY_MAX);
         match pruned {
             Ok(_) => self.unpruned = false,
@@ -98,11 +122,16 @@ impl Follower {
 }
 
 fn begin(store: &mut Store, statement: &str) -> Result<(), StoreError> {
-    store.connection.execute_batch(statement).map_err(|error| store.sql(error))
+    store
+        .connection
+        .execute_batch(statement)
+        .map_err(|error| store.sql(error))
 }
 
 fn data_version(store: &Store) -> Result<i64, StoreError> {
-    let version = store.connection.pragma_query_value(None, "data_version", |row| row.get(0));
+    let version = store
+        .connection
+        .pragma_query_value(None, "data_version", |row| row.get(0));
     version.map_err(|error| store.sql(error))
 }
 
@@ -113,8 +142,13 @@ mod tests {
     use crate::auth::Algorithm;
 
     fn user(name: &str) -> UserRecord {
-        let admission = Admission { domains: &["example.com".into()], schemes: &[Algorithm::Sha256] };
-        admission.user(&format!("{name}@example.com"), "", "secret").unwrap()
+        let admission = Admission {
+            domains: &["example.com".into()],
+            schemes: &[Algorithm::Sha256],
+        };
+        admission
+            .user(&format!("{name}@example.com"), "", "secret")
+            .unwrap()
     }
 
     fn told(follower: &mut Follower) -> Vec<String> {
@@ -138,8 +172,10 @@ mod tests {
         other.add(&user("alice")).unwrap();
 
         let mut loaded = Vec::new();
-        let mut follower =
-            Follower::start(Store::open(&dir).unwrap(), |user| loaded.push(user.aor.user().to_owned())).unwrap();
+        let mut follower = Follower::start(Store::open(&dir).unwrap(), |user| {
+            loaded.push(user.aor.user().to_owned())
+        })
+        .unwrap();
         assert_eq!(loaded, ["alice"]);
         assert_eq!(told(&mut follower), [""; 0]);
 
@@ -152,8 +188,10 @@ mod tests {
         other.remove(&user("bob").aor).unwrap();
         other.add(&user("bob")).unwrap();
         assert_eq!(told(&mut follower), ["+bob", "+bob"]);
-        let lines: i64 =
-            other.connection.query_row("SELECT count(*) FROM change", [], |row| row.get(0)).unwrap();
+        let lines: i64 = other
+            .connection
+            .query_row("SELECT count(*) FROM change", [], |row| row.get(0))
+            .unwrap();
         assert_eq!(lines, 0);
     }
 

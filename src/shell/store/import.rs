@@ -50,7 +50,10 @@ pub fn import(
     admission: &Admission<'_>,
     mut progress: impl FnMut(u64),
 ) -> Result<u64, ImportError> {
-    let unreadable = |error: std::io::Error| ImportError::File { line: None, what: format!("cannot be read: {error}") };
+    let unreadable = |error: std::io::Error| ImportError::File {
+        line: None,
+        what: format!("cannot be read: {error}"),
+    };
     let source = File::open(file).map_err(unreadable)?;
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     let (read, to_hash) = bounded(PACKS_WAITING_MAX);
@@ -70,8 +73,16 @@ pub fn import(
 fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
     // Lines end with LF (a CR before it is taken off below) and the last one ends too: so the lines can be counted.
     let source = source.chain(&b"\n"[..]);
-    let mut reader = csv::ReaderBuilder::new().flexible(true).terminator(csv::Terminator::Any(b'\n')).from_reader(source);
-    let mut pack = Pack { number: 0, rows: Vec::new(), bytes_read: 0, fault: None };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .terminator(csv::Terminator::Any(b'\n'))
+        .from_reader(source);
+    let mut pack = Pack {
+        number: 0,
+        rows: Vec::new(),
+        bytes_read: 0,
+        fault: None,
+    };
     let header: Vec<String> = match reader.headers() {
         Ok(header) => header.iter().map(|name| name.trim().to_owned()).collect(),
         Err(error) => {
@@ -81,9 +92,17 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
         }
     };
     let columns: Vec<&str> = header.iter().map(String::as_str).collect();
-    if !matches!(columns[..], ["user", "password"] | ["user", "password", "display_name"]) {
+    if !matches!(
+        columns[..],
+        ["user", "password"] | ["user", "password", "display_name"]
+    ) {
         let found = columns.join(",");
-        pack.fault = Some((1, format!("the header is {found:?}; `user,password,display_name` is right (the last is optional)")));
+        pack.fault = Some((
+            1,
+            format!(
+                "the header is {found:?}; `user,password,display_name` is right (the last is optional)"
+            ),
+        ));
         let _ = read.send(pack);
         return;
     }
@@ -91,20 +110,31 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
     loop {
         let read_row = reader.read_record(&mut row);
         // The reader's own number is that of the first of the blank lines before the row.
-        let inside = row.iter().flat_map(str::bytes).filter(|b| *b == b'\n').count() as u64;
+        let inside = row
+            .iter()
+            .flat_map(str::bytes)
+            .filter(|b| *b == b'\n')
+            .count() as u64;
         let line = reader.position().line().saturating_sub(1 + inside);
         match read_row {
             Ok(false) => break,
             Ok(true) if row.len() == 1 && row.get(0) == Some("\r") => {}
             Ok(true) if row.len() < 2 || row.len() > columns.len() => {
-                pack.fault = Some((line, format!("{} fields; {} are right", row.len(), columns.len())));
+                pack.fault = Some((
+                    line,
+                    format!("{} fields; {} are right", row.len(), columns.len()),
+                ));
                 break;
             }
             Ok(true) => {
                 let last = row.len() - 1;
                 let field = |n| {
                     let field = row.get(n).unwrap_or_default();
-                    let field = if n == last { field.strip_suffix('\r').unwrap_or(field) } else { field };
+                    let field = if n == last {
+                        field.strip_suffix('\r').unwrap_or(field)
+                    } else {
+                        field
+                    };
                     field.to_owned()
                 };
                 pack.rows.push((line, [field(0), field(1), field(2)]));
@@ -121,7 +151,12 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
         }
         if pack.rows.len() == ROWS_AT_ONCE {
             pack.bytes_read = reader.position().byte();
-            let next = Pack { number: pack.number + 1, rows: Vec::new(), bytes_read: 0, fault: None };
+            let next = Pack {
+                number: pack.number + 1,
+                rows: Vec::new(),
+                bytes_read: 0,
+                fault: None,
+            };
             if read.send(std::mem::replace(&mut pack, next)).is_err() {
                 return; // The writer has given up, and says why.
             }
@@ -131,9 +166,18 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
     let _ = read.send(pack);
 }
 
-fn hash_rows(to_hash: &Receiver<Pack<[String; 3]>>, hashed: &Sender<Pack<UserRecord>>, admission: &Admission<'_>) {
+fn hash_rows(
+    to_hash: &Receiver<Pack<[String; 3]>>,
+    hashed: &Sender<Pack<UserRecord>>,
+    admission: &Admission<'_>,
+) {
     for pack in to_hash {
-        let mut done = Pack { number: pack.number, rows: Vec::new(), bytes_read: pack.bytes_read, fault: pack.fault };
+        let mut done = Pack {
+            number: pack.number,
+            rows: Vec::new(),
+            bytes_read: pack.bytes_read,
+            fault: pack.fault,
+        };
         for (line, [user, password, display_name]) in pack.rows {
             match admission.user(user.trim(), display_name.trim(), &password) {
                 Ok(user) => done.rows.push((line, user)),
@@ -156,11 +200,21 @@ fn write_rows(
     progress: &mut impl FnMut(u64),
 ) -> Result<u64, ImportError> {
     let path = store.path.clone();
-    let failed = |error| ImportError::Store(StoreError::Sql { path: path.clone(), error });
+    let failed = |error| {
+        ImportError::Store(StoreError::Sql {
+            path: path.clone(),
+            error,
+        })
+    };
     // Room for the pages that a million users touch in no order.
-    store.connection.pragma_update(None, "cache_size", -131_072).map_err(failed)?;
-    let transaction =
-        store.connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    store
+        .connection
+        .pragma_update(None, "cache_size", -131_072)
+        .map_err(failed)?;
+    let transaction = store
+        .connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(failed)?;
     let mut early = BTreeMap::new();
     let (mut next, mut count) = (0, 0);
     for pack in to_write {
@@ -169,13 +223,22 @@ fn write_rows(
             next += 1;
             for (line, user) in &pack.rows {
                 if !insert(&transaction, user).map_err(failed)? {
-                    let what = format!("{} is there already, or is further up in this file", user.aor);
-                    return Err(ImportError::File { line: Some(*line), what });
+                    let what = format!(
+                        "{} is there already, or is further up in this file",
+                        user.aor
+                    );
+                    return Err(ImportError::File {
+                        line: Some(*line),
+                        what,
+                    });
                 }
                 count += 1;
             }
             if let Some((line, what)) = pack.fault {
-                return Err(ImportError::File { line: Some(line), what });
+                return Err(ImportError::File {
+                    line: Some(line),
+                    what,
+                });
             }
             progress(pack.bytes_read);
         }
@@ -194,17 +257,31 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(&DataDir::open(folder.path()).unwrap()).unwrap();
         let domains = ["example.com".into()];
-        let admission = Admission { domains: &domains, schemes: &[Algorithm::Sha256, Algorithm::Md5] };
-        store.add(&admission.user("old@example.com", "", "x").unwrap()).unwrap();
+        let admission = Admission {
+            domains: &domains,
+            schemes: &[Algorithm::Sha256, Algorithm::Md5],
+        };
+        store
+            .add(&admission.user("old@example.com", "", "x").unwrap())
+            .unwrap();
         let file = folder.path().join("users.csv");
         std::fs::write(&file, csv).unwrap();
-        let shown = String::from_utf8_lossy(csv).chars().take(200).collect::<String>();
+        let shown = String::from_utf8_lossy(csv)
+            .chars()
+            .take(200)
+            .collect::<String>();
         match (import(&mut store, &file, &admission, |_| {}), expected) {
             (Ok(count), Ok(right)) => {
                 assert_eq!(count, right, "{shown}");
                 assert_eq!(store.count().unwrap(), 1 + right, "{shown}");
             }
-            (Err(ImportError::File { line: Some(line), what }), Err((right, words))) => {
+            (
+                Err(ImportError::File {
+                    line: Some(line),
+                    what,
+                }),
+                Err((right, words)),
+            ) => {
                 assert_eq!(line, right, "{what}: {shown}");
                 assert!(what.contains(words), "{what}: {shown}");
                 assert_eq!(store.count().unwrap(), 1, "all or nothing: {shown}");
@@ -219,28 +296,59 @@ mod tests {
         check(b"user,password\na@example.com,x\nb@example.com,y\n", Ok(2));
         check(b"user,password,display_name\na@example.com,x\nb@example.com,\"y,z\",\"B, the second\"\n", Ok(2));
         check(b"", Err((1, "the header is \"\"")));
-        check(b"password,user\nx,a@example.com\n", Err((1, "the header is \"password,user\"")));
-        check(b"user,password\na@example.com,x\na@example.com,y\n", Err((3, "there already")));
-        check(b"user,password\na@example.com,x\nold@example.com,y\n", Err((3, "there already")));
-        check(b"user,password\na@example.com,x\n\nb@elsewhere.com,y\n", Err((4, "no domain of this server")));
-        check(b"user,password\r\na@example.com,x\r\n\r\nb@example.com,y", Ok(2));
-        check(b"user,password\r\n\r\na@example.com,x\r\nb@elsewhere.com,y", Err((4, "no domain of this server")));
-        check(b"user,password\n\na@example.com,\"x\ny\"\n", Err((3, "control characters")));
+        check(
+            b"password,user\nx,a@example.com\n",
+            Err((1, "the header is \"password,user\"")),
+        );
+        check(
+            b"user,password\na@example.com,x\na@example.com,y\n",
+            Err((3, "there already")),
+        );
+        check(
+            b"user,password\na@example.com,x\nold@example.com,y\n",
+            Err((3, "there already")),
+        );
+        check(
+            b"user,password\na@example.com,x\n\nb@elsewhere.com,y\n",
+            Err((4, "no domain of this server")),
+        );
+        check(
+            b"user,password\r\na@example.com,x\r\n\r\nb@example.com,y",
+            Ok(2),
+        );
+        check(
+            b"user,password\r\n\r\na@example.com,x\r\nb@elsewhere.com,y",
+            Err((4, "no domain of this server")),
+        );
+        check(
+            b"user,password\n\na@example.com,\"x\ny\"\n",
+            Err((3, "control characters")),
+        );
         check(b"user,password\na@example.com,\n", Err((2, "is empty")));
         check(b"user,password\na@example.com\n", Err((2, "1 fields")));
         check(b"user,password\na@example.com,x,y\n", Err((2, "3 fields")));
         check(b"user,password\na@example.com,\xff\n", Err((2, "UTF-8")));
-        check(b"user,password\nim-1@example.com,x\n", Err((2, "belong to sessions")));
+        check(
+            b"user,password\nim-1@example.com,x\n",
+            Err((2, "belong to sessions")),
+        );
     }
 
     #[test]
     fn packs_that_overtake_each_other_blame_the_first_line() {
         let mut csv = "user,password\n".to_owned();
         for n in 0..5 * ROWS_AT_ONCE {
-            let domain = if n == 2500 || n == 4500 { "elsewhere.com" } else { "example.com" };
+            let domain = if n == 2500 || n == 4500 {
+                "elsewhere.com"
+            } else {
+                "example.com"
+            };
             csv.push_str(&format!("u{n}@{domain},secret\n"));
         }
         check(csv.as_bytes(), Err((2502, "no domain of this server")));
-        check(csv.replace("elsewhere", "example").as_bytes(), Ok(5 * ROWS_AT_ONCE as u64));
+        check(
+            csv.replace("elsewhere", "example").as_bytes(),
+            Ok(5 * ROWS_AT_ONCE as u64),
+        );
     }
 }

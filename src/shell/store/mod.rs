@@ -70,23 +70,42 @@ impl core::fmt::Display for StoreError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             StoreError::Io { path, error } => {
-                write!(f, "{}: {error}; check that it exists, that this user may write there, and that the disk has room", path.display())
+                write!(
+                    f,
+                    "{}: {error}; check that it exists, that this user may write there, and that the disk has room",
+                    path.display()
+                )
             }
             StoreError::Sql { path, error } => {
-                write!(f, "{}: {error}; check that it is a Muster database, that this user may write to it and to its folder, and that the disk has room", path.display())
+                write!(
+                    f,
+                    "{}: {error}; check that it is a Muster database, that this user may write to it and to its folder, and that the disk has room",
+                    path.display()
+                )
             }
             StoreError::TooNew { path, found, known } => {
-                write!(f, "{}: its schema is version {found}, and this program knows {known}; run the newer Muster that wrote it", path.display())
+                write!(
+                    f,
+                    "{}: its schema is version {found}, and this program knows {known}; run the newer Muster that wrote it",
+                    path.display()
+                )
             }
             StoreError::Locked { path, pid } => {
                 write!(f, "{}: another server", path.display())?;
                 if let Some(pid) = pid {
                     write!(f, " (process {pid})")?;
                 }
-                write!(f, " runs on this data_dir; stop it first, or give this one a data_dir of its own")
+                write!(
+                    f,
+                    " runs on this data_dir; stop it first, or give this one a data_dir of its own"
+                )
             }
             StoreError::Strange { path, what } => {
-                write!(f, "{}: {what}; it was written by something else than Muster", path.display())
+                write!(
+                    f,
+                    "{}: {what}; it was written by something else than Muster",
+                    path.display()
+                )
             }
         }
     }
@@ -96,10 +115,19 @@ impl std::error::Error for StoreError {}
 
 /// Opens a database of this program at `path`, made with mode 0600 where it is not there yet, and brings its
 /// schema to the newest version: `migrations[n]` leads from version n to n + 1.
-pub(super) fn open_database(path: &Path, migrations: &[&str]) -> Result<Connection, StoreError> {
+pub(in crate::shell) fn open_database(
+    path: &Path,
+    migrations: &[&str],
+) -> Result<Connection, StoreError> {
     use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
-    let io = |error| StoreError::Io { path: path.to_path_buf(), error };
-    let sql = |error| StoreError::Sql { path: path.to_path_buf(), error };
+    let io = |error| StoreError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    let sql = |error| StoreError::Sql {
+        path: path.to_path_buf(),
+        error,
+    };
     // SQLite gives its -wal and -shm files the mode of the database, so this covers all three.
     let file = std::fs::OpenOptions::new()
         .read(true)
@@ -110,22 +138,35 @@ pub(super) fn open_database(path: &Path, migrations: &[&str]) -> Result<Connecti
         .map_err(io)?;
     let mode = file.metadata().map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o600)).map_err(io)?;
+        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+            .map_err(io)?;
     }
     drop(file);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
     connection.busy_timeout(BUSY_MAX).map_err(sql)?;
-    connection.pragma_update(None, "journal_mode", "WAL").map_err(sql)?;
+    connection
+        .pragma_update(None, "journal_mode", "WAL")
+        .map_err(sql)?;
     // FULL: what was said to be done is on the disk, not only in the kernel. Batches make it cheap.
-    connection.pragma_update(None, "synchronous", "FULL").map_err(sql)?;
+    connection
+        .pragma_update(None, "synchronous", "FULL")
+        .map_err(sql)?;
     migrate(&mut connection, path, migrations)?;
     Ok(connection)
 }
 
-fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
-    let sql = |error| StoreError::Sql { path: path.to_path_buf(), error };
-    let version = |c: &Connection| c.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
+fn migrate(
+    connection: &mut Connection,
+    path: &Path,
+    migrations: &[&str],
+) -> Result<(), StoreError> {
+    let sql = |error| StoreError::Sql {
+        path: path.to_path_buf(),
+        error,
+    };
+    let version =
+        |c: &Connection| c.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0));
     let known = migrations.len() as i64;
     if version(connection).map_err(sql)? == known {
         return Ok(());
@@ -136,11 +177,17 @@ fn migrate(connection: &mut Connection, path: &Path, migrations: &[&str]) -> Res
     // Asked again under the lock: another program may have just done it.
     let found = version(&transaction).map_err(sql)?;
     if found > known || found < 0 {
-        return Err(StoreError::TooNew { path: path.to_path_buf(), found, known });
+        return Err(StoreError::TooNew {
+            path: path.to_path_buf(),
+            found,
+            known,
+        });
     }
     for step in migrations.iter().skip(usize::try_from(found).unwrap_or(0)) {
         transaction.execute_batch(step).map_err(sql)?;
     }
-    transaction.pragma_update(None, "user_version", known).map_err(sql)?;
+    transaction
+        .pragma_update(None, "user_version", known)
+        .map_err(sql)?;
     transaction.commit().map_err(sql)
 }

@@ -24,7 +24,10 @@ impl Admission<'_> {
     /// The address of record that `name` (`NAME@DOMAIN`) may have here; the error says what is wrong and what would be right.
     pub fn name(&self, name: &str) -> Result<Aor, String> {
         let Some((user, _)) = name.rsplit_once('@') else {
-            return Err(format!("{name:?} has no domain; write NAME@DOMAIN, such as {name}@{}", self.domains_text()));
+            return Err(format!(
+                "{name:?} has no domain; write NAME@DOMAIN, such as {name}@{}",
+                self.domains_text()
+            ));
         };
         // A colon would make two users' hashes alike (RFC 7616 §3.4.2); the others would need escapes in every client.
         let odd = |c: char| c.is_control() || c.is_whitespace() || ":;?\"\\<>@,/".contains(c);
@@ -33,7 +36,8 @@ impl Admission<'_> {
                 "{user:?} cannot be a name; write 1 to {NAME_BYTES_MAX} letters, digits and signs such as . - _ +"
             ));
         }
-        let aor = Aor::parse(name).ok_or_else(|| format!("{name:?} is no address of record; write NAME@DOMAIN"))?;
+        let aor = Aor::parse(name)
+            .ok_or_else(|| format!("{name:?} is no address of record; write NAME@DOMAIN"))?;
         if !self.domains.iter().any(|domain| **domain == *aor.host()) {
             return Err(format!(
                 "{:?} is no domain of this server; the config's `domains` has {}",
@@ -48,7 +52,12 @@ impl Admission<'_> {
     }
 
     /// The whole user: the password becomes what the schemes need of it, and is not kept.
-    pub fn user(&self, name: &str, display_name: &str, password: &str) -> Result<UserRecord, String> {
+    pub fn user(
+        &self,
+        name: &str,
+        display_name: &str,
+        password: &str,
+    ) -> Result<UserRecord, String> {
         let aor = self.name(name)?;
         if display_name.len() > DISPLAY_NAME_BYTES_MAX || display_name.contains(char::is_control) {
             return Err(format!(
@@ -65,8 +74,14 @@ impl Admission<'_> {
         }
         let (user, realm) = (aor.user(), aor.host());
         Ok(UserRecord {
-            ha1_md5: self.schemes.contains(&Algorithm::Md5).then(|| ha1_md5(user, realm, password)),
-            ha1_sha256: self.schemes.contains(&Algorithm::Sha256).then(|| ha1_sha256(user, realm, password)),
+            ha1_md5: self
+                .schemes
+                .contains(&Algorithm::Md5)
+                .then(|| ha1_md5(user, realm, password)),
+            ha1_sha256: self
+                .schemes
+                .contains(&Algorithm::Sha256)
+                .then(|| ha1_sha256(user, realm, password)),
             display_name: display_name.into(),
             aor,
         })
@@ -98,9 +113,16 @@ mod tests {
 
     fn check(name: &str, display_name: &str, password: &str, expected: &str) {
         let domains = ["example.com".into(), "example.org".into()];
-        let admission = Admission { domains: &domains, schemes: &SCHEMES };
+        let admission = Admission {
+            domains: &domains,
+            schemes: &SCHEMES,
+        };
         let said = match admission.user(name, display_name, password) {
-            Ok(user) => format!("ok {} {:?}", user.aor, (user.ha1_md5.is_some(), user.ha1_sha256.is_some())),
+            Ok(user) => format!(
+                "ok {} {:?}",
+                user.aor,
+                (user.ha1_md5.is_some(), user.ha1_sha256.is_some())
+            ),
             Err(why) => why,
         };
         assert!(said.starts_with(expected), "{name}: {said}");
@@ -109,21 +131,76 @@ mod tests {
     #[test]
     fn a_user_is_taken_or_told_what_would_be_right() {
         let long = "x".repeat(2000);
-        check("alice@example.com", "", "secret", "ok alice@example.com (false, true)");
-        check("Alice@EXAMPLE.org", "Älice", "sécret", "ok Alice@example.org");
+        check(
+            "alice@example.com",
+            "",
+            "secret",
+            "ok alice@example.com (false, true)",
+        );
+        check(
+            "Alice@EXAMPLE.org",
+            "Älice",
+            "sécret",
+            "ok Alice@example.org",
+        );
         check("a.b-c_d+e@example.com", "", "x", "ok");
-        check("alice", "", "x", "\"alice\" has no domain; write NAME@DOMAIN, such as alice@example.com");
-        check("alice@elsewhere.com", "", "x", "\"elsewhere.com\" is no domain of this server");
+        check(
+            "alice",
+            "",
+            "x",
+            "\"alice\" has no domain; write NAME@DOMAIN, such as alice@example.com",
+        );
+        check(
+            "alice@elsewhere.com",
+            "",
+            "x",
+            "\"elsewhere.com\" is no domain of this server",
+        );
         check("@example.com", "", "x", "\"\" cannot be a name");
         check("a:b@example.com", "", "x", "\"a:b\" cannot be a name");
         check("a b@example.com", "", "x", "\"a b\" cannot be a name");
         check(&format!("{long}@example.com"), "", "x", "\"xx");
-        check("conference@example.com", "", "x", "\"conference@example.com\": `conference` is the conference factory");
-        check("im-5@example.com", "", "x", "\"im-5@example.com\": names that begin with `im-`");
-        check("alice@example.com", "a\nb", "x", "the display name of alice@example.com");
-        check("alice@example.com", &long, "x", "the display name of alice@example.com");
-        check("alice@example.com", "", "", "the password of alice@example.com is empty");
-        check("alice@example.com", "", &long, "the password of alice@example.com is too long");
-        check("alice@example.com", "", "a\u{0}b", "the password of alice@example.com is too long");
+        check(
+            "conference@example.com",
+            "",
+            "x",
+            "\"conference@example.com\": `conference` is the conference factory",
+        );
+        check(
+            "im-5@example.com",
+            "",
+            "x",
+            "\"im-5@example.com\": names that begin with `im-`",
+        );
+        check(
+            "alice@example.com",
+            "a\nb",
+            "x",
+            "the display name of alice@example.com",
+        );
+        check(
+            "alice@example.com",
+            &long,
+            "x",
+            "the display name of alice@example.com",
+        );
+        check(
+            "alice@example.com",
+            "",
+            "",
+            "the password of alice@example.com is empty",
+        );
+        check(
+            "alice@example.com",
+            "",
+            &long,
+            "the password of alice@example.com is too long",
+        );
+        check(
+            "alice@example.com",
+            "",
+            "a\u{0}b",
+            "the password of alice@example.com is too long",
+        );
     }
 }

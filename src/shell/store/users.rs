@@ -45,6 +45,22 @@ pub enum AddError {
     Store(StoreError),
 }
 
+impl core::fmt::Display for AddError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            AddError::Exists(aor) => {
+                write!(
+                    f,
+                    "there is a user {aor} already; to give them a new password, remove and add them"
+                )
+            }
+            AddError::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for AddError {}
+
 impl Store {
     /// Opens `muster.db`, made where it is not there yet.
     pub fn open(data_dir: &DataDir) -> Result<Store, StoreError> {
@@ -54,13 +70,21 @@ impl Store {
     }
 
     pub(super) fn sql(&self, error: rusqlite::Error) -> StoreError {
-        StoreError::Sql { path: self.path.clone(), error }
+        StoreError::Sql {
+            path: self.path.clone(),
+            error,
+        }
     }
 
     /// Adds a user who must not be there yet.
     pub fn add(&mut self, user: &UserRecord) -> Result<(), AddError> {
         let path = self.path.clone();
-        let failed = |error| AddError::Store(StoreError::Sql { path: path.clone(), error });
+        let failed = |error| {
+            AddError::Store(StoreError::Sql {
+                path: path.clone(),
+                error,
+            })
+        };
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -75,12 +99,17 @@ impl Store {
     /// Removes a user; false where there is none.
     pub fn remove(&mut self, aor: &Aor) -> Result<bool, StoreError> {
         let path = self.path.clone();
-        let failed = |error| StoreError::Sql { path: path.clone(), error };
+        let failed = |error| StoreError::Sql {
+            path: path.clone(),
+            error,
+        };
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
-        let gone = transaction.execute("DELETE FROM user WHERE aor = ?1", [aor.as_str()]).map_err(failed)?;
+        let gone = transaction
+            .execute("DELETE FROM user WHERE aor = ?1", [aor.as_str()])
+            .map_err(failed)?;
         if gone > 0 {
             journal(&transaction, aor).map_err(failed)?;
         }
@@ -94,7 +123,9 @@ impl Store {
             .connection
             .prepare_cached(&format!("SELECT {COLUMNS} FROM user WHERE aor = ?1"))
             .map_err(|error| self.sql(error))?;
-        let row = statement.query_row([aor], |row| Ok(self.user_in(row))).optional();
+        let row = statement
+            .query_row([aor], |row| Ok(self.user_in(row)))
+            .optional();
         row.map_err(|error| self.sql(error))?.transpose()
     }
 
@@ -114,14 +145,19 @@ impl Store {
 
     /// How many users there are.
     pub fn count(&self) -> Result<u64, StoreError> {
-        let count = self.connection.query_row("SELECT count(*) FROM user", [], |row| row.get::<_, i64>(0));
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM user", [], |row| row.get::<_, i64>(0));
         Ok(u64::try_from(count.map_err(|error| self.sql(error))?).unwrap_or(0))
     }
 
     /// Forgets what no scheme of `schemes` needs, for users who keep another way in. Returns how many users had
     /// something to forget, and how many now have no way in at all and need a new password.
     pub fn keep_only(&mut self, schemes: &[Algorithm]) -> Result<(u64, u64), StoreError> {
-        let (used, unused) = match (schemes.contains(&Algorithm::Md5), schemes.contains(&Algorithm::Sha256)) {
+        let (used, unused) = match (
+            schemes.contains(&Algorithm::Md5),
+            schemes.contains(&Algorithm::Sha256),
+        ) {
             (true, false) => ("ha1_md5", "ha1_sha256"),
             (false, true) => ("ha1_sha256", "ha1_md5"),
             _ => return Ok((0, 0)),
@@ -129,10 +165,17 @@ impl Store {
         let statement = format!(
             "UPDATE user SET {unused} = NULL WHERE {unused} IS NOT NULL AND {used} IS NOT NULL"
         );
-        let forgotten = self.connection.execute(&statement, []).map_err(|error| self.sql(error))?;
+        let forgotten = self
+            .connection
+            .execute(&statement, [])
+            .map_err(|error| self.sql(error))?;
         let locked_out = self
             .connection
-            .query_row(&format!("SELECT count(*) FROM user WHERE {used} IS NULL"), [], |row| row.get::<_, i64>(0))
+            .query_row(
+                &format!("SELECT count(*) FROM user WHERE {used} IS NULL"),
+                [],
+                |row| row.get::<_, i64>(0),
+            )
             .map_err(|error| self.sql(error))?;
         Ok((forgotten as u64, u64::try_from(locked_out).unwrap_or(0)))
     }
@@ -140,15 +183,27 @@ impl Store {
     fn user_in(&self, row: &Row<'_>) -> Result<UserRecord, StoreError> {
         let read = || -> rusqlite::Result<(Option<Aor>, UserRecordParts)> {
             let aor = row.get_ref(0)?.as_str()?;
-            Ok((Aor::parse(aor), (row.get_ref(1)?.as_str()?.into(), row.get(2)?, row.get(3)?)))
+            Ok((
+                Aor::parse(aor),
+                (row.get_ref(1)?.as_str()?.into(), row.get(2)?, row.get(3)?),
+            ))
         };
         match read() {
-            Ok((Some(aor), (display_name, ha1_md5, ha1_sha256))) => {
-                Ok(UserRecord { aor, display_name, ha1_md5, ha1_sha256 })
-            }
+            Ok((Some(aor), (display_name, ha1_md5, ha1_sha256))) => Ok(UserRecord {
+                aor,
+                display_name,
+                ha1_md5,
+                ha1_sha256,
+            }),
             Ok((None, _)) => Err(StoreError::Strange {
                 path: self.path.clone(),
-                what: format!("user {:?} is no address of record", row.get_ref(0).ok().and_then(|v| v.as_str().ok()).unwrap_or("")),
+                what: format!(
+                    "user {:?} is no address of record",
+                    row.get_ref(0)
+                        .ok()
+                        .and_then(|v| v.as_str().ok())
+                        .unwrap_or("")
+                ),
             }),
             Err(error) => Err(self.sql(error)),
         }
@@ -176,6 +231,8 @@ pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Re
 }
 
 fn journal(connection: &Connection, aor: &Aor) -> rusqlite::Result<()> {
-    connection.prepare_cached("INSERT INTO change(aor) VALUES (?1)")?.execute([aor.as_str()])?;
+    connection
+        .prepare_cached("INSERT INTO change(aor) VALUES (?1)")?
+        .execute([aor.as_str()])?;
     Ok(())
 }

@@ -1,0 +1,208 @@
+//! `muster check`: what of the config and the host would be in the way of `muster serve`, a line each with its mend.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::cli::Failure;
+use crate::config::Config;
+use crate::shell::store::DataDir;
+use crate::shell::{limits, tls};
+
+/// The oldest kernel whose io_uring does what glommio asks of it.
+const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// How bad a finding is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Weight {
+    Fine,
+    /// `serve` starts, and some day somebody wonders.
+    Worse,
+    /// `serve` would fail.
+    Fatal,
+}
+
+struct Finding {
+    weight: Weight,
+    text: String,
+}
+
+fn fine(text: impl Into<String>) -> Finding {
+    Finding {
+        weight: Weight::Fine,
+        text: text.into(),
+    }
+}
+
+fn worse(text: impl Into<String>) -> Finding {
+    Finding {
+        weight: Weight::Worse,
+        text: text.into(),
+    }
+}
+
+fn fatal(text: impl Into<String>) -> Finding {
+    Finding {
+        weight: Weight::Fatal,
+        text: text.into(),
+    }
+}
+
+pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config = Config::load(file).map_err(Failure::config)?;
+    let mut findings = vec![kernel(), rings(), open_files()];
+    findings.extend(
+        config
+            .listen
+            .sips
+            .iter()
+            .map(|address| port(*address, "SIP over TLS")),
+    );
+    findings.extend(
+        config
+            .listen
+            .sip
+            .iter()
+            .map(|address| port(*address, "SIP over TCP")),
+    );
+    findings.push(port(config.listen.admin, "health and metrics"));
+    findings.push(data_dir(&config));
+    findings.extend(certificate(&config));
+    findings.extend(SYSCTLS.iter().filter_map(sysctl));
+    for finding in &findings {
+        let mark = match finding.weight {
+            Weight::Fine => "ok   ",
+            Weight::Worse => "could",
+            Weight::Fatal => "MUST ",
+        };
+        println!("{mark}  {}", finding.text);
+    }
+    let fails = findings
+        .iter()
+        .any(|finding| finding.weight == Weight::Fatal);
+    Ok(ExitCode::from(u8::from(fails)))
+}
+
+fn kernel() -> Finding {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|word| word.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(major), Some(minor)) if (major, minor) >= KERNEL_MIN => {
+            fine(format!("kernel {release}"))
+        }
+        (Some(_), Some(_)) => fatal(format!(
+            "kernel {release} is older than {}.{}: its io_uring can't do what is asked; boot a newer one",
+            KERNEL_MIN.0, KERNEL_MIN.1
+        )),
+        _ => worse(format!(
+            "kernel {release}: this is no version that can be compared; {}.{} is needed",
+            KERNEL_MIN.0, KERNEL_MIN.1
+        )),
+    }
+}
+
+fn rings() -> Finding {
+    if !limits::raise().has_memory_for_rings() {
+        return fatal(format!(
+            "locked memory is limited to less than {} KiB: `ulimit -l unlimited`, or LimitMEMLOCK=infinity in the unit",
+            limits::MEMLOCK_MIN / 1024
+        ));
+    }
+    // 0 is all, 1 is some, 2 is none; absent before Linux 6.6.
+    match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
+        .as_deref()
+        .map(str::trim)
+    {
+        Ok("2") => fatal("io_uring is switched off: `sysctl -w kernel.io_uring_disabled=0`"),
+        Ok("1") => worse(
+            "io_uring is for a group of its own only: `sysctl -w kernel.io_uring_disabled=0`, or run in that group",
+        ),
+        _ => fine("io_uring is there"),
+    }
+}
+
+fn open_files() -> Finding {
+    let host = limits::raise();
+    if host.connections_max() < 1024 {
+        worse(host.to_string())
+    } else {
+        fine(host.to_string())
+    }
+}
+
+fn port(address: SocketAddr, what: &str) -> Finding {
+    if address.port() == 0 {
+        return fine(format!("{what}: any free port of {}", address.ip()));
+    }
+    match TcpListener::bind(address) {
+        Ok(_) => fine(format!("{what}: {address} is free")),
+        Err(error) => fatal(format!(
+            "{what}: cannot listen on {address} ({error}); stop who holds it (`ss -ltnp`), or change it under [listen]"
+        )),
+    }
+}
+
+fn data_dir(config: &Config) -> Finding {
+    let opened = DataDir::open(&config.data_dir).and_then(|data_dir| data_dir.lock().map(drop));
+    match opened {
+        Ok(()) => fine(format!(
+            "data_dir {} can be written",
+            config.data_dir.display()
+        )),
+        Err(error) => fatal(format!("data_dir: {error}")),
+    }
+}
+
+fn certificate(config: &Config) -> Option<Finding> {
+    let Some(files) = &config.tls else {
+        return Some(worse(
+            "the certificate is a self-signed one that clients must be told to trust; set cert and key under [tls]",
+        ));
+    };
+    Some(match tls::load(&files.cert, &files.key) {
+        Ok(_) => fine(format!("certificate {}", files.cert.display())),
+        Err(error) => fatal(error.to_string()),
+    })
+}
+
+struct Sysctl {
+    name: &'static str,
+    least: u64,
+    why: &'static str,
+}
+
+/// The ones of `tuning/90-muster.conf` that a storm of logons meets first.
+const SYSCTLS: [Sysctl; 3] = [
+    Sysctl {
+        name: "net/core/somaxconn",
+        least: 65_535,
+        why: "a storm of logons loses SYNs, and clients wait a second",
+    },
+    Sysctl {
+        name: "net/ipv4/tcp_max_syn_backlog",
+        least: 65_535,
+        why: "the same, for half-open connections",
+    },
+    Sysctl {
+        name: "net/core/netdev_max_backlog",
+        least: 10_000,
+        why: "packets are dropped while a core is busy",
+    },
+];
+
+fn sysctl(sysctl: &Sysctl) -> Option<Finding> {
+    let text = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.name)).ok()?;
+    let value: u64 = text.trim().parse().ok()?;
+    let name = sysctl.name.replace('/', ".");
+    Some(if value >= sysctl.least {
+        fine(format!("{name} = {value}"))
+    } else {
+        worse(format!(
+            "{name} = {value}: with many users {}; `tuning/tune apply`, or {name} = {}",
+            sysctl.why, sysctl.least
+        ))
+    })
+}

@@ -1,0 +1,105 @@
+//! The Standard Edition without a config: demo users, and on the terminal what to do next.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::auth;
+use crate::cli::serve::write_private;
+use crate::shell::store::{Admission, DataDir, Store};
+
+/// The demo users, with the names that others see.
+const USERS: [(&str, &str); 3] = [("alice", "Alice"), ("bob", "Bob"), ("carol", "Carol")];
+const DOMAIN: &str = "example.com";
+
+/// A demo user and the password to type.
+pub(super) struct DemoUser {
+    name: String,
+    password: String,
+}
+
+/// The demo users with their passwords: made at the first start, and read from `demo-users.txt` (0600) at later ones,
+/// for what the store keeps of a password can't be printed.
+pub(super) fn users(
+    store: &mut Store,
+    data_dir: &DataDir,
+    auth: &auth::Settings,
+) -> Result<Vec<DemoUser>, String> {
+    let path = data_dir.demo_users();
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        let pairs = text.lines().filter_map(|line| line.split_once(' '));
+        return Ok(pairs
+            .map(|(name, password)| DemoUser {
+                name: name.into(),
+                password: password.into(),
+            })
+            .collect());
+    }
+    let admission = Admission {
+        domains: &auth.domains,
+        schemes: &auth.schemes,
+    };
+    let mut users = Vec::new();
+    for (user, display_name) in USERS {
+        let name = format!("{user}@{DOMAIN}");
+        if store
+            .user(&name)
+            .map_err(|error| error.to_string())?
+            .is_some()
+        {
+            continue; // Somebody's own; their password is theirs.
+        }
+        let password = fresh_password()?;
+        users.push((
+            admission.user(&name, display_name, &password)?,
+            DemoUser { name, password },
+        ));
+    }
+    let text: String = users
+        .iter()
+        .map(|(_, user)| format!("{} {}\n", user.name, user.password))
+        .collect();
+    write_private(&path, &text)
+        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    for (record, _) in &users {
+        store.add(record).map_err(|error| error.to_string())?;
+    }
+    Ok(users.into_iter().map(|(_, user)| user).collect())
+}
+
+/// A password that is easy to type and hard to guess: 16 letters and digits, 80 bits.
+fn fresh_password() -> Result<String, String> {
+    // No look-alikes (0 o 1 l), and no space: baresip cuts a password there.
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut random = [0u8; 16];
+    getrandom::fill(&mut random)
+        .map_err(|error| format!("the system gives no random numbers: {error}"))?;
+    Ok(random
+        .iter()
+        .filter_map(|byte| LETTERS.get(usize::from(byte % 32)))
+        .map(|letter| char::from(*letter))
+        .collect())
+}
+
+/// Which client, which settings.
+pub(super) fn say_what_next(sips: &[SocketAddr], cert: &Path, users: &[DemoUser]) {
+    let port = sips.first().map_or(5061, SocketAddr::port);
+    eprintln!("\nThis is the Standard Edition on loopback, with demo users:\n");
+    for user in users {
+        eprintln!("    {:<20} password {}", user.name, user.password);
+    }
+    eprintln!(
+        "
+Try it with two clients on this machine:
+
+    Linphone    account sip:alice@{DOMAIN}, SIP server and outbound proxy <sip:localhost:{port};transport=tls>,
+                and in its config file root_ca={cert}
+    baresip     in ~/.baresip/accounts:
+                <sip:bob@{DOMAIN}>;auth_pass=PASSWORD;outbound=\"sip:127.0.0.1:{port};transport=tls\"
+                (baresip 1.0 wants digest-md5 as the first of [auth] schemes)
+
+Alice writes to sip:bob@{DOMAIN}; each sees the other come and go. For users and domains of your own, write a config:
+see README.md, and `muster check --config FILE`.
+",
+        cert = cert.canonicalize().unwrap_or_else(|_| cert.to_path_buf()).display()
+    );
+}

@@ -1,0 +1,384 @@
+//! `muster serve`: puts the server together, says when it is ready and what to do next, and stops it in order.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use rustls::ServerConfig;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
+
+use crate::cli::{Failure, demo};
+use crate::config::Config;
+use crate::shard::route::Route;
+use crate::shard::{self, Shard};
+use crate::shell::admin::Admin;
+use crate::shell::cdr;
+use crate::shell::clock::Clock;
+use crate::shell::run::{self, Control, Running, UserChange};
+use crate::shell::store::{DataDir, Follower, Store};
+use crate::shell::telemetry::Dump;
+use crate::shell::{limits, tls};
+
+/// How long what is under way may take once the server is told to stop.
+const STOP: Duration = Duration::from_secs(5);
+/// How often the store is asked whether somebody changed it.
+const FOLLOW: Duration = Duration::from_millis(300);
+/// Call detail record events that may wait for the disk; more press back on who makes them.
+const CDR_EVENTS_MAX: usize = 65_536;
+
+/// Runs the server until it is told to stop.
+pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
+    let config = Config::load(file).map_err(Failure::config)?;
+    let _flushes = log_to_stderr();
+    let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
+    let _lock = data_dir.lock().map_err(Failure::failed)?;
+    let (cert, key) = certificate_paths(&config, &data_dir)?;
+    let server_config = tls::load(&cert, &key).map_err(Failure::config)?;
+
+    let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
+    let (unusable, _) = store
+        .keep_only(&config.auth.schemes)
+        .map_err(Failure::failed)?;
+    if unusable > 0 {
+        tracing::warn!(
+            "{unusable} users have no credentials for the enabled schemes; give them a password again"
+        );
+    }
+    let demo = match config.file {
+        None => demo::users(&mut store, &data_dir, &config.auth).map_err(Failure::failed)?,
+        Some(_) => Vec::new(),
+    };
+
+    let cores = cores(&config)?;
+    let host = limits::raise();
+    let (events, written) = cdr::start(&data_dir, CDR_EVENTS_MAX).map_err(Failure::failed)?;
+    let running = start(&config, &cores, server_config, &host, events)?;
+    let control = running.control();
+    let follower = follow(store, &control, Route::new(shards(&cores)))?;
+    control.open();
+    let admin = Admin::start(config.listen.admin, control.clone()).map_err(|error| {
+        Failure::failed(format!(
+            "cannot listen on {} for health and metrics: {error}; choose another `admin` under [listen]",
+            config.listen.admin
+        ))
+    })?;
+
+    // Only from here on: a signal that comes earlier ends the start, as it does for any program.
+    let mut signals = Signals::new([SIGUSR1, SIGHUP, SIGTERM, SIGINT]).map_err(Failure::failed)?;
+    tracing::info!("{}", ready_line(&running, &admin));
+    tracing::info!("{host}");
+    if config.file.is_none() {
+        demo::say_what_next(&running.sips, &cert, &demo);
+    }
+    watch(&mut signals, &config, file, &control, &data_dir);
+
+    tracing::info!(
+        "stopping: transactions in flight have {} s; the same signal again stops at once",
+        STOP.as_secs()
+    );
+    thread::spawn(move || {
+        // A second signal: whoever sent it knows what is lost.
+        if signals
+            .forever()
+            .any(|signal| signal == SIGTERM || signal == SIGINT)
+        {
+            std::process::exit(1);
+        }
+    });
+    drop(admin);
+    follower.stop();
+    running.stop(STOP);
+    written.finish();
+    tracing::info!("stopped");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn shards(cores: &[usize]) -> u16 {
+    u16::try_from(cores.len()).unwrap_or(u16::MAX)
+}
+
+fn ready_line(running: &Running, admin: &Admin) -> String {
+    let list = |name: &str, addresses: &[std::net::SocketAddr]| {
+        addresses
+            .iter()
+            .map(|address| format!(" {name} {address}"))
+            .collect::<String>()
+    };
+    format!(
+        "ready:{}{} admin {}",
+        list("sips", &running.sips),
+        list("sip", &running.sip),
+        admin.address
+    )
+}
+
+/// Logs to standard error by way of a thread: an executor never waits for a terminal. `RUST_LOG` chooses what.
+fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        // glommio warns of what this server does not use (registered buffers, its own stall detector).
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,glommio=error"));
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    // A second subscriber in one process is a test's; its own stays.
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .with_ansi(terminal)
+        .with_target(false)
+        .try_init();
+    guard
+}
+
+/// The certificate and key to use: the config's, or the generated pair, which is made where it is not there yet.
+pub(super) fn certificate_paths(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<(PathBuf, PathBuf), Failure> {
+    if let Some(files) = &config.tls {
+        return Ok((files.cert.clone(), files.key.clone()));
+    }
+    let (cert, key) = data_dir.tls_pair();
+    if cert.exists() && key.exists() {
+        return Ok((cert, key));
+    }
+    let mut names: Vec<String> = config
+        .domains
+        .iter()
+        .map(|domain| domain.to_string())
+        .collect();
+    names.extend(
+        config
+            .listen
+            .sips
+            .iter()
+            .map(|address| address.ip().to_string()),
+    );
+    let (cert_pem, key_pem) = tls::generate(&names).map_err(Failure::failed)?;
+    let written = cert
+        .parent()
+        .map_or(Ok(()), std::fs::create_dir_all)
+        .and_then(|()| write_private(&key, &key_pem))
+        .and_then(|()| std::fs::write(&cert, cert_pem));
+    written.map_err(|error| {
+        Failure::failed(format!(
+            "cannot write the generated certificate to {}: {error}",
+            cert.display()
+        ))
+    })?;
+    Ok((cert, key))
+}
+
+/// Writes a file that only its owner may read, from its first byte on.
+pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)?;
+    file.write_all(text.as_bytes())
+}
+
+fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
+    let allowed: Vec<usize> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .iter()
+        .map(|core| core.id)
+        .collect();
+    let Some(chosen) = &config.cores else {
+        return Ok(if allowed.is_empty() { vec![0] } else { allowed });
+    };
+    match chosen.iter().find(|core| !allowed.contains(core)) {
+        Some(core) => Err(Failure::usage(format!(
+            "[shards] cores names core {core}, and this process may run on {allowed:?}: leave it out, or widen the cpuset"
+        ))),
+        None => Ok(chosen.clone()),
+    }
+}
+
+/// The shards' settings as the config has them.
+fn shard_settings(config: &Config, cores: &[usize]) -> shard::Settings {
+    shard::Settings {
+        shards: shards(cores),
+        auth: config.auth.clone(),
+        registrar: config.registrar,
+        presence: config.presence,
+        immcu: config.im,
+        ..shard::Settings::default()
+    }
+}
+
+fn start(
+    config: &Config,
+    cores: &[usize],
+    tls: Arc<ServerConfig>,
+    host: &limits::Host,
+    cdr: crossbeam_channel::Sender<crate::shard::cdr_event::CdrEvent>,
+) -> Result<Running, Failure> {
+    let settings = run::Settings {
+        sips: config.listen.sips.clone(),
+        sip: config.listen.sip.clone(),
+        frame: config.frame,
+        connections_max: config
+            .connections_max
+            .unwrap_or(usize::MAX)
+            .min(host.connections_max()),
+        ..run::Settings::new(cores.to_vec(), tls)
+    };
+    let mut nonce_key = [0u8; 32];
+    getrandom::fill(&mut nonce_key).map_err(Failure::failed)?;
+    let shard_settings = shard_settings(config, cores);
+    let clock = Clock::start();
+    run::start(settings, cdr, move |id| {
+        let mut seed = [0u8; 32];
+        // Without randomness there is no secret: better no server than one whose tags can be guessed.
+        getrandom::fill(&mut seed)
+            .expect("the system's random source answered when the server started");
+        Shard::new(id, shard_settings.clone(), seed, nonce_key, clock.now())
+    })
+    .map_err(Failure::failed)
+}
+
+/// The thread that tells the shards what `muster user` does.
+struct Following {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Following {
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // A panic there has been reported already; the server stops anyway.
+        let _ = self.thread.join();
+    }
+}
+
+fn follow(store: Store, control: &Control, route: Route) -> Result<Following, Failure> {
+    let mut follower = Follower::start(store, |user| {
+        let owner = route.owner(&user.aor);
+        control.user(owner, UserChange::Put(user));
+    })
+    .map_err(Failure::failed)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (stopped, control) = (stop.clone(), control.clone());
+    let thread = thread::Builder::new()
+        .name("store".into())
+        .spawn(move || {
+            let mut failing = false;
+            while !stopped.load(Ordering::Relaxed) {
+                thread::sleep(FOLLOW);
+                let told = follower.poll(|change| {
+                    let owner = match &change {
+                        UserChange::Put(user) => route.owner(&user.aor),
+                        UserChange::Removed(aor) => route.owner(aor),
+                    };
+                    control.user(owner, change);
+                });
+                match told {
+                    Ok(()) => failing = false,
+                    // Said once, tried on: the disk may come back.
+                    Err(error) if !failing => {
+                        failing = true;
+                        tracing::error!("changes of users are not noticed for now: {error}");
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
+        .map_err(Failure::failed)?;
+    Ok(Following { stop, thread })
+}
+
+/// Waits for signals, and acts on each, until one says stop.
+fn watch(
+    signals: &mut Signals,
+    config: &Config,
+    file: Option<&Path>,
+    control: &Control,
+    data_dir: &DataDir,
+) {
+    let mut dump = Dump::start(SystemTime::now());
+    for signal in signals.forever() {
+        match signal {
+            SIGUSR1 => dump_latencies(&mut dump, control, data_dir),
+            SIGHUP => reload(config, file, control, data_dir),
+            _ => return,
+        }
+    }
+}
+
+fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir) {
+    let merged = match control.telemetry(Duration::from_secs(2)) {
+        Ok(merged) => merged,
+        Err(shard) => {
+            return tracing::error!(
+                "shard {} did not answer, so there are no histograms",
+                shard.0
+            );
+        }
+    };
+    let path = data_dir.latency_log();
+    let log = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&path);
+    let written = log.and_then(|mut log| {
+        dump.write(
+            &merged,
+            SystemTime::now(),
+            &mut std::io::stderr().lock(),
+            &mut log,
+        )
+    });
+    if let Err(error) = written {
+        tracing::error!("cannot write {}: {error}", path.display());
+    }
+}
+
+/// SIGHUP: the certificate counts from the next connection on; what can't change while running is named and kept.
+fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &DataDir) {
+    let config = match Config::load(file) {
+        Ok(config) => config,
+        Err(error) => {
+            return tracing::error!("the config was not read again, the old one stays: {error}");
+        }
+    };
+    for (key, same) in [
+        ("domains", running.domains == config.domains),
+        ("data_dir", running.data_dir == config.data_dir),
+        ("[listen]", running.listen == config.listen),
+        ("[shards]", running.cores == config.cores),
+        ("[auth]", running.auth == config.auth),
+        (
+            "[limits]",
+            running.frame == config.frame && running.connections_max == config.connections_max,
+        ),
+        ("[registrar]", running.registrar == config.registrar),
+        ("[presence]", running.presence == config.presence),
+        ("[im]", running.im == config.im),
+    ] {
+        if !same {
+            tracing::warn!(
+                "{key} can't change while the server runs; the old value stays until it is started again"
+            );
+        }
+    }
+    let loaded = certificate_paths(&config, data_dir)
+        .map_err(|failure| failure.to_string())
+        .and_then(|(cert, key)| tls::load(&cert, &key).map_err(|error| error.to_string()));
+    match loaded {
+        Ok(tls) => {
+            control.set_tls(tls);
+            tracing::info!("config and certificate were read again");
+        }
+        Err(error) => {
+            tracing::error!("the certificate was not read again, the old one stays: {error}")
+        }
+    }
+}
