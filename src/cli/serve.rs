@@ -42,7 +42,7 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
 
     let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
     let (unusable, _) = store
-        .keep_only(&config.auth.schemes)
+        .keep_only(&config.shard.auth.schemes)
         .map_err(Failure::failed)?;
     if unusable > 0 {
         tracing::warn!(
@@ -50,7 +50,7 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         );
     }
     let demo = match config.file {
-        None => demo::users(&mut store, &data_dir, &config.auth).map_err(Failure::failed)?,
+        None => demo::users(&mut store, &data_dir, &config.shard.auth).map_err(Failure::failed)?,
         Some(_) => Vec::new(),
     };
 
@@ -202,18 +202,6 @@ fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
     }
 }
 
-/// The shards' settings as the config has them.
-fn shard_settings(config: &Config, cores: &[usize]) -> shard::Settings {
-    shard::Settings {
-        shards: shards(cores),
-        auth: config.auth.clone(),
-        registrar: config.registrar,
-        presence: config.presence,
-        immcu: config.im,
-        ..shard::Settings::default()
-    }
-}
-
 fn start(
     config: &Config,
     cores: &[usize],
@@ -225,6 +213,7 @@ fn start(
         sips: config.listen.sips.clone(),
         sip: config.listen.sip.clone(),
         frame: config.frame,
+        connection: config.connection,
         connections_max: config
             .connections_max
             .unwrap_or(usize::MAX)
@@ -233,7 +222,10 @@ fn start(
     };
     let mut nonce_key = [0u8; 32];
     getrandom::fill(&mut nonce_key).map_err(Failure::failed)?;
-    let shard_settings = shard_settings(config, cores);
+    let shard_settings = shard::Settings {
+        shards: shards(cores),
+        ..config.shard.clone()
+    };
     let clock = Clock::start();
     run::start(settings, cdr, move |id| {
         let mut seed = [0u8; 32];
@@ -354,14 +346,16 @@ fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &D
         ("data_dir", running.data_dir == config.data_dir),
         ("[listen]", running.listen == config.listen),
         ("[shards]", running.cores == config.cores),
-        ("[auth]", running.auth == config.auth),
         (
             "[limits]",
-            running.frame == config.frame && running.connections_max == config.connections_max,
+            running.frame == config.frame
+                && running.connection == config.connection
+                && running.connections_max == config.connections_max,
         ),
-        ("[registrar]", running.registrar == config.registrar),
-        ("[presence]", running.presence == config.presence),
-        ("[im]", running.im == config.im),
+        (
+            "[auth], [registrar], [presence] or [im]",
+            running.shard == config.shard,
+        ),
     ] {
         if !same {
             tracing::warn!(

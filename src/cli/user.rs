@@ -47,8 +47,8 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
     let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
     let admission = Admission {
-        domains: &config.auth.domains,
-        schemes: &config.auth.schemes,
+        domains: &config.shard.auth.domains,
+        schemes: &config.shard.auth.schemes,
     };
     match command {
         Command::Add { name, display_name } => {

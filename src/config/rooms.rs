@@ -20,7 +20,10 @@ pub(super) struct Limits {
 }
 
 /// Reads the sections of the rooms.
-pub(super) fn read(top: &mut Section<'_, '_>, domains: &[Box<str>]) -> Result<(Limits, shard::Settings), ConfigError> {
+pub(super) fn read(
+    top: &mut Section<'_, '_>,
+    domains: &[Box<str>],
+) -> Result<(Limits, shard::Settings), ConfigError> {
     let auth = auth(top.section("auth")?, domains)?;
     let limits = limits(top.section("limits")?)?;
     let registrar = registrar(top.section("registrar")?)?;
@@ -49,7 +52,12 @@ fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Sett
             None => vec![Algorithm::Sha256, Algorithm::Md5],
             Some(list) => schemes(list)?,
         },
-        nonce_lifetime: seconds(&mut section, "nonce_lifetime_s", 10..=86_400, rules.nonce_lifetime)?,
+        nonce_lifetime: seconds(
+            &mut section,
+            "nonce_lifetime_s",
+            10..=86_400,
+            rules.nonce_lifetime,
+        )?,
         failures_max: small(&mut section, "failures_max", 1..=100, rules.failures_max)?,
     };
     section.finish()?;
@@ -84,7 +92,10 @@ fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Algorithm>, ConfigError> {
         schemes.push(scheme);
     }
     if schemes.is_empty() {
-        return Err(list.place.wrong("`auth.schemes` is empty", "name at least one scheme, or nobody can come in"));
+        return Err(list.place.wrong(
+            "`auth.schemes` is empty",
+            "name at least one scheme, or nobody can come in",
+        ));
     }
     Ok(schemes)
 }
@@ -92,9 +103,24 @@ fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Algorithm>, ConfigError> {
 fn limits(mut section: Section<'_, '_>) -> Result<Limits, ConfigError> {
     let rules = frame::Limits::default();
     let frame = frame::Limits {
-        head_bytes_max: small(&mut section, "head_bytes_max", 1024..=message::HEAD_BYTES_MAX as u64, rules.head_bytes_max)?,
-        body_bytes_max: small(&mut section, "body_bytes_max", 1024..=1 << 20, rules.body_bytes_max)?,
-        headers_max: small(&mut section, "headers_max", 16..=message::HEADERS_MAX as u64, rules.headers_max)?,
+        head_bytes_max: small(
+            &mut section,
+            "head_bytes_max",
+            1024..=message::HEAD_BYTES_MAX as u64,
+            rules.head_bytes_max,
+        )?,
+        body_bytes_max: small(
+            &mut section,
+            "body_bytes_max",
+            1024..=1 << 20,
+            rules.body_bytes_max,
+        )?,
+        headers_max: small(
+            &mut section,
+            "headers_max",
+            16..=message::HEADERS_MAX as u64,
+            rules.headers_max,
+        )?,
     };
     let rules = ConnectionLimits::default();
     let connection = ConnectionLimits {
@@ -102,7 +128,9 @@ fn limits(mut section: Section<'_, '_>) -> Result<Limits, ConfigError> {
         message: seconds(&mut section, "message_s", 1..=600, rules.message)?,
         unread: seconds(&mut section, "unread_s", 1..=600, rules.unread)?,
         // The largest message must fit beside what waits already.
-        unsent_bytes_max: rules.unsent_bytes_max.max(rules.unsent_high_bytes + frame.head_bytes_max + frame.body_bytes_max),
+        unsent_bytes_max: rules
+            .unsent_bytes_max
+            .max(rules.unsent_high_bytes + frame.head_bytes_max + frame.body_bytes_max),
         ..rules
     };
     let connections_max = match small(&mut section, "connections_max", 1..=10_000_000, 0)? {
@@ -127,12 +155,26 @@ fn registrar(mut section: Section<'_, '_>) -> Result<registrar::Settings, Config
     let settings = registrar::Settings {
         // A registrar must not refuse an hour or more as too short (RFC 3261 §10.3, step 7).
         expires_min_s: small(&mut section, "expires_min_s", 1..=3600, rules.expires_min_s)?,
-        expires_default_s: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_default_s)?,
-        expires_max_s: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_max_s)?,
+        expires_default_s: small(
+            &mut section,
+            "expires_default_s",
+            1..=604_800,
+            rules.expires_default_s,
+        )?,
+        expires_max_s: small(
+            &mut section,
+            "expires_max_s",
+            1..=604_800,
+            rules.expires_max_s,
+        )?,
         endpoints_max: small(&mut section, "endpoints_max", 1..=1000, rules.endpoints_max)?,
         ..rules
     };
-    let times = [settings.expires_min_s, settings.expires_default_s, settings.expires_max_s];
+    let times = [
+        settings.expires_min_s,
+        settings.expires_default_s,
+        settings.expires_max_s,
+    ];
     expiries_in_order(&section, times)?;
     section.finish()?;
     Ok(settings)
@@ -143,12 +185,39 @@ fn presence(mut section: Section<'_, '_>) -> Result<(presence::Limits, (u32, u32
     let rules = presence::Limits::default();
     let settings = presence::Limits {
         expires_s_min: small(&mut section, "expires_min_s", 1..=3600, rules.expires_s_min)?,
-        expires_s_default: small(&mut section, "expires_default_s", 1..=604_800, rules.expires_s_default)?,
-        expires_s_max: small(&mut section, "expires_max_s", 1..=604_800, rules.expires_s_max)?,
-        publications_max: small(&mut section, "publications_max", 1..=1000, rules.publications_max)?,
-        note_bytes_max: small(&mut section, "note_bytes_max", 0..=16 << 10, rules.note_bytes_max)?,
+        expires_s_default: small(
+            &mut section,
+            "expires_default_s",
+            1..=604_800,
+            rules.expires_s_default,
+        )?,
+        expires_s_max: small(
+            &mut section,
+            "expires_max_s",
+            1..=604_800,
+            rules.expires_s_max,
+        )?,
+        publications_max: small(
+            &mut section,
+            "publications_max",
+            1..=1000,
+            rules.publications_max,
+        )?,
+        note_bytes_max: small(
+            &mut section,
+            "note_bytes_max",
+            0..=16 << 10,
+            rules.note_bytes_max,
+        )?,
     };
-    expiries_in_order(&section, [settings.expires_s_min, settings.expires_s_default, settings.expires_s_max])?;
+    expiries_in_order(
+        &section,
+        [
+            settings.expires_s_min,
+            settings.expires_s_default,
+            settings.expires_s_max,
+        ],
+    )?;
     let (least_s, most_s) = shard::Settings::default().subscription_s;
     let subscription_s = (
         small(&mut section, "subscription_min_s", 1..=3600, least_s)?,
@@ -164,19 +233,31 @@ fn im(mut section: Section<'_, '_>) -> Result<immcu::Settings, ConfigError> {
         members_max: small(&mut section, "members_max", 3..=10_000, rules.members_max)?,
         pager_idle: seconds(&mut section, "pager_idle_s", 1..=86_400, rules.pager_idle)?,
         ringing: seconds(&mut section, "ringing_s", 1..=600, rules.ringing)?,
-        sessions_max: small(&mut section, "sessions_max", 1..=100_000_000, rules.sessions_max)?,
+        sessions_max: small(
+            &mut section,
+            "sessions_max",
+            1..=100_000_000,
+            rules.sessions_max,
+        )?,
     };
     section.finish()?;
     Ok(settings)
 }
 
 /// A whole number within `range`, which fits `T`: every range above is one of its type.
-fn small<T>(section: &mut Section<'_, '_>, key: &'static str, range: RangeInclusive<u64>, default: T) -> Result<T, ConfigError>
+fn small<T>(
+    section: &mut Section<'_, '_>,
+    key: &'static str,
+    range: RangeInclusive<u64>,
+    default: T,
+) -> Result<T, ConfigError>
 where
     T: TryFrom<u64>,
 {
     let written = section.number(key, range)?;
-    Ok(written.and_then(|at| T::try_from(at.value).ok()).unwrap_or(default))
+    Ok(written
+        .and_then(|at| T::try_from(at.value).ok())
+        .unwrap_or(default))
 }
 
 fn seconds(
@@ -185,10 +266,15 @@ fn seconds(
     range: RangeInclusive<u64>,
     default: Duration,
 ) -> Result<Duration, ConfigError> {
-    Ok(section.number(key, range)?.map_or(default, |at| Duration::from_secs(at.value)))
+    Ok(section
+        .number(key, range)?
+        .map_or(default, |at| Duration::from_secs(at.value)))
 }
 
-fn expiries_in_order(section: &Section<'_, '_>, [least, usual, most]: [u32; 3]) -> Result<(), ConfigError> {
+fn expiries_in_order(
+    section: &Section<'_, '_>,
+    [least, usual, most]: [u32; 3],
+) -> Result<(), ConfigError> {
     if least <= usual && usual <= most {
         return Ok(());
     }
