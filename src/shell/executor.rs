@@ -3,11 +3,13 @@
 //! All of a shard is this one task. It asks its sockets and its mailbox itself, so while there is work it does not go back to
 //! glommio but for a breath now and then; with nothing to do it waits for the readiness set, the mailbox and the next tick at once.
 //! While another shard or the CDR writer is full it reads no socket ("pressed"): nothing is dropped and nobody blocks.
-//! Where connections come from and go to is `adoption`; it decides nothing about SIP.
+//! The way in is `incoming`, the way out `outgoing`; where connections come from and go to is `adoption`. Nothing here decides about SIP.
+
+mod incoming;
+mod outgoing;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,22 +19,21 @@ use std::time::{Duration, Instant};
 use glommio::timer::{Timer, sleep};
 use rustls::ServerConfig;
 
-use crate::shard::effect::{Effect, Effects};
+use crate::shard::effect::Effects;
 use crate::shard::input::Input;
 use crate::shard::letter::Letter;
 use crate::shard::{Core, ShardId};
 use crate::shell::clock::Clock;
-use crate::shell::connection::{ConnectionLimits, Flow, NO_SEND, Scratch, Stage};
+use crate::shell::connection::{ConnectionLimits, Scratch, Stage};
 use crate::shell::envelope::{Command, Envelope, UserChange};
 use crate::shell::listener::Listener;
 use crate::shell::mailbox::{Mailbox, Outbox};
 use crate::shell::recorder::Recorder;
-use crate::shell::socket::{Ready, ReadySet};
+use crate::shell::socket::ReadySet;
 use crate::shell::table::Table;
 use crate::shell::telemetry::{Telemetry, Timed};
-use crate::sip::frame::{self, Cut};
+use crate::sip::frame;
 use crate::sip::link::ConnectionId;
-use crate::sip::message::{Malformed, Message};
 use crate::sip::time::Now;
 
 /// Time between ticks of the core.
@@ -41,16 +42,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP_TICKS: usize = 10;
 /// Letters taken from the mailbox in a turn.
 const TURN_LETTERS_MAX: usize = 1_024;
-/// Work on sockets in a turn, in messages.
-const TURN_WORK_MAX: usize = 1_024;
-/// What a step of a TLS handshake costs, in messages.
-const HANDSHAKE_WORK: usize = 8;
-/// Messages of one connection in a turn: a flood waits for everybody else.
-const CONNECTION_MESSAGES_MAX: usize = 32;
 /// Letters of a core to itself in a turn.
 const SELF_LETTERS_MAX: usize = 4_096;
-/// More output than this in a turn is flushed before the next input.
-const ARENA_BYTES_MAX: usize = 4 << 20;
 /// Without a pause this long at most: then glommio runs what else there is on this thread (the pulse).
 const BREATH_EVERY: Duration = Duration::from_millis(2);
 /// How long a pressed shard, or one that cannot wait on its set, sleeps.
@@ -378,239 +371,6 @@ impl<C: Core> Executor<C> {
         }
     }
 
-    fn take_ready(&mut self) {
-        let (table, queue, knocking) = (&mut self.table, &mut self.queue, &mut self.knocking);
-        knocking.clear();
-        self.more_ready = self.set.take(|ready| match ready {
-            Ready::Listener(index) => knocking.push(index),
-            Ready::Connection {
-                connection: id,
-                readable,
-                writable,
-                ended,
-            } => {
-                let Some(connection) = table.get_mut(id) else {
-                    return;
-                };
-                connection.readable |= readable;
-                connection.writable |= writable;
-                connection.ending |= ended;
-                if !core::mem::replace(&mut connection.queued, true) {
-                    queue.push_back(id);
-                }
-            }
-        });
-    }
-
-    /// Puts a connection into the queue of those that are served.
-    pub(super) fn enqueue(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.table.get_mut(id)
-            && !core::mem::replace(&mut connection.queued, true)
-        {
-            self.queue.push_back(id);
-        }
-    }
-
-    fn serve_queue(&mut self) {
-        let mut work = 0;
-        for _ in 0..self.queue.len() {
-            if work >= TURN_WORK_MAX || self.is_pressed() {
-                break;
-            }
-            let Some(id) = self.queue.pop_front() else {
-                break;
-            };
-            if let Some(connection) = self.table.get_mut(id) {
-                connection.queued = false;
-                work += self.serve(id);
-            }
-        }
-    }
-
-    /// Sends what waits on a connection, reads it once, and handles what it has, up to a bound. Answers with the work done.
-    fn serve(&mut self, id: ConnectionId) -> usize {
-        let Some(connection) = self.table.get_mut(id) else {
-            return 0;
-        };
-        if connection.unsent_bytes() > 0 && connection.writable {
-            match connection.send_rest(self.now) {
-                Ok(written) => self.telemetry.counters.bytes_out += written as u64,
-                Err(broken) => return self.drop_connection(id, broken.0),
-            }
-            self.look_at_flow(id);
-        }
-        let Some(connection) = self.table.get_mut(id) else {
-            return 0;
-        };
-        if let Stage::Closing { .. } = connection.stage {
-            self.read_off(id);
-            return 1;
-        }
-        if !connection.takes_input() {
-            return 1;
-        }
-        // What is kept comes first; the socket is read only when that is not enough for a message.
-        let lent = connection.plain.is_empty();
-        let mut plain = if lent {
-            core::mem::take(&mut self.plain)
-        } else {
-            core::mem::take(&mut connection.plain)
-        };
-        let (mut at, mut work) = (0, 0);
-        let mut stay = connection.hungry || self.cut(id, &mut plain, &mut at, &mut work);
-        let Some(connection) = self.table.get_mut(id) else {
-            return work;
-        };
-        if stay && connection.hungry && connection.readable && connection.takes_input() {
-            match connection.read(&mut plain, &mut self.scratch, self.now) {
-                Ok(taken) => {
-                    self.telemetry.counters.bytes_in += taken.bytes as u64;
-                    self.telemetry.counters.bytes_out += taken.written as u64;
-                    if connection.stage == Stage::Handshake || taken.established {
-                        work += HANDSHAKE_WORK;
-                    }
-                    if taken.established {
-                        self.established(id);
-                    }
-                    stay = self.cut(id, &mut plain, &mut at, &mut work);
-                }
-                Err(broken) => {
-                    if lent {
-                        plain.clear();
-                        self.plain = plain;
-                    }
-                    return work + self.drop_connection(id, broken.0);
-                }
-            }
-        }
-        self.leave(id, plain, at, lent, stay);
-        work.max(1)
-    }
-
-    /// Puts a connection's bytes back where they belong after it was served.
-    fn leave(&mut self, id: ConnectionId, mut plain: Vec<u8>, at: usize, lent: bool, stay: bool) {
-        let now = self.now;
-        if !stay && let Some(to) = self.adopted_by.take() {
-            // The message at hand is not consumed: it goes in front.
-            let rest = plain.split_off(at);
-            if lent {
-                plain.clear();
-                self.plain = plain;
-            }
-            self.give_away(id, to, rest);
-            return;
-        }
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if let Some(back) = connection.keep(plain, at, lent, now) {
-            self.plain = back;
-        }
-        if let Stage::Closing { .. } = connection.stage {
-            connection.plain = Vec::new();
-            return;
-        }
-        if connection.ended && connection.hungry {
-            self.close(id, "peer closed", false);
-            return;
-        }
-        let again = connection.takes_input() && (!connection.hungry || connection.readable);
-        if let Ok(Some(at)) = connection.overdue(&self.equipment.limits, now) {
-            self.table.look_at(id, at);
-        }
-        if again {
-            self.enqueue(id);
-        }
-    }
-
-    /// Cuts whole messages from `plain[*at..]` and gives each to the core. False when the connection leaves this shard.
-    fn cut(
-        &mut self,
-        id: ConnectionId,
-        plain: &mut [u8],
-        at: &mut usize,
-        work: &mut usize,
-    ) -> bool {
-        let limits = self.equipment.frame;
-        for _ in 0..CONNECTION_MESSAGES_MAX {
-            let Some(connection) = self.table.get_mut(id) else {
-                return true;
-            };
-            if !connection.takes_input() {
-                // Once it drains, what is there comes before what there may be.
-                connection.hungry = false;
-                return true;
-            }
-            let skipped = connection.skip.min(plain.len() - *at);
-            connection.skip -= skipped;
-            *at += skipped;
-            let peer = connection.link.peer;
-            connection.hungry = false;
-            let bytes = plain.get_mut(*at..).unwrap_or_default();
-            match frame::cut(bytes, &limits, &mut connection.frame) {
-                Cut::Need(_) => {
-                    connection.hungry = true;
-                    return true;
-                }
-                Cut::Ping(count) => {
-                    *at += count;
-                    self.effects.send(id, |out| out.extend_from_slice(b"\r\n"));
-                    self.carry_out();
-                }
-                Cut::Pong(count) => *at += count,
-                Cut::Message { total, .. } => {
-                    connection.spoke = true;
-                    self.telemetry.counters.messages_in += 1;
-                    self.serving = Some(id);
-                    match Message::parse(bytes.get_mut(..total).unwrap_or_default()) {
-                        Ok(mut message) => {
-                            message.set_source(peer);
-                            self.give(Input::Message {
-                                connection: id,
-                                message: &message,
-                            });
-                        }
-                        Err(malformed) => self.refuse(id, peer, malformed),
-                    }
-                    self.serving = None;
-                    if self.adopted_by.is_some() {
-                        return false;
-                    }
-                    *at += total;
-                }
-                Cut::Refuse {
-                    fault,
-                    head,
-                    resume,
-                } => {
-                    // Even with nothing to resume at: what follows is not looked at again.
-                    let count = resume.unwrap_or(usize::MAX).min(bytes.len());
-                    connection.skip = resume.map_or(usize::MAX, |resume| resume - count);
-                    let head = bytes.get_mut(..head).unwrap_or_default();
-                    self.refuse(id, peer, Malformed::refused(head, fault, resume.is_none()));
-                    *at += count;
-                    if resume.is_none() {
-                        // The core has asked for it; in case it did not.
-                        self.close(id, "framing lost", true);
-                    }
-                }
-            }
-            *work += 1;
-        }
-        true
-    }
-
-    fn refuse(&mut self, connection: ConnectionId, peer: SocketAddr, mut malformed: Malformed<'_>) {
-        self.telemetry.counters.frames_refused += 1;
-        if let Some(partial) = &mut malformed.partial {
-            partial.set_source(peer);
-        }
-        self.give(Input::Malformed {
-            connection,
-            malformed: &malformed,
-        });
-    }
-
     fn tick(&mut self) {
         self.next_tick = self.now.after(TICK);
         self.alarm = None;
@@ -642,255 +402,5 @@ impl<C: Core> Executor<C> {
             self.equipment.settled.store(quiet, Ordering::SeqCst);
         }
         self.accept_again();
-    }
-
-    /// Gives one input to the core and carries out what it asks for.
-    pub(super) fn give(&mut self, input: Input<'_>) {
-        self.inputs += 1;
-        self.core.handle(self.now, input, &mut self.effects);
-        self.carry_out();
-    }
-
-    fn carry_out(&mut self) {
-        let mut list = core::mem::take(&mut self.effects.list);
-        for effect in list.drain(..) {
-            match effect {
-                Effect::Send { connection, range } => self.chain(connection, range),
-                Effect::Close { connection, reason } => self.close(connection, reason, true),
-                Effect::Adopt { connection, to } if self.serving == Some(connection) => {
-                    self.adopted_by = Some(to)
-                }
-                Effect::Adopt { connection, to } => {
-                    let rest = self
-                        .table
-                        .get_mut(connection)
-                        .map(|connection| core::mem::take(&mut connection.plain));
-                    self.give_away(connection, to, rest.unwrap_or_default());
-                }
-                Effect::Post { to, letter } if to == self.equipment.shard => {
-                    self.to_self.push_back(letter)
-                }
-                Effect::Post { to, letter } => {
-                    self.telemetry.counters.letters_out += 1;
-                    let posted = self.equipment.clock.now();
-                    self.post(to, Envelope::Letter { posted, letter });
-                }
-                Effect::Record(event) => self.equipment.recorder.record(event),
-                Effect::Observe { latency, since } => self.observed.push((latency.into(), since)),
-                Effect::Count {
-                    method,
-                    status,
-                    ours,
-                } => self.telemetry.count_answer(method, status, ours),
-            }
-        }
-        self.effects.list = list;
-        if self.effects.bytes.len() > ARENA_BYTES_MAX {
-            self.flush();
-        }
-    }
-
-    /// Puts an envelope into another shard's mailbox, or keeps it until there is room.
-    pub(super) fn post(&mut self, to: ShardId, envelope: Envelope) {
-        let to = usize::from(to.0);
-        self.outboxes[to].post(&self.equipment.mailboxes[to], envelope);
-    }
-
-    /// Chains a piece of output to those of its connection.
-    fn chain(&mut self, id: ConnectionId, range: core::ops::Range<usize>) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if connection.stage != Stage::Open {
-            return;
-        }
-        let index = u32::try_from(self.sends.len()).expect("the arena is flushed long before");
-        self.sends.push(Send {
-            range,
-            next: NO_SEND,
-        });
-        let (first, last) = &mut connection.sends;
-        if *first == NO_SEND {
-            *first = index;
-        } else {
-            self.sends[*last as usize].next = index;
-        }
-        *last = index;
-        if !core::mem::replace(&mut connection.dirty, true) {
-            self.dirty.push(id);
-        }
-    }
-
-    /// Hands all output of the turn to the sockets.
-    fn flush(&mut self) {
-        let mut dirty = core::mem::take(&mut self.dirty);
-        for id in dirty.drain(..) {
-            self.flush_connection(id);
-        }
-        // What has come to be closed meanwhile is for the next turn.
-        dirty.append(&mut self.dirty);
-        self.dirty = dirty;
-        self.sends.clear();
-        self.effects.bytes.clear();
-        self.effects.bytes.shrink_to(2 * ARENA_BYTES_MAX);
-        if !self.observed.is_empty() {
-            let flushed = self.equipment.clock.now();
-            for (timed, since) in self.observed.drain(..) {
-                self.telemetry.record(timed, flushed.since(since));
-            }
-        }
-    }
-
-    /// Hands a connection's output of this turn to its socket, at once where all is one piece.
-    pub(super) fn flush_connection(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        connection.dirty = false;
-        let (mut next, _) = core::mem::replace(&mut connection.sends, (NO_SEND, NO_SEND));
-        if let Some(send) = self.sends.get(next as usize) {
-            let piece = if send.next == NO_SEND {
-                &self.effects.bytes[send.range.clone()]
-            } else {
-                self.join.clear();
-                while let Some(send) = self.sends.get(next as usize) {
-                    self.join
-                        .extend_from_slice(&self.effects.bytes[send.range.clone()]);
-                    next = send.next;
-                }
-                self.join.shrink_to(ARENA_BYTES_MAX);
-                &self.join
-            };
-            match connection.send(piece, &mut self.scratch, self.now) {
-                Ok(written) => self.telemetry.counters.bytes_out += written as u64,
-                Err(broken) => {
-                    self.drop_connection(id, broken.0);
-                    return;
-                }
-            }
-        }
-        self.look_at_flow(id);
-        self.say_end(id);
-    }
-
-    /// Tells the core when a connection's output crossed a mark, and closes one that is past help.
-    fn look_at_flow(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if connection.stage != Stage::Open {
-            return;
-        }
-        match connection.flow(&self.equipment.limits, self.now) {
-            Ok(Flow::Steady) => {}
-            Ok(Flow::Behind) => {
-                self.telemetry.counters.peers_behind += 1;
-                self.happened.push_back(Happened::Behind(id));
-            }
-            Ok(Flow::Drained) => {
-                self.happened.push_back(Happened::Drained(id));
-                self.enqueue(id);
-            }
-            Err(broken) => {
-                self.telemetry.counters.connections_cut += 1;
-                self.drop_connection(id, broken.0);
-                return;
-            }
-        }
-        if let Some(connection) = self.table.get_mut(id)
-            && connection.unsent_bytes() > 0
-        {
-            let at = self.now.after(self.equipment.limits.unread);
-            self.table.look_at(id, at);
-        }
-    }
-
-    /// Closes a connection after what was sent before has left. With `linger`, what the peer still sends is read off first.
-    pub(super) fn close(&mut self, id: ConnectionId, reason: &'static str, linger: bool) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if let Stage::Closing { .. } = connection.stage {
-            return;
-        }
-        tracing::debug!(connection = id.0, peer = %connection.link.peer, reason, "closing");
-        let by = self.now.after(self.equipment.limits.close);
-        let known = connection.stage == Stage::Open;
-        if !known {
-            self.telemetry.counters.handshakes_failed += 1;
-        }
-        connection.stage = Stage::Closing {
-            by,
-            known,
-            linger: linger && !connection.ended,
-            said: false,
-        };
-        connection.readable = true;
-        self.table.look_at(id, by);
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if !core::mem::replace(&mut connection.dirty, true) {
-            self.dirty.push(id);
-        }
-    }
-
-    /// Goes on with a close.
-    fn say_end(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        match connection.say_end(&mut self.scratch, self.now) {
-            Ok(false) => {}
-            Ok(true) => {
-                self.drop_connection(id, "closed");
-            }
-            Err(broken) => {
-                self.drop_connection(id, broken.0);
-            }
-        }
-    }
-
-    fn read_off(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if connection.readable {
-            match connection.read_off(&mut self.scratch) {
-                Ok(count) => self.telemetry.counters.bytes_in += count as u64,
-                Err(broken) => {
-                    self.drop_connection(id, broken.0);
-                    return;
-                }
-            }
-        }
-        self.say_end(id);
-        if let Some(connection) = self.table.get_mut(id)
-            && connection.readable
-            && !connection.ended
-        {
-            self.enqueue(id);
-        }
-    }
-
-    /// Lets go of a connection at once. The core hears of it if it knew it.
-    pub(super) fn drop_connection(&mut self, id: ConnectionId, reason: &'static str) -> usize {
-        let Some(connection) = self.table.remove(id) else {
-            return 0;
-        };
-        let known = match connection.stage {
-            Stage::Handshake => {
-                self.telemetry.counters.handshakes_failed += 1;
-                false
-            }
-            Stage::Open => true,
-            Stage::Closing { known, .. } => known,
-        };
-        tracing::debug!(connection = id.0, peer = %connection.link.peer, reason, "closed");
-        if known {
-            self.happened.push_back(Happened::Closed(id));
-        }
-        self.equipment.connections.fetch_sub(1, Ordering::Relaxed);
-        1
     }
 }

@@ -42,11 +42,6 @@ impl Records {
         })
     }
 
-    /// Whether the handshake is complete.
-    pub(super) fn is_established(&self) -> bool {
-        self.established
-    }
-
     /// Takes what was received: appends what it says to `plain`, and what must be sent back (handshake, tickets, alerts) to `out`.
     /// After an error `out` holds the alert, and the connection is good for nothing more.
     pub(super) fn open(
@@ -278,7 +273,7 @@ mod tests {
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             let (mut client, mut server) = pair(&[version]);
             assert!(talk(&mut client, &mut server, 1).is_empty());
-            assert!(server.is_established() && !client.is_handshaking());
+            assert!(server.established && !client.is_handshaking());
             client.writer().write_all(b"to the server").expect("memory");
             assert_eq!(talk(&mut client, &mut server, 3), b"to the server");
             // More than one record's worth, and close_notify behind it.

@@ -199,11 +199,6 @@ impl Socket {
         // Fails only where the peer is gone already.
         let _ = net::shutdown(&self.0, Shutdown::Write);
     }
-
-    /// Takes the descriptor out: nothing of it is in flight anywhere.
-    pub(super) fn into_descriptor(self) -> OwnedFd {
-        self.0
-    }
 }
 
 impl AsFd for Socket {

@@ -1,0 +1,271 @@
+//! From the core's effects to the sockets: each is carried out where it stands, output is chained by connection and flushed once,
+//! and closes are brought to their end.
+
+use std::sync::atomic::Ordering;
+
+use crate::shard::effect::Effect;
+use crate::shard::input::Input;
+use crate::shard::{Core, ShardId};
+use crate::shell::connection::{Flow, NO_SEND, Stage};
+use crate::shell::envelope::Envelope;
+use crate::shell::executor::{Executor, Happened, Send};
+use crate::sip::link::ConnectionId;
+
+/// More output than this in a turn is flushed before the next input.
+const ARENA_BYTES_MAX: usize = 4 << 20;
+
+impl<C: Core> Executor<C> {
+    /// Gives one input to the core and carries out what it asks for.
+    pub(in crate::shell) fn give(&mut self, input: Input<'_>) {
+        self.inputs += 1;
+        self.core.handle(self.now, input, &mut self.effects);
+        self.carry_out();
+    }
+
+    pub(super) fn carry_out(&mut self) {
+        let mut list = core::mem::take(&mut self.effects.list);
+        for effect in list.drain(..) {
+            match effect {
+                Effect::Send { connection, range } => self.chain(connection, range),
+                Effect::Close { connection, reason } => self.close(connection, reason, true),
+                Effect::Adopt { connection, to } if self.serving == Some(connection) => {
+                    self.adopted_by = Some(to)
+                }
+                Effect::Adopt { connection, to } => {
+                    let rest = self
+                        .table
+                        .get_mut(connection)
+                        .map(|connection| core::mem::take(&mut connection.plain));
+                    self.give_away(connection, to, rest.unwrap_or_default());
+                }
+                Effect::Post { to, letter } if to == self.equipment.shard => {
+                    self.to_self.push_back(letter)
+                }
+                Effect::Post { to, letter } => {
+                    self.telemetry.counters.letters_out += 1;
+                    let posted = self.equipment.clock.now();
+                    self.post(to, Envelope::Letter { posted, letter });
+                }
+                Effect::Record(event) => self.equipment.recorder.record(event),
+                Effect::Observe { latency, since } => self.observed.push((latency.into(), since)),
+                Effect::Count {
+                    method,
+                    status,
+                    ours,
+                } => self.telemetry.count_answer(method, status, ours),
+            }
+        }
+        self.effects.list = list;
+        if self.effects.bytes.len() > ARENA_BYTES_MAX {
+            self.flush();
+        }
+    }
+
+    /// Puts an envelope into another shard's mailbox, or keeps it until there is room.
+    pub(in crate::shell) fn post(&mut self, to: ShardId, envelope: Envelope) {
+        let to = usize::from(to.0);
+        self.outboxes[to].post(&self.equipment.mailboxes[to], envelope);
+    }
+
+    /// Chains a piece of output to those of its connection.
+    fn chain(&mut self, id: ConnectionId, range: core::ops::Range<usize>) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if connection.stage != Stage::Open {
+            return;
+        }
+        let index = u32::try_from(self.sends.len()).expect("the arena is flushed long before");
+        self.sends.push(Send {
+            range,
+            next: NO_SEND,
+        });
+        let (first, last) = &mut connection.sends;
+        if *first == NO_SEND {
+            *first = index;
+        } else {
+            self.sends[*last as usize].next = index;
+        }
+        *last = index;
+        if !core::mem::replace(&mut connection.dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Hands all output of the turn to the sockets.
+    pub(super) fn flush(&mut self) {
+        let mut dirty = core::mem::take(&mut self.dirty);
+        for id in dirty.drain(..) {
+            self.flush_connection(id);
+        }
+        // What has come to be closed meanwhile is for the next turn.
+        dirty.append(&mut self.dirty);
+        self.dirty = dirty;
+        self.sends.clear();
+        self.effects.bytes.clear();
+        self.effects.bytes.shrink_to(2 * ARENA_BYTES_MAX);
+        if !self.observed.is_empty() {
+            let flushed = self.equipment.clock.now();
+            for (timed, since) in self.observed.drain(..) {
+                self.telemetry.record(timed, flushed.since(since));
+            }
+        }
+    }
+
+    /// Hands a connection's output of this turn to its socket, at once where all is one piece.
+    pub(in crate::shell) fn flush_connection(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.dirty = false;
+        let (mut next, _) = core::mem::replace(&mut connection.sends, (NO_SEND, NO_SEND));
+        if let Some(send) = self.sends.get(next as usize) {
+            let piece = if send.next == NO_SEND {
+                &self.effects.bytes[send.range.clone()]
+            } else {
+                self.join.clear();
+                while let Some(send) = self.sends.get(next as usize) {
+                    self.join
+                        .extend_from_slice(&self.effects.bytes[send.range.clone()]);
+                    next = send.next;
+                }
+                self.join.shrink_to(ARENA_BYTES_MAX);
+                &self.join
+            };
+            match connection.send(piece, &mut self.scratch, self.now) {
+                Ok(written) => self.telemetry.counters.bytes_out += written as u64,
+                Err(broken) => {
+                    self.drop_connection(id, broken.0);
+                    return;
+                }
+            }
+        }
+        self.look_at_flow(id);
+        self.say_end(id);
+    }
+
+    /// Tells the core when a connection's output crossed a mark, and closes one that is past help.
+    pub(super) fn look_at_flow(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if connection.stage != Stage::Open {
+            return;
+        }
+        match connection.flow(&self.equipment.limits, self.now) {
+            Ok(Flow::Steady) => {}
+            Ok(Flow::Behind) => {
+                self.telemetry.counters.peers_behind += 1;
+                self.happened.push_back(Happened::Behind(id));
+            }
+            Ok(Flow::Drained) => {
+                self.happened.push_back(Happened::Drained(id));
+                self.enqueue(id);
+            }
+            Err(broken) => {
+                self.telemetry.counters.connections_cut += 1;
+                self.drop_connection(id, broken.0);
+                return;
+            }
+        }
+        if let Some(connection) = self.table.get_mut(id)
+            && connection.unsent_bytes() > 0
+        {
+            let at = self.now.after(self.equipment.limits.unread);
+            self.table.look_at(id, at);
+        }
+    }
+
+    /// Closes a connection after what was sent before has left. With `linger`, what the peer still sends is read off first.
+    pub(in crate::shell) fn close(&mut self, id: ConnectionId, reason: &'static str, linger: bool) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if let Stage::Closing { .. } = connection.stage {
+            return;
+        }
+        tracing::debug!(connection = id.0, peer = %connection.link.peer, reason, "closing");
+        let by = self.now.after(self.equipment.limits.close);
+        let known = connection.stage == Stage::Open;
+        if !known {
+            self.telemetry.counters.handshakes_failed += 1;
+        }
+        connection.stage = Stage::Closing {
+            by,
+            known,
+            linger: linger && !connection.ended,
+            said: false,
+        };
+        connection.readable = true;
+        self.table.look_at(id, by);
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if !core::mem::replace(&mut connection.dirty, true) {
+            self.dirty.push(id);
+        }
+    }
+
+    /// Goes on with a close.
+    fn say_end(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        match connection.say_end(&mut self.scratch, self.now) {
+            Ok(false) => {}
+            Ok(true) => {
+                self.drop_connection(id, "closed");
+            }
+            Err(broken) => {
+                self.drop_connection(id, broken.0);
+            }
+        }
+    }
+
+    pub(super) fn read_off(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if connection.readable {
+            match connection.read_off(&mut self.scratch) {
+                Ok(count) => self.telemetry.counters.bytes_in += count as u64,
+                Err(broken) => {
+                    self.drop_connection(id, broken.0);
+                    return;
+                }
+            }
+        }
+        self.say_end(id);
+        if let Some(connection) = self.table.get_mut(id)
+            && connection.readable
+            && !connection.ended
+        {
+            self.enqueue(id);
+        }
+    }
+
+    /// Lets go of a connection at once. The core hears of it if it knew it.
+    pub(in crate::shell) fn drop_connection(
+        &mut self,
+        id: ConnectionId,
+        reason: &'static str,
+    ) -> usize {
+        let Some(connection) = self.table.remove(id) else {
+            return 0;
+        };
+        let known = match connection.stage {
+            Stage::Handshake => {
+                self.telemetry.counters.handshakes_failed += 1;
+                false
+            }
+            Stage::Open => true,
+            Stage::Closing { known, .. } => known,
+        };
+        tracing::debug!(connection = id.0, peer = %connection.link.peer, reason, "closed");
+        if known {
+            self.happened.push_back(Happened::Closed(id));
+        }
+        self.equipment.connections.fetch_sub(1, Ordering::Relaxed);
+        1
+    }
+}

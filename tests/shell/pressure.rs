@@ -1,0 +1,171 @@
+//! Full queues push back and drop nothing.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+use muster::immcu::SessionId;
+use muster::shard::ShardId;
+use muster::shard::cdr_event::CdrEvent;
+use muster::shard::effect::{Effect, Effects};
+use muster::shard::input::Input;
+use muster::shard::letter::Letter;
+use muster::shell::run::{self, Settings};
+use muster::sip::time::Now;
+use muster::sip::uri::Aor;
+
+use super::peer::{Peer, number_and_body, request};
+use super::server::{Closure, answer, certificate, start};
+use super::spinners::two_cores;
+
+/// A letter that carries two numbers.
+fn letter(from: ShardId, number: u32) -> Letter {
+    Letter::Unwatch {
+        presentity: Aor::parse(&format!("{number}@example.com")).expect("an address"),
+        shard: from,
+    }
+}
+
+fn number_of(letter: &Letter) -> (ShardId, u32) {
+    let Letter::Unwatch { presentity, shard } = letter else {
+        panic!("only these are posted")
+    };
+    (*shard, presentity.user().parse().expect("a number"))
+}
+
+#[test]
+fn two_shards_that_flood_each_other_lose_no_letter_and_go_on() {
+    const LETTERS: u32 = 3_000;
+    const MESSAGES: u32 = 10;
+    let arrived = Arc::new(AtomicU32::new(0));
+    let counted = arrived.clone();
+    let server = start(
+        |_| (),
+        move |shard| {
+            let arrived = counted.clone();
+            let (mut posted, mut expected) = (0, HashMap::new());
+            Closure(
+                move |_, input: Input<'_>, effects: &mut Effects| match input {
+                    Input::Message {
+                        connection,
+                        message,
+                    } => {
+                        effects.send(connection, |out| answer(message, out));
+                        for _ in 0..LETTERS {
+                            effects.list.push(Effect::Post {
+                                to: ShardId(1 - shard.0),
+                                letter: letter(shard, posted),
+                            });
+                            posted += 1;
+                        }
+                    }
+                    Input::Letter(letter) => {
+                        let (from, number) = number_of(&letter);
+                        let next = expected.entry(from).or_insert(0);
+                        assert_eq!(number, *next, "out of order from {from:?}");
+                        *next += 1;
+                        // Slower than the other posts.
+                        let until = Instant::now() + Duration::from_micros(10);
+                        while Instant::now() < until {}
+                        arrived.fetch_add(1, Ordering::SeqCst);
+                    }
+                    _ => {}
+                },
+            )
+        },
+    );
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut peer = server.tcp();
+                for number in 1..=MESSAGES {
+                    peer.send(&request(number, "")).expect("written");
+                }
+                for number in 1..=MESSAGES {
+                    assert_eq!(number_and_body(&peer.message()).0, number);
+                }
+            });
+        }
+    });
+    let end = Instant::now() + Duration::from_secs(20);
+    while arrived.load(Ordering::SeqCst) < 8 * MESSAGES * LETTERS {
+        assert!(
+            Instant::now() < end,
+            "{} of {} letters",
+            arrived.load(Ordering::SeqCst),
+            8 * MESSAGES * LETTERS
+        );
+        thread::sleep(Duration::from_millis(10));
+    }
+    let telemetry = server
+        .running
+        .control()
+        .telemetry(Duration::from_secs(5))
+        .expect("both shards answer");
+    assert_eq!(
+        telemetry.counters.letters_out,
+        u64::from(8 * MESSAGES * LETTERS)
+    );
+    assert!(
+        telemetry.counters.turns_pressed > 0,
+        "the mailboxes never filled: the test did not test"
+    );
+    server.stop();
+}
+
+#[test]
+fn a_slow_writer_of_records_pushes_back_and_gets_all() {
+    const MESSAGES: u32 = 300;
+    let (recorder, events) = bounded(2);
+    let mut settings = Settings::new(two_cores().into(), certificate().1);
+    settings.sip = vec![([127, 0, 0, 1], 0).into()];
+    let running = run::start(settings, recorder, |_| {
+        Closure(|_, input: Input<'_>, effects: &mut Effects| {
+            if let Input::Message {
+                connection,
+                message,
+            } = input
+            {
+                effects.send(connection, |out| answer(message, out));
+                for _ in 0..3 {
+                    let session = SessionId {
+                        group: 0,
+                        random: 0,
+                    };
+                    let at = Now(u64::from(message.cseq().number));
+                    effects.list.push(Effect::Record(CdrEvent::Ended {
+                        session,
+                        reason: "test",
+                        at,
+                    }));
+                }
+            }
+        })
+    })
+    .expect("two shards start");
+    running.control().open();
+    let writer = thread::spawn(move || {
+        let mut got = Vec::new();
+        while let Ok(CdrEvent::Ended { at, .. }) = events.recv() {
+            got.push(at.0);
+            thread::sleep(Duration::from_micros(300));
+        }
+        got
+    });
+    let mut peer = Peer::tcp(running.sip[0]);
+    for number in 1..=MESSAGES {
+        peer.send(&request(number, "")).expect("written");
+    }
+    for number in 1..=MESSAGES {
+        assert_eq!(number_and_body(&peer.message()).0, number);
+    }
+    assert!(running.stop(Duration::from_secs(5)));
+    let got = writer.join().expect("the writer ends with the shards");
+    let expected: Vec<u64> = (1..=u64::from(MESSAGES))
+        .flat_map(|number| [number; 3])
+        .collect();
+    assert_eq!(got, expected);
+}

@@ -1,0 +1,96 @@
+//! Starts shards with a core of the test's own.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+use muster::shard::cdr_event::CdrEvent;
+use muster::shard::effect::Effects;
+use muster::shard::input::Input;
+use muster::shard::{Core, ShardId};
+use muster::shell::run::{self, Running, Settings};
+use muster::shell::tls;
+use muster::sip::build;
+use muster::sip::message::Message;
+use muster::sip::time::Now;
+use rustls::ServerConfig;
+
+use super::peer;
+use super::spinners::two_cores;
+
+/// A core made of a function.
+pub struct Closure<F>(pub F);
+
+impl<F: FnMut(Now, Input<'_>, &mut Effects)> Core for Closure<F> {
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        (self.0)(now, input, effects);
+    }
+}
+
+/// A certificate for `localhost`, and settings that use it.
+pub fn certificate() -> (String, Arc<ServerConfig>) {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let (cert, key) = tls::generate(&[]).expect("generated");
+    let name = format!(
+        "muster-shell-{}-{}",
+        std::process::id(),
+        NUMBER.fetch_add(1, Ordering::Relaxed)
+    );
+    let path = |end: &str| std::env::temp_dir().join(format!("{name}.{end}"));
+    std::fs::write(path("pem"), &cert).expect("the temporary directory takes a file");
+    std::fs::write(path("key"), &key).expect("the temporary directory takes a file");
+    let config = tls::load(&path("pem"), &path("key")).expect("a usable pair");
+    std::fs::remove_file(path("pem")).expect("written above");
+    std::fs::remove_file(path("key")).expect("written above");
+    (cert, config)
+}
+
+/// Shards that listen on free ports of loopback.
+pub struct Server {
+    pub running: Running,
+    pub cert: String,
+    pub events: Receiver<CdrEvent>,
+}
+
+/// Starts two shards, after `change` had a look at the settings.
+pub fn start<C: Core + 'static>(
+    change: impl FnOnce(&mut Settings),
+    make_core: impl Fn(ShardId) -> C + Send + Sync + 'static,
+) -> Server {
+    let (cert, config) = certificate();
+    let mut settings = Settings::new(two_cores().into(), config);
+    settings.sips = vec![([127, 0, 0, 1], 0).into()];
+    settings.sip = vec![([127, 0, 0, 1], 0).into()];
+    change(&mut settings);
+    let (recorder, events) = unbounded();
+    let running = run::start(settings, recorder, make_core).expect("two shards start");
+    running.control().open();
+    Server {
+        running,
+        cert,
+        events,
+    }
+}
+
+impl Server {
+    pub fn tls(&self) -> peer::Peer {
+        peer::Peer::tls(self.running.sips[0], &self.cert)
+    }
+
+    pub fn tcp(&self) -> peer::Peer {
+        peer::Peer::tcp(self.running.sip[0])
+    }
+
+    pub fn stop(self) {
+        assert!(
+            self.running.stop(Duration::from_secs(5)),
+            "a shard did not end"
+        );
+    }
+}
+
+/// Answers a request with 200, and its body with it.
+pub fn answer(message: &Message<'_>, out: &mut Vec<u8>) {
+    build::response(out, message, 200, Some("shell")).body("text/plain", message.body());
+}
