@@ -76,11 +76,13 @@ pub fn reason(status: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         // RFC 3261 §8.1.3.2: an unknown status is treated as the x00 of its class.
-        101..200 => "Session Progress",
-        201..300 => "OK",
-        303..400 => "Multiple Choices",
-        501..600 => "Server Internal Error",
-        601..700 => "Busy Everywhere",
-        _ => "Bad Request",
+        other => match other / 100 {
+            1 => "Session Progress",
+            2 => "OK",
+            3 => "Multiple Choices",
+            5 => "Server Internal Error",
+            6 => "Busy Everywhere",
+            _ => "Bad Request",
+        },
     }
 }

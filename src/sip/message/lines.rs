@@ -112,7 +112,7 @@ impl Lines {
     }
 
     /// The lines from the first of that name on; none where there is none.
-    pub(super) fn from_first(&self, name: Name) -> &[Line] {
+    pub(super) fn beginning_with(&self, name: Name) -> &[Line] {
         let number = usize::from(self.first[name as usize]);
         number
             .checked_sub(1)

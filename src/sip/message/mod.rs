@@ -287,7 +287,7 @@ impl<'a> Message<'a> {
     /// The value of each line of that name, in order.
     pub fn headers(&self, name: Name) -> impl Iterator<Item = &'a str> + Clone + use<'_, 'a> {
         let head = self.head;
-        let lines = self.lines.from_first(name).iter();
+        let lines = self.lines.beginning_with(name).iter();
         lines
             .filter(move |line| line.name == name)
             .map(move |line| line.value_in(head))
