@@ -1,26 +1,30 @@
-//! `muster cdr`: prints call detail records.
+//! `muster cdr`: prints call detail records, for people or for programs. One session at a time, so that any number fits.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp, ZonedDateTime};
+use jiff::{Timestamp, ZonedDateTime};
 
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::shell::cdr::{self, Question, Row};
-use crate::shell::store::DataDir;
+use crate::shell::cdr::{Participant, Report, Session};
+use crate::shell::store::{DataDir, StoreError};
+use crate::sip::uri::Aor;
 
 #[derive(Debug, Args)]
 pub(super) struct Query {
     /// Sessions that went on at this time or later: 2026-11-23, 2026-11-23T09:30, an RFC 3339 time, or how long ago (2h, 7d)
-    #[arg(long, value_name = "T")]
-    since: Option<String>,
-    /// Only sessions that this user took part in
-    #[arg(long, value_name = "NAME@DOMAIN")]
-    user: Option<String>,
+    ///
+    /// A date or time without an offset is this machine's.
+    #[arg(long, value_name = "T", value_parser = since_ms)]
+    since: Option<i64>,
+    /// Only sessions that this user began or took part in
+    #[arg(long, value_name = "NAME@DOMAIN", value_parser = address)]
+    user: Option<Aor>,
     /// How to print them
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -28,158 +32,201 @@ pub(super) struct Query {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For people, in local time
+    /// For people, in local time: one line a session
     Table,
-    /// One object a participant, in an array
+    /// An array of sessions, each with its participants
     Json,
     /// One line a participant, with a header
     Csv,
 }
 
+/// Why printing came to an end.
+#[derive(Debug)]
+enum Stopped {
+    Store(StoreError),
+    Printing(io::Error),
+}
+
+impl From<StoreError> for Stopped {
+    fn from(error: StoreError) -> Stopped {
+        Stopped::Store(error)
+    }
+}
+
+impl From<io::Error> for Stopped {
+    fn from(error: io::Error) -> Stopped {
+        Stopped::Printing(error)
+    }
+}
+
+impl From<csv::Error> for Stopped {
+    fn from(error: csv::Error) -> Stopped {
+        Stopped::Printing(io::Error::from(error))
+    }
+}
+
 pub(super) fn cdr(config: Option<&Path>, query: &Query) -> Result<ExitCode, Failure> {
     let config = Config::load(config).map_err(Failure::config)?;
-    let since_ms = match &query.since {
-        Some(text) => Some(since(text, &ZonedDateTime::now()).ok_or_else(|| {
-            Failure::usage(format!(
-                "--since {text:?} is no time; write 2026-11-23, 2026-11-23T09:30, or how long ago, such as 2h or 7d"
-            ))
-        })?),
-        None => None,
+    // A question makes no files.
+    let report = match config.data_dir.exists() {
+        true => Report::open(&DataDir::open(&config.data_dir).map_err(Failure::failed)?).map_err(Failure::failed)?,
+        false => None,
     };
-    let question = Question {
-        since_ms,
-        user: query.user.clone(),
-    };
-    let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
-    let mut rows = Vec::new();
-    cdr::read(&data_dir, &question, |row| rows.push(row)).map_err(Failure::failed)?;
+    let sessions = Sessions { report, query };
     let out = io::BufWriter::new(io::stdout().lock());
     let printed = match query.format {
-        Format::Table => table(out, &rows),
-        Format::Json => json(out, &rows),
-        Format::Csv => comma_separated(out, &rows),
+        Format::Table => table(out, &sessions),
+        Format::Json => json(out, &sessions),
+        Format::Csv => comma_separated(out, &sessions),
     };
     match printed {
+        Ok(()) => Ok(ExitCode::SUCCESS),
         // `muster cdr | head` has what it wants.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        printed => printed.map(|()| ExitCode::SUCCESS).map_err(Failure::failed),
+        Err(Stopped::Printing(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(Stopped::Printing(error)) => Err(Failure::failed(format!("cannot print: {error}"))),
+        Err(Stopped::Store(error)) => Err(Failure::failed(error)),
     }
 }
 
-/// A time in Unix milliseconds: how long ago, an instant, or a local date with or without a time.
-fn since(text: &str, now: &ZonedDateTime) -> Option<i64> {
-    if let Some(ago) = ago(text) {
-        return Some(now.timestamp().checked_sub(ago).ok()?.as_millisecond());
-    }
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Some(instant.as_millisecond());
-    }
-    let local: jiff::civil::DateTime = text
-        .parse()
-        .or_else(|_| {
-            text.parse::<jiff::civil::Date>()
-                .map(|date| date.at(0, 0, 0, 0))
-        })
-        .ok()?;
-    Some(
-        local
-            .to_zoned_datetime(now.time_zone().clone())
-            .ok()?
-            .timestamp()
-            .as_millisecond(),
-    )
+/// What is to be printed.
+struct Sessions<'q> {
+    report: Option<Report>,
+    query: &'q Query,
 }
 
-fn ago(text: &str) -> Option<SignedDuration> {
-    let unit = text.chars().last()?;
-    let count: i64 = text
-        .strip_suffix(unit)?
-        .parse()
-        .ok()
-        .filter(|count| *count >= 0)?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        'w' => 604_800,
-        _ => return None,
-    };
-    Some(SignedDuration::from_secs(count.checked_mul(seconds)?))
-}
-
-fn table(mut out: impl io::Write, rows: &[Row]) -> io::Result<()> {
-    const NAMES: [&str; 8] = [
-        "started",
-        "ended",
-        "kind",
-        "session",
-        "user",
-        "sent",
-        "left because",
-        "continues",
-    ];
-    let cells: Vec<[String; 8]> = rows
-        .iter()
-        .map(|row| {
-            [
-                local(Some(row.started_ms)),
-                local(row.ended_ms),
-                row.kind.clone(),
-                row.session.clone(),
-                row.user.clone(),
-                row.messages_sent.to_string(),
-                row.leave_reason.clone().unwrap_or_else(|| "-".into()),
-                row.continues.clone().unwrap_or_else(|| "-".into()),
-            ]
-        })
-        .collect();
-    let mut widths = NAMES.map(str::len);
-    for row in &cells {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+impl Sessions<'_> {
+    fn each(&self, each: impl FnMut(Session) -> Result<(), Stopped>) -> Result<(), Stopped> {
+        match &self.report {
+            Some(report) => report.sessions(self.query.since, self.query.user.as_ref(), each),
+            None => Ok(()),
         }
     }
-    let mut line = |cells: [&str; 8]| {
-        let padded = cells
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:<width$}"));
-        writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
-    };
-    line(NAMES)?;
-    for row in &cells {
-        line(row.each_ref().map(String::as_str))?;
+}
+
+fn table(mut out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
+    let zone = TimeZone::system();
+    writeln!(out, "{:19}  {:>9}  {:10}  {:24}  who (messages sent)", "began", "lasted", "kind", "ended")?;
+    sessions.each(|session| {
+        let lasted = session.ended_ms.map(|ended| lasted(ended - session.started_ms));
+        let who: Vec<String> = session.participants.iter().map(name_and_count).collect();
+        writeln!(
+            out,
+            "{:19}  {:>9}  {:10}  {:24}  {}",
+            local(session.started_ms, &zone),
+            lasted.as_deref().unwrap_or("-"),
+            session.kind,
+            session.end_reason.as_deref().unwrap_or("goes on"),
+            if who.is_empty() { session.initiator } else { who.join(", ") },
+        )?;
+        Ok(())
+    })?;
+    Ok(out.flush()?)
+}
+
+fn name_and_count(participant: &Participant) -> String {
+    match participant.messages_sent {
+        Some(count) => format!("{} ({count})", participant.user),
+        None => participant.user.clone(),
     }
-    out.flush()
 }
 
-fn local(unix_ms: Option<i64>) -> String {
-    unix_ms
-        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
-        .map_or_else(
-            || "-".into(),
-            |instant| {
-                instant
-                    .to_zoned_datetime(TimeZone::system())
-                    .strftime("%Y-%m-%d %H:%M:%S")
-                    .to_string()
-            },
-        )
-}
-
-fn json(mut out: impl io::Write, rows: &[Row]) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut out, rows)?;
-    writeln!(out)?;
-    out.flush()
-}
-
-fn comma_separated(out: impl io::Write, rows: &[Row]) -> io::Result<()> {
-    let mut writer = csv::Writer::from_writer(out);
-    for row in rows {
-        writer.serialize(row).map_err(io::Error::other)?;
+fn local(unix_ms: i64, zone: &TimeZone) -> String {
+    match Timestamp::from_millisecond(unix_ms) {
+        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Err(_) => unix_ms.to_string(),
     }
-    writer.flush()
+}
+
+fn lasted(ms: i64) -> String {
+    let s = ms / 1000;
+    format!("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+fn json(mut out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
+    let mut before = "[\n";
+    sessions.each(|session| {
+        out.write_all(before.as_bytes())?;
+        serde_json::to_writer(&mut out, &session).map_err(io::Error::from)?;
+        before = ",\n";
+        Ok(())
+    })?;
+    writeln!(out, "{}", if before == "[\n" { "[]" } else { "\n]" })?;
+    Ok(out.flush()?)
+}
+
+const COLUMNS: [&str; 13] = [
+    "session_id",
+    "kind",
+    "initiator",
+    "started_ms",
+    "ended_ms",
+    "end_reason",
+    "continues",
+    "user",
+    "endpoint",
+    "joined_ms",
+    "left_ms",
+    "messages_sent",
+    "leave_reason",
+];
+
+fn comma_separated(out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
+    let mut lines = csv::Writer::from_writer(out);
+    lines.write_record(COLUMNS)?;
+    let number = |value: Option<i64>| value.map(|value| value.to_string()).unwrap_or_default();
+    sessions.each(|session| {
+        let front = [
+            session.id,
+            session.kind,
+            session.initiator,
+            session.started_ms.to_string(),
+            number(session.ended_ms),
+            session.end_reason.unwrap_or_default(),
+            session.continues.unwrap_or_default(),
+        ];
+        if session.participants.is_empty() {
+            // A session without participants is a session all the same.
+            lines.write_record(front.iter().chain(&<[String; 6]>::default()))?;
+        }
+        for each in session.participants {
+            let back = [
+                each.user,
+                each.endpoint,
+                each.joined_ms.to_string(),
+                number(each.left_ms),
+                number(each.messages_sent),
+                each.leave_reason.unwrap_or_default(),
+            ];
+            lines.write_record(front.iter().chain(&back))?;
+        }
+        Ok(())
+    })?;
+    Ok(lines.flush()?)
+}
+
+fn address(written: &str) -> Result<Aor, &'static str> {
+    Aor::parse(written).ok_or("write NAME@DOMAIN")
+}
+
+/// What `--since` means, in Unix milliseconds.
+fn since_ms(written: &str) -> Result<i64, &'static str> {
+    moment_ms(written, &ZonedDateTime::now())
+        .ok_or("write how long ago, such as 2h or 7d, or a time, such as 2026-11-23 or 2026-11-23T09:30:00Z")
+}
+
+/// An instant, a date or time of this machine, or how long ago.
+fn moment_ms(written: &str, now: &ZonedDateTime) -> Option<i64> {
+    let written = written.trim();
+    if let Ok(instant) = written.parse::<Timestamp>() {
+        return Some(instant.as_millisecond());
+    }
+    if let Ok(local) = written.parse::<DateTime>() {
+        let zoned = local.to_zoned_datetime(now.time_zone().clone()).ok()?;
+        return Some(zoned.timestamp().as_millisecond());
+    }
+    let ago = written.strip_suffix("ago").unwrap_or(written).trim();
+    let span = ago.parse::<jiff::Span>().ok().filter(|span| !span.is_negative())?;
+    Some(now.checked_sub(span).ok()?.timestamp().as_millisecond())
 }
 
 #[cfg(test)]
@@ -188,25 +235,29 @@ mod tests {
 
     #[test]
     fn times_as_people_write_them() {
-        let now: ZonedDateTime = "2026-11-23T12:00:00+00:00[UTC]"
-            .parse()
-            .expect("a time of the test");
-        let ms = |text: &str| since(text, &now);
-        let midnight = Some(1_795_392_000_000);
-        assert_eq!(ms("2026-11-23"), midnight);
-        assert_eq!(ms("2026-11-23T00:00"), midnight);
-        assert_eq!(ms("2026-11-23T01:00:00+01:00"), midnight);
-        assert_eq!(ms("12h"), midnight);
-        assert_eq!(ms("720m"), midnight);
-        for bad in [
-            "",
-            "h",
-            "-1h",
-            "yesterday",
-            "9223372036854775807d",
-            "2026-13-01",
+        let now: ZonedDateTime = "2026-11-23T12:00:00[Europe/Berlin]".parse().unwrap();
+        let noon = now.timestamp().as_millisecond();
+        let hour = 3_600_000;
+        for (written, expected) in [
+            ("2h", Some(noon - 2 * hour)),
+            ("90 minutes", Some(noon - hour * 3 / 2)),
+            ("1h30m ago", Some(noon - hour * 3 / 2)),
+            ("PT2H", Some(noon - 2 * hour)),
+            ("7d", Some(noon - 7 * 24 * hour)),
+            ("2026-11-23", Some(noon - 12 * hour)),
+            ("2026-11-23T11:00", Some(noon - hour)),
+            ("2026-11-23 11:00:00", Some(noon - hour)),
+            ("2026-11-23T11:00:00Z", Some(noon)),
+            ("2026-11-23T12:00:00+01:00", Some(noon)),
+            ("yesterday", None),
+            ("", None),
+            ("h", None),
+            ("2", None),
+            ("-1h", None),
+            ("2026-13-01", None),
+            ("9223372036854775807d", None),
         ] {
-            assert_eq!(ms(bad), None, "{bad}");
+            assert_eq!(moment_ms(written, &now), expected, "{written}");
         }
     }
 }

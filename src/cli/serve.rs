@@ -8,18 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
+use crossbeam_channel::Receiver;
 use rustls::ServerConfig;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
-use signal_hook::iterator::Signals;
 
 use crate::cli::{Failure, demo};
 use crate::config::Config;
 use crate::shard::route::Route;
 use crate::shard::{self, Shard};
 use crate::shell::admin::Admin;
-use crate::shell::cdr;
+use crate::shell::cdr::CdrWriter;
 use crate::shell::clock::Clock;
 use crate::shell::run::{self, Control, Running, UserChange};
+use crate::shell::signals::{self, Signal};
 use crate::shell::store::{DataDir, Follower, Store};
 use crate::shell::telemetry::Dump;
 use crate::shell::{limits, tls};
@@ -28,27 +28,19 @@ use crate::shell::{limits, tls};
 const STOP: Duration = Duration::from_secs(5);
 /// How often the store is asked whether somebody changed it.
 const FOLLOW: Duration = Duration::from_millis(300);
-/// Call detail record events that may wait for the disk; more press back on who makes them.
-const CDR_EVENTS_MAX: usize = 65_536;
 
 /// Runs the server until it is told to stop.
 pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file).map_err(Failure::config)?;
+    // Before anything else: a signal that is not taken ends a process, and one that comes during the start is kept.
+    let signals = signals::listen().map_err(Failure::failed)?;
     let _flushes = log_to_stderr();
+    end_with_any_thread();
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
     let _lock = data_dir.lock().map_err(Failure::failed)?;
-    let (cert, key) = certificate_paths(&config, &data_dir)?;
-    let server_config = tls::load(&cert, &key).map_err(Failure::config)?;
-
+    let (certificate, tls) = certificate(&config, &data_dir)?;
     let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
-    let (unusable, _) = store
-        .keep_only(&config.shard.auth.schemes)
-        .map_err(Failure::failed)?;
-    if unusable > 0 {
-        tracing::warn!(
-            "{unusable} users have no credentials for the enabled schemes; give them a password again"
-        );
-    }
+    forget_unused_credentials(&mut store, &config)?;
     let demo = match config.file {
         None => demo::users(&mut store, &data_dir, &config.shard.auth).map_err(Failure::failed)?,
         Some(_) => Vec::new(),
@@ -56,8 +48,12 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
 
     let cores = cores(&config)?;
     let host = limits::raise();
-    let (events, written) = cdr::start(&data_dir, CDR_EVENTS_MAX).map_err(Failure::failed)?;
-    let running = start(&config, &cores, server_config, &host, events)?;
+    let clock = Clock::start();
+    let (cdr, left_over) = CdrWriter::start(&data_dir, clock).map_err(Failure::failed)?;
+    if left_over > 0 {
+        tracing::warn!("{left_over} sessions were open when the last server ended; their records are closed");
+    }
+    let running = start(&config, &cores, tls, &host, cdr.events())?;
     let control = running.control();
     let follower = follow(store, &control, Route::new(shards(&cores)))?;
     control.open();
@@ -68,34 +64,50 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         ))
     })?;
 
-    // Only from here on: a signal that comes earlier ends the start, as it does for any program.
-    let mut signals = Signals::new([SIGUSR1, SIGHUP, SIGTERM, SIGINT]).map_err(Failure::failed)?;
     tracing::info!("{}", ready_line(&running, &admin));
     tracing::info!("{host}");
     if config.file.is_none() {
-        demo::say_what_next(&running.sips, &cert, &demo);
+        demo::say_what_next(&running.sips, &certificate, &demo);
     }
-    watch(&mut signals, &config, file, &control, &data_dir);
+    watch(&signals, &config, file, &control, &data_dir);
 
     tracing::info!(
-        "stopping: transactions in flight have {} s; the same signal again stops at once",
+        "stopping: transactions in flight have {} s; a second signal stops at once",
         STOP.as_secs()
     );
-    thread::spawn(move || {
-        // A second signal: whoever sent it knows what is lost.
-        if signals
-            .forever()
-            .any(|signal| signal == SIGTERM || signal == SIGINT)
-        {
-            std::process::exit(1);
-        }
-    });
     drop(admin);
     follower.stop();
-    running.stop(STOP);
-    written.finish();
+    let ended = running.stop(STOP);
+    cdr.finish();
+    if !ended {
+        return Err(Failure::failed("a shard did not end in time; its last call detail records may be missing"));
+    }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// A broken invariant of our own ends the process, whatever thread meets it: a server with one dead shard is worse than
+/// one that is started again. In a release build every panic does so anyway.
+fn end_with_any_thread() {
+    let say = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        say(panic);
+        std::process::abort();
+    }));
+}
+
+/// Credentials are kept only as the enabled schemes need them.
+fn forget_unused_credentials(store: &mut Store, config: &Config) -> Result<(), Failure> {
+    let (forgotten, locked_out) = store.keep_only(&config.shard.auth.schemes).map_err(Failure::failed)?;
+    if forgotten > 0 {
+        tracing::info!("{forgotten} credentials were forgotten: their scheme is not enabled any more");
+    }
+    if locked_out > 0 {
+        tracing::warn!(
+            "{locked_out} users cannot log in with the enabled schemes: remove them and add them with a new password"
+        );
+    }
+    Ok(())
 }
 
 fn shards(cores: &[usize]) -> u16 {
@@ -123,6 +135,9 @@ fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env()
         // glommio warns of what this server does not use (registered buffers, its own stall detector).
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,glommio=error"));
+    // Programs wait for the line that says `ready`: no filter takes it out.
+    let ready = "muster::cli::serve=info".parse().map_err(Failure::failed);
+    let filter = ready.map_or_else(|_: Failure| tracing_subscriber::EnvFilter::new("info"), |ready| filter.add_directive(ready));
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A second subscriber in one process is a test's; its own stays.
     let _ = tracing_subscriber::fmt()
@@ -134,14 +149,24 @@ fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
     guard
 }
 
-/// The certificate and key to use: the config's, or the generated pair, which is made where it is not there yet.
-pub(super) fn certificate_paths(
-    config: &Config,
-    data_dir: &DataDir,
-) -> Result<(PathBuf, PathBuf), Failure> {
-    if let Some(files) = &config.tls {
-        return Ok((files.cert.clone(), files.key.clone()));
-    }
+/// The certificate's file, and what it makes of TLS: the config's, or the generated pair.
+fn certificate(config: &Config, data_dir: &DataDir) -> Result<(PathBuf, Arc<ServerConfig>), Failure> {
+    let Some(files) = &config.tls else {
+        let (cert, key) = generated_pair(config, data_dir)?;
+        let tls = tls::load(&cert, &key).map_err(|error| {
+            Failure::failed(format!("{error}; remove both files of the generated pair for a new one"))
+        })?;
+        return Ok((cert, tls));
+    };
+    let tls = tls::load(&files.cert, &files.key).map_err(|error| {
+        let right = "name a PEM certificate chain and its key, or neither for a self-signed pair";
+        Failure::config(files.place.wrong(error.to_string(), right))
+    })?;
+    Ok((files.cert.clone(), tls))
+}
+
+/// The generated certificate and key, made where they are not there yet.
+fn generated_pair(config: &Config, data_dir: &DataDir) -> Result<(PathBuf, PathBuf), Failure> {
     let (cert, key) = data_dir.tls_pair();
     if cert.exists() && key.exists() {
         return Ok((cert, key));
@@ -226,13 +251,12 @@ fn start(
         shards: shards(cores),
         ..config.shard.clone()
     };
-    let clock = Clock::start();
     run::start(settings, cdr, move |id| {
         let mut seed = [0u8; 32];
         // Without randomness there is no secret: better no server than one whose tags can be guessed.
         getrandom::fill(&mut seed)
             .expect("the system's random source answered when the server started");
-        Shard::new(id, shard_settings.clone(), seed, nonce_key, clock.now())
+        Shard::new(id, shard_settings.clone(), seed, nonce_key, Clock::start().now())
     })
     .map_err(Failure::failed)
 }
@@ -289,18 +313,18 @@ fn follow(store: Store, control: &Control, route: Route) -> Result<Following, Fa
 
 /// Waits for signals, and acts on each, until one says stop.
 fn watch(
-    signals: &mut Signals,
+    signals: &Receiver<Signal>,
     config: &Config,
     file: Option<&Path>,
     control: &Control,
     data_dir: &DataDir,
 ) {
     let mut dump = Dump::start(SystemTime::now());
-    for signal in signals.forever() {
+    for signal in signals {
         match signal {
-            SIGUSR1 => dump_latencies(&mut dump, control, data_dir),
-            SIGHUP => reload(config, file, control, data_dir),
-            _ => return,
+            Signal::Dump => dump_latencies(&mut dump, control, data_dir),
+            Signal::Reload => reload(config, file, control, data_dir),
+            Signal::Stop => return,
         }
     }
 }
@@ -363,11 +387,8 @@ fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &D
             );
         }
     }
-    let loaded = certificate_paths(&config, data_dir)
-        .map_err(|failure| failure.to_string())
-        .and_then(|(cert, key)| tls::load(&cert, &key).map_err(|error| error.to_string()));
-    match loaded {
-        Ok(tls) => {
+    match certificate(&config, data_dir) {
+        Ok((_, tls)) => {
             control.set_tls(tls);
             tracing::info!("config and certificate were read again");
         }

@@ -1,272 +1,403 @@
-//! Call detail records: `cdr.db`, written by one plain thread in batches, read by `muster cdr`.
+//! Call detail records: who took part in which session, from when to when. Never what was said.
 //!
-//! What always holds: an event that was taken is written, in the order in which it was made, within a second; a batch
-//! that SQLite refuses is tried again until it is in, and meanwhile the bounded queue presses back on the shards. A
-//! batch is in the write-ahead log when it is committed, so `kill -9` of the process loses none of it. Message text
-//! is never in it: the events have none.
+//! The shards send events into a bounded channel; one plain thread writes them to `cdr.db` in batches, synced, so that an
+//! event is on the disk within a second. When the disk says no it tries again and takes no more meanwhile: the channel
+//! fills, the shards stop reading, and nothing is lost. Reading what was written is `report`.
 
-use std::path::{Path, PathBuf};
+mod report;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, TransactionBehavior, params};
 
+use super::clock::Clock;
+use super::store::{DataDir, StoreError, open_database};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
-use crate::shell::store::{DataDir, StoreError, open_database};
+use crate::sip::time::Now;
 
-/// How long the first event of a batch waits for others.
-const BATCH: Duration = Duration::from_millis(200);
-/// Events in a batch at most.
-const BATCH_EVENTS_MAX: usize = 4096;
-/// How long a batch that SQLite refused waits before it is tried again.
-const RETRY: Duration = Duration::from_millis(500);
+pub use report::{Participant, Report, Session};
 
-/// The schema, a step a version. `participation` is the number that the session's owner gave a participant; people never
-/// see it, but a leave must find its join.
-const MIGRATIONS: [&str; 1] = ["
-    CREATE TABLE session (
-        id TEXT PRIMARY KEY, kind TEXT NOT NULL, initiator TEXT NOT NULL, started_ms INTEGER NOT NULL,
-        ended_ms INTEGER, end_reason TEXT, continues TEXT
-    ) WITHOUT ROWID;
-    CREATE TABLE participant (
-        session_id TEXT NOT NULL, user TEXT NOT NULL, endpoint TEXT NOT NULL, joined_ms INTEGER NOT NULL,
-        left_ms INTEGER, messages_sent INTEGER NOT NULL DEFAULT 0, leave_reason TEXT, participation INTEGER NOT NULL,
-        PRIMARY KEY (session_id, participation)
-    ) WITHOUT ROWID;
-    CREATE INDEX session_started ON session (started_ms);
-    CREATE INDEX session_open ON session (id) WHERE ended_ms IS NULL;
-    CREATE INDEX participant_open ON participant (session_id) WHERE left_ms IS NULL;
-    CREATE INDEX participant_user ON participant (user, joined_ms);
+/// Events that may wait for the disk; past it the shards wait too. About 10 MB.
+const QUEUE_EVENTS_MAX: usize = 65_536;
+/// A batch is written when it has so many events,
+const BATCH_EVENTS_MAX: usize = 1000;
+/// or when its first one has waited so long: with the sync well within the promised second.
+const BATCH_WAIT: Duration = Duration::from_millis(200);
+/// How often the file is told that the server lives, so that a start after a crash knows when it ended.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long to let the disk alone after it said no.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+/// How long a stopping server tries to write what is left.
+const LAST_TRIES: Duration = Duration::from_secs(5);
+
+/// What a session that was open when the server died ended of.
+pub const SERVER_STOPPED: &str = "server stopped";
+
+/// Schema version n to n + 1. Never change one that was released: add one.
+pub(super) const MIGRATIONS: [&str; 1] = ["
+    CREATE TABLE session(
+        id         TEXT PRIMARY KEY,
+        kind       TEXT NOT NULL,           -- im, conference or call
+        initiator  TEXT NOT NULL,           -- user@domain
+        started_ms INTEGER NOT NULL,        -- Unix milliseconds, as all times here
+        ended_ms   INTEGER,                 -- NULL: it goes on
+        end_reason TEXT,
+        continues  TEXT                     -- the two-party session that became this conference
+    );
+    CREATE INDEX session_started ON session(started_ms);
+    CREATE INDEX session_open ON session(id) WHERE ended_ms IS NULL;
+    CREATE TABLE participant(
+        session_id    TEXT NOT NULL,
+        user          TEXT NOT NULL,        -- user@domain
+        endpoint      TEXT NOT NULL,        -- the instance id, or empty where it is not known
+        joined_ms     INTEGER NOT NULL,
+        left_ms       INTEGER,              -- NULL: still there
+        messages_sent INTEGER,              -- known when they leave; NULL where the server died first
+        leave_reason  TEXT,
+        participation INTEGER NOT NULL      -- tells apart one user's several times in one session
+    );
+    CREATE UNIQUE INDEX participant_of ON participant(session_id, participation);
+    CREATE INDEX participant_open ON participant(session_id) WHERE left_ms IS NULL;
+    CREATE TABLE alive(at_ms INTEGER NOT NULL);
+    INSERT INTO alive VALUES (0);
 "];
 
-/// The thread that writes.
+/// The thread that writes. Its `events` go to the shards.
 #[derive(Debug)]
-pub struct Writer {
+pub struct CdrWriter {
+    events: Sender<CdrEvent>,
+    stop: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
-impl Writer {
-    /// Waits until all that was sent is written. Every sender must be gone, or this waits for ever.
+impl CdrWriter {
+    /// Opens `cdr.db`, closes what a server that died left open, and begins to write. Only the server that holds
+    /// `data_dir`'s lock may: what another one has open is not left over. Returns how many sessions were closed.
+    pub fn start(data_dir: &DataDir, clock: Clock) -> Result<(CdrWriter, u64), StoreError> {
+        let mut file = CdrFile::open(data_dir)?;
+        let closed = file.close_left_over()?;
+        let (events, queue) = bounded(QUEUE_EVENTS_MAX);
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let thread = thread::Builder::new().name("cdr".into()).spawn(move || file.write_all(&queue, clock, &stopping));
+        let thread = thread.map_err(|error| StoreError::Io { path: data_dir.cdr_db(), error })?;
+        Ok((CdrWriter { events, stop, thread }, closed))
+    }
+
+    /// Where events go.
+    pub fn events(&self) -> Sender<CdrEvent> {
+        self.events.clone()
+    }
+
+    /// Writes what is left and ends. Nothing must send events any more.
     pub fn finish(self) {
+        self.stop.store(true, Ordering::Relaxed);
         // A panic there has been reported already.
         let _ = self.thread.join();
     }
 }
 
-/// Opens `cdr.db`, closes what a killed server left open, and starts the thread. At most `events_max` events wait.
-///
-/// # Errors
-/// Where the database can't be opened or written.
-pub fn start(
-    data_dir: &DataDir,
-    events_max: usize,
-) -> Result<(Sender<CdrEvent>, Writer), StoreError> {
-    let path = data_dir.cdr_db();
-    let mut connection = open_database(&path, &MIGRATIONS)?;
-    let failed = |error| StoreError::Sql {
-        path: path.clone(),
-        error,
-    };
-    close_left_open(&mut connection).map_err(failed)?;
-    let (sender, receiver) = bounded(events_max);
-    let thread = thread::Builder::new()
-        .name("cdr".into())
-        .spawn(move || write(&mut connection, &receiver))
-        .map_err(|error| StoreError::Io {
-            path: data_dir.cdr_db(),
-            error,
-        })?;
-    Ok((sender, Writer { thread }))
+struct CdrFile {
+    connection: Connection,
+    path: PathBuf,
 }
 
-/// Sessions that were open when the last server died ended, as far as anybody knows, when they were last heard of: the
-/// time that is recorded is that of this start.
-fn close_left_open(connection: &mut Connection) -> rusqlite::Result<()> {
-    const NOW_MS: &str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
-    let transaction = connection.transaction()?;
-    transaction.execute(
-        &format!(
-            "UPDATE participant SET left_ms = max({NOW_MS}, joined_ms), leave_reason = 'server stopped' WHERE left_ms IS NULL"
-        ),
-        [],
-    )?;
-    transaction.execute(
-        &format!("UPDATE session SET ended_ms = max({NOW_MS}, started_ms), end_reason = 'server stopped' WHERE ended_ms IS NULL"),
-        [],
-    )?;
-    transaction.commit()
-}
+impl CdrFile {
+    fn open(data_dir: &DataDir) -> Result<CdrFile, StoreError> {
+        let path = data_dir.cdr_db();
+        Ok(CdrFile { connection: open_database(&path, &MIGRATIONS)?, path })
+    }
 
-fn write(connection: &mut Connection, events: &Receiver<CdrEvent>) {
-    let mut batch = Vec::new();
-    while let Ok(first) = events.recv() {
-        let deadline = Instant::now() + BATCH;
-        batch.push(first);
-        while batch.len() < BATCH_EVENTS_MAX {
-            match events.recv_deadline(deadline) {
-                Ok(event) => batch.push(event),
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+    /// Ends what was open when the server died: at the last moment that it is known to have lived.
+    fn close_left_over(&mut self) -> Result<u64, StoreError> {
+        let close = |connection: &mut Connection| {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute(
+                "UPDATE participant SET leave_reason = ?1,
+                    left_ms = max(joined_ms, (SELECT at_ms FROM alive))
+                 WHERE left_ms IS NULL",
+                [SERVER_STOPPED],
+            )?;
+            let closed = transaction.execute(
+                "UPDATE session SET end_reason = ?1,
+                    ended_ms = max(started_ms, (SELECT at_ms FROM alive),
+                        ifnull((SELECT max(left_ms) FROM participant WHERE session_id = session.id), 0))
+                 WHERE ended_ms IS NULL",
+                [SERVER_STOPPED],
+            )?;
+            transaction.commit()?;
+            Ok(closed as u64)
+        };
+        close(&mut self.connection).map_err(|error| StoreError::Sql { path: self.path.clone(), error })
+    }
+
+    /// The thread's life: until `stop` is set or nobody can send any more, and the queue is empty.
+    fn write_all(&mut self, queue: &Receiver<CdrEvent>, clock: Clock, stop: &AtomicBool) {
+        let mut batch = Vec::with_capacity(BATCH_EVENTS_MAX);
+        loop {
+            let open = gather(queue, &mut batch, stop);
+            self.write_surely(&batch, clock, stop);
+            batch.clear();
+            if !open || (stop.load(Ordering::Relaxed) && queue.is_empty()) {
+                return;
             }
         }
-        let mut failing = false;
-        while let Err(error) = write_batch(connection, &batch) {
-            if !failing {
-                failing = true;
+    }
+
+    /// Writes a batch, however often it takes; only a server that stops gives up.
+    fn write_surely(&mut self, batch: &[CdrEvent], clock: Clock, stop: &AtomicBool) {
+        let mut failing_since: Option<Instant> = None;
+        let mut stopping_since: Option<Instant> = None;
+        loop {
+            let Err(error) = self.write(batch, clock.now()) else {
+                if let Some(since) = failing_since {
+                    tracing::info!("call detail records are written again, after {} s; none is lost", since.elapsed().as_secs());
+                }
+                return;
+            };
+            if failing_since.is_none() {
                 tracing::error!(
-                    "call detail records wait, and are tried again: {error}; has the disk room?"
+                    "{}: {error}; call detail records wait, and new work will wait too: see that the disk has room and takes writes",
+                    self.path.display()
                 );
             }
-            thread::sleep(RETRY);
+            failing_since.get_or_insert_with(Instant::now);
+            if stop.load(Ordering::Relaxed)
+                && stopping_since.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES
+            {
+                tracing::error!("{} call detail record events are lost: the server stops and cannot write them", batch.len());
+                return;
+            }
+            thread::sleep(RETRY_AFTER);
         }
-        if failing {
-            tracing::info!("call detail records are written again");
+    }
+
+    fn write(&mut self, batch: &[CdrEvent], now: Now) -> rusqlite::Result<()> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for event in batch {
+            write_event(&transaction, event)?;
         }
-        batch.clear();
+        transaction.prepare_cached("UPDATE alive SET at_ms = ?1")?.execute([ms(now)])?;
+        transaction.commit()
     }
 }
 
-fn write_batch(connection: &mut Connection, batch: &[CdrEvent]) -> rusqlite::Result<()> {
-    let transaction = connection.transaction()?;
-    for event in batch {
-        write_event(&transaction, event)?;
+/// Waits for events and gathers a batch; an empty one when it is only time to say that the server lives.
+/// False when nobody can send any more.
+fn gather(queue: &Receiver<CdrEvent>, batch: &mut Vec<CdrEvent>, stop: &AtomicBool) -> bool {
+    let mut deadline = Instant::now() + ALIVE_EVERY;
+    while batch.len() < BATCH_EVENTS_MAX {
+        // In small steps, so that a stopping server need not wait for the next sign of life.
+        let step = deadline.min(Instant::now() + BATCH_WAIT);
+        match queue.recv_deadline(step) {
+            Ok(event) => {
+                if batch.is_empty() {
+                    deadline = Instant::now() + BATCH_WAIT;
+                }
+                batch.push(event);
+            }
+            Err(RecvTimeoutError::Disconnected) => return false,
+            Err(RecvTimeoutError::Timeout) => {
+                if Instant::now() >= deadline || stop.load(Ordering::Relaxed) {
+                    return true;
+                }
+            }
+        }
     }
-    transaction.commit()
+    true
 }
 
 fn write_event(connection: &Connection, event: &CdrEvent) -> rusqlite::Result<()> {
-    // OR IGNORE: a batch whose commit failed after the fact is written a second time.
     match event {
         CdrEvent::Started { session, kind, initiator, continues, at } => connection
             .prepare_cached(
-                "INSERT OR IGNORE INTO session (id, kind, initiator, started_ms, continues) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO session(id, kind, initiator, started_ms, continues) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING",
             )?
             .execute(params![
                 session.to_string(),
-                kind_name(*kind),
+                match kind {
+                    SessionKind::Im => "im",
+                    SessionKind::Conference => "conference",
+                    SessionKind::Call => "call",
+                },
                 initiator.as_str(),
-                milliseconds(at.unix_ms()),
-                continues.map(|session| session.to_string()),
+                ms(*at),
+                continues.map(|id| id.to_string()),
             ])?,
         CdrEvent::Joined { session, participant, user, endpoint, at } => connection
             .prepare_cached(
-                "INSERT OR IGNORE INTO participant (session_id, participation, user, endpoint, joined_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO participant(session_id, participation, user, endpoint, joined_ms) VALUES (?1, ?2, ?3, ?4, ?5)
+                 ON CONFLICT DO NOTHING",
             )?
-            .execute(params![session.to_string(), participant, user.as_str(), endpoint, milliseconds(at.unix_ms())])?,
+            .execute(params![session.to_string(), participant, user.as_str(), endpoint, ms(*at)])?,
         CdrEvent::Left { session, participant, messages_sent, reason, at } => connection
             .prepare_cached(
-                "UPDATE participant SET left_ms = ?3, messages_sent = ?4, leave_reason = ?5 WHERE session_id = ?1 AND participation = ?2",
+                "UPDATE participant SET left_ms = ?3, messages_sent = ?4, leave_reason = ?5
+                 WHERE session_id = ?1 AND participation = ?2 AND left_ms IS NULL",
             )?
-            .execute(params![session.to_string(), participant, milliseconds(at.unix_ms()), messages_sent, reason])?,
+            .execute(params![session.to_string(), participant, ms(*at), messages_sent, reason])?,
         CdrEvent::Ended { session, reason, at } => connection
-            .prepare_cached("UPDATE session SET ended_ms = ?2, end_reason = ?3 WHERE id = ?1")?
-            .execute(params![session.to_string(), milliseconds(at.unix_ms()), reason])?,
+            .prepare_cached("UPDATE session SET ended_ms = ?2, end_reason = ?3 WHERE id = ?1 AND ended_ms IS NULL")?
+            .execute(params![session.to_string(), ms(*at), reason])?,
     };
     Ok(())
 }
 
-fn kind_name(kind: SessionKind) -> &'static str {
-    match kind {
-        SessionKind::Im => "im",
-        SessionKind::Conference => "conference",
-        SessionKind::Call => "call",
+fn ms(now: Now) -> i64 {
+    i64::try_from(now.unix_ms()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::immcu::SessionId;
+    use crate::sip::uri::Aor;
+
+    fn session(random: u64) -> SessionId {
+        SessionId { group: 7, random }
     }
-}
 
-fn milliseconds(unix_ms: u64) -> i64 {
-    i64::try_from(unix_ms).unwrap_or(i64::MAX)
-}
-
-/// One participant of one session, as it is printed.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize)]
-pub struct Row {
-    /// The session.
-    pub session: String,
-    /// `im`, `conference` or `call`.
-    pub kind: String,
-    /// Who began it.
-    pub initiator: String,
-    /// When, in Unix milliseconds.
-    pub started_ms: i64,
-    /// When it ended; `None` while it goes on.
-    pub ended_ms: Option<i64>,
-    /// Why.
-    pub end_reason: Option<String>,
-    /// The two-party session that this conference continues.
-    pub continues: Option<String>,
-    /// Who took part.
-    pub user: String,
-    /// With which endpoint; may be empty.
-    pub endpoint: String,
-    /// From when.
-    pub joined_ms: i64,
-    /// Until when; `None` while they are in it.
-    pub left_ms: Option<i64>,
-    /// Messages of theirs that were delivered or accepted.
-    pub messages_sent: i64,
-    /// Why they left.
-    pub leave_reason: Option<String>,
-}
-
-/// What is asked for: sessions that were still going on at `since_ms` or began later, and of these, where `user` is
-/// given, those that the user took part in.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Question {
-    /// In Unix milliseconds.
-    pub since_ms: Option<i64>,
-    /// `user@domain`.
-    pub user: Option<String>,
-}
-
-/// Hands each participant of the sessions in question to `each`, the oldest session first.
-///
-/// # Errors
-/// Where the database can't be read.
-pub fn read(
-    data_dir: &DataDir,
-    question: &Question,
-    mut each: impl FnMut(Row),
-) -> Result<(), StoreError> {
-    let path: PathBuf = data_dir.cdr_db();
-    if !Path::new(&path).exists() {
-        return Ok(());
+    fn aor(name: &str) -> Aor {
+        Aor::parse(&format!("{name}@example.com")).unwrap()
     }
-    let connection = open_database(&path, &MIGRATIONS)?;
-    let failed = |error| StoreError::Sql {
-        path: path.clone(),
-        error,
-    };
-    let mut statement = connection
-        .prepare(
-            "SELECT s.id, s.kind, s.initiator, s.started_ms, s.ended_ms, s.end_reason, s.continues,
-                    p.user, p.endpoint, p.joined_ms, p.left_ms, p.messages_sent, p.leave_reason
-             FROM session s JOIN participant p ON p.session_id = s.id
-             WHERE (?1 IS NULL OR s.ended_ms IS NULL OR s.ended_ms >= ?1)
-               AND (?2 IS NULL OR EXISTS (SELECT 1 FROM participant q WHERE q.session_id = s.id AND q.user = ?2))
-             ORDER BY s.started_ms, s.id, p.participation",
-        )
-        .map_err(failed)?;
-    let rows = statement
-        .query_map(params![question.since_ms, question.user], |row| {
-            Ok(Row {
-                session: row.get(0)?,
-                kind: row.get(1)?,
-                initiator: row.get(2)?,
-                started_ms: row.get(3)?,
-                ended_ms: row.get(4)?,
-                end_reason: row.get(5)?,
-                continues: row.get(6)?,
-                user: row.get(7)?,
-                endpoint: row.get(8)?,
-                joined_ms: row.get(9)?,
-                left_ms: row.get(10)?,
-                messages_sent: row.get(11)?,
-                leave_reason: row.get(12)?,
+
+    fn at(second: u64) -> Now {
+        Now(1_700_000_000_000_000 + second * 1_000_000)
+    }
+
+    fn started(id: u64, second: u64, continues: Option<u64>) -> CdrEvent {
+        CdrEvent::Started {
+            session: session(id),
+            kind: if continues.is_some() { SessionKind::Conference } else { SessionKind::Im },
+            initiator: aor("alice"),
+            continues: continues.map(session),
+            at: at(second),
+        }
+    }
+
+    fn joined(id: u64, participant: u32, user: &str, second: u64) -> CdrEvent {
+        CdrEvent::Joined { session: session(id), participant, user: aor(user), endpoint: "".into(), at: at(second) }
+    }
+
+    fn left(id: u64, participant: u32, second: u64) -> CdrEvent {
+        CdrEvent::Left { session: session(id), participant, messages_sent: 3, reason: "left", at: at(second) }
+    }
+
+    fn ended(id: u64, second: u64) -> CdrEvent {
+        CdrEvent::Ended { session: session(id), reason: "left", at: at(second) }
+    }
+
+    /// Everything in `cdr.db`, a line a row, seconds counted from the beginning of the test's time.
+    fn written(dir: &DataDir) -> String {
+        let mut text = String::new();
+        let second = |ms: i64| (ms - 1_700_000_000_000) / 1000;
+        Report::open(dir)
+            .unwrap()
+            .unwrap()
+            .sessions(None, None, |session| {
+                let Session { kind, initiator, continues, .. } = &session;
+                let end = session.ended_ms.map(|ms| format!("{} {}", second(ms), session.end_reason.as_deref().unwrap_or("-")));
+                let (begun, goes_on) = (second(session.started_ms), continues.is_some());
+                text += &format!("{kind} of {initiator} from {begun} to {end:?}, continues {goes_on}\n");
+                for each in &session.participants {
+                    let end = each.left_ms.map(|ms| format!("{} {}", second(ms), each.leave_reason.as_deref().unwrap_or("-")));
+                    text += &format!("  {} from {} to {end:?}, sent {:?}\n", each.user, second(each.joined_ms), each.messages_sent);
+                }
+                Ok::<(), StoreError>(())
             })
-        })
-        .map_err(failed)?;
-    for row in rows {
-        each(row.map_err(failed)?);
+            .unwrap();
+        text
     }
-    Ok(())
+
+    #[test]
+    fn a_pair_that_became_a_conference_is_two_sessions() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let (writer, closed) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        assert_eq!(closed, 0);
+        for event in [
+            started(1, 0, None),
+            joined(1, 0, "alice", 0),
+            joined(1, 1, "bob", 2),
+            left(1, 0, 5),
+            left(1, 1, 5),
+            ended(1, 5),
+            started(2, 5, Some(1)),
+            joined(2, 0, "alice", 5),
+            // Said again after a retry: changes nothing.
+            joined(2, 0, "alice", 5),
+            left(2, 0, 9),
+            ended(2, 9),
+            ended(2, 11),
+        ] {
+            writer.events().send(event).unwrap();
+        }
+        writer.finish();
+        assert_eq!(
+            written(&dir),
+            "im of alice@example.com from 0 to Some(\"5 left\"), continues false\n\
+             \x20 alice@example.com from 0 to Some(\"5 left\"), sent Some(3)\n\
+             \x20 bob@example.com from 2 to Some(\"5 left\"), sent Some(3)\n\
+             conference of alice@example.com from 5 to Some(\"9 left\"), continues true\n\
+             \x20 alice@example.com from 5 to Some(\"9 left\"), sent Some(3)\n"
+        );
+    }
+
+    #[test]
+    fn what_a_dead_server_left_open_is_closed_when_it_died() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut file = CdrFile::open(&dir).unwrap();
+        let events = [started(1, 0, None), joined(1, 0, "alice", 0), joined(1, 1, "bob", 1), left(1, 1, 2)];
+        file.write(&events, at(60)).unwrap();
+        drop(file);
+        let (writer, closed) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        assert_eq!(closed, 1);
+        writer.finish();
+        assert_eq!(
+            written(&dir),
+            "im of alice@example.com from 0 to Some(\"60 server stopped\"), continues false\n\
+             \x20 alice@example.com from 0 to Some(\"60 server stopped\"), sent None\n\
+             \x20 bob@example.com from 1 to Some(\"2 left\"), sent Some(3)\n"
+        );
+    }
+
+    #[test]
+    fn an_event_is_in_the_file_within_a_second_and_others_may_look() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let (writer, _) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        writer.events().send(started(1, 0, None)).unwrap();
+        let begun = Instant::now();
+        while written(&dir).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(1), "not written after a second");
+            thread::sleep(Duration::from_millis(20));
+        }
+        writer.finish();
+    }
+
+    #[test]
+    fn a_disk_that_says_no_for_a_while_loses_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut file = CdrFile::open(&dir).unwrap();
+        // Another program that holds the write lock stands for a disk that is full: the write fails until it is gone.
+        file.connection.busy_timeout(Duration::ZERO).unwrap();
+        let other = Connection::open(dir.cdr_db()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let writing = thread::spawn(move || {
+            file.write_surely(&[started(1, 0, None), ended(1, 1)], Clock::start(), &AtomicBool::new(false));
+        });
+        thread::sleep(Duration::from_millis(50));
+        assert!(!writing.is_finished());
+        other.execute_batch("ROLLBACK").unwrap();
+        writing.join().unwrap();
+        assert!(written(&dir).starts_with("im of alice"));
+    }
 }

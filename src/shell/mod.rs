@@ -17,6 +17,7 @@ pub mod pulse;
 mod record;
 mod recorder;
 pub mod run;
+pub mod signals;
 mod socket;
 pub mod store;
 mod table;
