@@ -189,7 +189,7 @@ fn an_address_in_use_is_named() {
 }
 
 #[test]
-fn users_reach_their_owner_before_anybody_connects() {
+fn users_reach_their_owner_in_order_and_early_peers_are_let_in() {
     let (tell, told) = unbounded();
     let (recorder, _events) = unbounded();
     let mut settings = Settings::new(two_cores().into(), certificate().1);
@@ -217,19 +217,24 @@ fn users_reach_their_owner_before_anybody_connects() {
         );
     }
     control.open();
-    for number in 0..20_000 {
-        let (shard, aor) = told.recv_timeout(WITHIN).expect("every user arrives");
-        assert_eq!(
-            (shard, aor.expect("a user").user().to_owned()),
-            (ShardId(1), number.to_string())
-        );
+    // The other shard may let somebody in meanwhile; what concerns a user comes to the owner behind the user.
+    let (mut users, mut opened) = (0, 0);
+    while users < 20_000 || opened < 1 {
+        match told
+            .recv_timeout(WITHIN)
+            .expect("every user arrives, and who came early is let in")
+        {
+            (shard, Some(aor)) => {
+                assert_eq!(
+                    (shard, aor.user().to_owned()),
+                    (ShardId(1), users.to_string())
+                );
+                users += 1;
+            }
+            (_, None) => opened += 1,
+        }
     }
-    assert_eq!(
-        told.recv_timeout(WITHIN)
-            .expect("who came early is let in")
-            .1,
-        None
-    );
+    assert_eq!((users, opened), (20_000, 1));
     assert!(running.stop(WITHIN));
 }
 
