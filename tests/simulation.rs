@@ -8,6 +8,7 @@
 mod dice;
 mod fellow;
 mod ledger;
+mod theme;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use dice::Dice;
 use fellow::{Fellow, Scene, aor, password};
 use ledger::Ledger;
 use muster::shard::{Census, Settings};
+use theme::{Deed, Theme};
 
 use crate::world::World;
 
@@ -32,6 +34,8 @@ struct Plan {
     steps: usize,
     /// It ends with the server's stop; else with the clients'.
     stops: bool,
+    /// Of a hundred things that happen, so many are letters that arrive; a few make them very late.
+    letters: usize,
 }
 
 impl Plan {
@@ -49,6 +53,7 @@ impl Plan {
             fellows: users + dice.below(users),
             steps: if big { 4000 } else { 300 + dice.below(900) },
             stops: dice.percent(30),
+            letters: 5 + dice.below(40),
         }
     }
 }
@@ -70,6 +75,8 @@ struct Run {
     connections: usize,
     removed: BTreeSet<usize>,
     users: usize,
+    letters: usize,
+    theme: Theme,
 }
 
 /// Lends a run's parts to a fellow.
@@ -112,6 +119,8 @@ fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
         connections: 0,
         removed: BTreeSet::new(),
         users: plan.users,
+        letters: plan.letters,
+        theme: Theme::of(seed),
     };
     let steps = plan.steps.min(steps_max);
     for step in 0..steps {
@@ -142,7 +151,7 @@ impl Run {
     fn step(&mut self) {
         let in_flight = self.world.in_flight();
         match self.dice.below(100) {
-            0..=34 if !in_flight.is_empty() => {
+            chance if chance < self.letters && !in_flight.is_empty() => {
                 let (from, to) = in_flight[self.dice.below(in_flight.len())];
                 self.ledger.note(|| format!("a letter from {from} to {to}"));
                 self.world.deliver(from, to);
@@ -178,67 +187,56 @@ impl Run {
             self.fellows[index].poll(scene!(self, false));
             return;
         }
-        let session = {
-            let known: Vec<&String> = self.ledger.conferences.iter().collect();
-            let newest = known.len().saturating_sub(4);
-            self.dice
-                .pick(&known[newest..])
-                .map(|name| format!("sip:im-{name}@example.com"))
-        };
-        let choice = self.dice.below(1000);
+        let deed = self.theme.pick(&mut self.dice);
+        let room = self.ledger.room(&mut self.dice, self.fellows[index].user);
+        let room = room.map(|name| format!("sip:im-{name}@example.com"));
         let scene = scene!(self, false);
         let fellow = &mut self.fellows[index];
-        match choice {
-            0..=199 if other != fellow.user => fellow.page(scene, other),
-            200..=269 => fellow.invite(scene, format!("sip:{}", aor(other))),
-            270..=289 => fellow.invite(scene, "sip:conference@example.com".to_owned()),
-            290..=319 => {
-                if let Some(session) = session {
-                    fellow.invite(scene, session);
-                }
-            }
-            320..=339 => fellow.cancel(scene),
-            340..=539 => fellow.say(scene),
-            540..=579 => fellow.refer(scene, other, false),
-            580..=589 => fellow.refer(scene, other, true),
-            590..=619 => fellow.leave(scene),
-            620..=699 => fellow.publish(scene, false),
-            700..=709 => fellow.publish(scene, true),
-            710..=769 => {
+        match deed {
+            Deed::Page if other == fellow.user => {}
+            Deed::Page => fellow.page(scene, other),
+            Deed::Invite => fellow.invite(scene, format!("sip:{}", aor(other))),
+            Deed::OpenRoom => fellow.invite(scene, "sip:conference@example.com".to_owned()),
+            Deed::JoinRoom => room.into_iter().for_each(|room| fellow.invite(scene, room)),
+            Deed::Cancel => fellow.cancel(scene),
+            Deed::Say => fellow.say(scene),
+            Deed::Refer => fellow.refer(scene, other, false),
+            Deed::SendAway => fellow.refer(scene, other, true),
+            Deed::Leave => fellow.leave(scene),
+            Deed::Publish => fellow.publish(scene, false),
+            Deed::Unpublish => fellow.publish(scene, true),
+            Deed::WatchUser => {
                 let expires_s = [0, 600, 3600][scene.dice.below(3)];
                 fellow.watch(scene, "presence", format!("sip:{}", aor(other)), expires_s);
             }
-            770..=799 => {
-                if let Some(session) = session {
-                    fellow.watch(scene, "conference", session, 600);
-                }
-            }
-            800..=829 => fellow.renew(scene, false),
-            830..=859 => fellow.renew(scene, true),
-            860..=889 => fellow.register(scene, 3600),
-            890..=899 => fellow.register(scene, 0),
-            900..=919 => fellow.stop_reading(scene),
-            920..=949 => fellow.go_on_reading(scene),
-            950..=974 => fellow.cut(scene),
-            975..=977 => {
+            Deed::WatchRoom => room
+                .into_iter()
+                .for_each(|room| fellow.watch(scene, "conference", room, 600)),
+            Deed::Refresh => fellow.renew(scene, false),
+            Deed::Unsubscribe => fellow.renew(scene, true),
+            Deed::Register => fellow.register(scene, 3600),
+            Deed::Unregister => fellow.register(scene, 0),
+            Deed::StopReading => fellow.stop_reading(scene),
+            Deed::GoOnReading => fellow.go_on_reading(scene),
+            Deed::Drop => fellow.cut(scene),
+            Deed::Remove => {
                 let user = fellow.user;
                 self.ledger
                     .note(|| format!("user {user} is removed from the store"));
                 self.world.remove_user(&aor(user));
                 self.removed.insert(user);
             }
-            978..=985 => {
+            Deed::PutBack => {
                 if let Some(user) = self.removed.pop_first() {
+                    self.ledger
+                        .note(|| format!("user {user} is put back into the store"));
                     self.world
                         .add_user(&aor(user), &format!("User {user}"), &password(user));
                 }
             }
-            986..=988 => {
+            Deed::Wait => {
                 self.ledger.note(|| "ten minutes pass".to_owned());
                 self.spend(600);
-            }
-            _ => {
-                fellow.poll(scene);
             }
         }
     }

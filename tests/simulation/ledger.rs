@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use super::dice::Dice;
 use muster::immcu::SessionId;
 use muster::shard::cdr_event::CdrEvent;
 
@@ -163,6 +164,22 @@ impl Ledger {
                 "msg-{number} was answered 200, and no endpoint has taken it"
             ));
         }
+    }
+
+    /// A conference to join or to watch: mostly one that `user` is in, sometimes another, sometimes one that is over.
+    pub fn room(&self, dice: &mut Dice, user: usize) -> Option<String> {
+        let chance = dice.below(100);
+        let fits = |leg: &&Leg| match chance {
+            0..=64 => leg.user == user && !leg.ended,
+            65..=94 => !leg.ended,
+            _ => leg.ended,
+        };
+        let legs = self.legs.iter().filter(fits);
+        let names: Vec<&String> = legs
+            .filter_map(|leg| leg.session.as_ref())
+            .filter(|name| self.conferences.contains(*name) || chance % 10 == 0)
+            .collect();
+        dice.pick(&names).map(|name| (*name).clone())
     }
 
     /// How many users are in the conference of this URI; None where that is not sure.

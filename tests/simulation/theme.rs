@@ -1,0 +1,134 @@
+//! What clients are at in a run: everything, or much of one thing, where the rare crossings are.
+
+use super::dice::Dice;
+
+/// Something a client may do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Deed {
+    Page,
+    Invite,
+    OpenRoom,
+    JoinRoom,
+    Cancel,
+    Say,
+    Refer,
+    SendAway,
+    Leave,
+    Publish,
+    Unpublish,
+    WatchUser,
+    WatchRoom,
+    Refresh,
+    Unsubscribe,
+    Register,
+    Unregister,
+    StopReading,
+    GoOnReading,
+    Drop,
+    /// The operator takes a user out of the store, or puts one back.
+    Remove,
+    PutBack,
+    /// Ten minutes.
+    Wait,
+}
+
+use Deed::*;
+
+type Weights = &'static [(Deed, usize)];
+
+const EVERYTHING: Weights = &[
+    (Page, 200),
+    (Invite, 70),
+    (OpenRoom, 20),
+    (JoinRoom, 30),
+    (Cancel, 20),
+    (Say, 200),
+    (Refer, 40),
+    (SendAway, 10),
+    (Leave, 30),
+    (Publish, 80),
+    (Unpublish, 10),
+    (WatchUser, 60),
+    (WatchRoom, 30),
+    (Refresh, 30),
+    (Unsubscribe, 30),
+    (Register, 30),
+    (Unregister, 10),
+    (StopReading, 20),
+    (GoOnReading, 30),
+    (Drop, 25),
+    (Remove, 3),
+    (PutBack, 8),
+    (Wait, 3),
+];
+
+const ROOMS: Weights = &[
+    (Invite, 40),
+    (OpenRoom, 10),
+    (JoinRoom, 80),
+    (Say, 300),
+    (Refer, 80),
+    (SendAway, 15),
+    (Leave, 60),
+    (WatchRoom, 100),
+    (Refresh, 30),
+    (Unsubscribe, 60),
+    (StopReading, 10),
+    (GoOnReading, 20),
+    (Drop, 25),
+    (Wait, 1),
+];
+
+const PRESENCE: Weights = &[
+    (Publish, 250),
+    (Unpublish, 40),
+    (WatchUser, 150),
+    (Refresh, 40),
+    (Unsubscribe, 120),
+    (Register, 20),
+    (Unregister, 20),
+    (StopReading, 30),
+    (GoOnReading, 40),
+    (Drop, 60),
+    (Remove, 8),
+    (PutBack, 20),
+    (Wait, 4),
+];
+
+const RINGING: Weights = &[
+    (Invite, 200),
+    (Cancel, 100),
+    (Say, 60),
+    (Refer, 60),
+    (Leave, 80),
+    (Drop, 60),
+    (Remove, 3),
+    (PutBack, 8),
+];
+
+/// A theme of a run.
+#[derive(Clone, Copy)]
+pub struct Theme(Weights);
+
+impl Theme {
+    pub fn of(seed: u64) -> Theme {
+        Theme(match seed % 5 {
+            0 => ROOMS,
+            1 => PRESENCE,
+            2 => RINGING,
+            _ => EVERYTHING,
+        })
+    }
+
+    pub fn pick(self, dice: &mut Dice) -> Deed {
+        let all = self.0.iter().map(|(_, weight)| weight).sum();
+        let mut at = dice.below(all);
+        for (deed, weight) in self.0 {
+            match at.checked_sub(*weight) {
+                None => return *deed,
+                Some(rest) => at = rest,
+            }
+        }
+        unreachable!("the weights were summed")
+    }
+}
