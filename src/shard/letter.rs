@@ -293,6 +293,8 @@ pub enum Letter {
     },
     /// To a subscription: it is refused.
     RosterRefused {
+        /// The session.
+        session: SessionId,
         /// The subscription.
         subscription: LegRef,
         /// Why.

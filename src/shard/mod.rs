@@ -204,6 +204,9 @@ pub struct Shard {
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
     pagers: Pagers,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
+    /// The highest version of a presentity that was told to a watching shard. A presentity that is forgotten and made anew
+    /// begins above it, also within one instant: else what is new would look old to who watches.
+    newest_version: u64,
 
     wheel: Wheel<Look>,
     looks: Vec<Look>,
@@ -298,6 +301,7 @@ impl Shard {
             sessions,
             pagers,
             rosters,
+            newest_version: 0,
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),

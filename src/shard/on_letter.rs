@@ -182,10 +182,17 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             shard: watching,
         } => on_roster::unwatch(shard, session, watching),
         Letter::RosterRefused {
+            session,
             subscription,
             outcome,
         } => {
-            on_subscribe::refused(shard, on_leg::key_of(subscription), &outcome, effects);
+            on_subscribe::roster_refused(
+                shard,
+                session,
+                on_leg::key_of(subscription),
+                &outcome,
+                effects,
+            );
         }
         Letter::Roster {
             session,

@@ -59,14 +59,14 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
     let Some(key) = shard.by_aor.get(&user).copied() else {
         return;
     };
-    let (now, limits) = (shard.now, shard.settings.presence);
+    let (now, born, limits) = (shard.now, shard.born(), shard.settings.presence);
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
     let any = !place.bindings.is_empty();
     let presentity = place
         .presentity
-        .get_or_insert_with(|| Box::new(Presentity::new(now)));
+        .get_or_insert_with(|| Box::new(Presentity::new(born)));
     let before = presentity.version();
     presentity.registered(now, any);
     let publish = Publish {
@@ -117,6 +117,7 @@ pub(super) fn tell_watchers(
     let version = presentity.version();
     let watching: Vec<u16> = presentity.audience.iter().collect();
     let document = render(presentity, &aor);
+    shard.newest_version = shard.newest_version.max(version);
     for to in watching {
         let document = Some(document.clone());
         let letter = Letter::State {
@@ -129,6 +130,13 @@ pub(super) fn tell_watchers(
     }
 }
 
+impl Shard {
+    /// What a presentity that is made now takes for its beginning.
+    pub(super) fn born(&self) -> Now {
+        self.now.max(Now(self.newest_version.saturating_add(1)))
+    }
+}
+
 fn render(presentity: &Presentity, aor: &Aor) -> std::sync::Arc<[u8]> {
     let mut document = Vec::with_capacity(512);
     pidf::write(&mut document, &presentity.shown(&aor.uri()));
@@ -137,7 +145,7 @@ fn render(presentity: &Presentity, aor: &Aor) -> std::sync::Arc<[u8]> {
 
 /// A shard has a first watcher: it gets the state as it is, and each change from now on.
 pub(super) fn watch(shard: &mut Shard, aor: Aor, watching: ShardId, effects: &mut Effects) {
-    let now = shard.now;
+    let (now, born) = (shard.now, shard.born());
     let found = shard
         .by_aor
         .get(&aor)
@@ -154,12 +162,13 @@ pub(super) fn watch(shard: &mut Shard, aor: Aor, watching: ShardId, effects: &mu
     };
     let any = !user.bindings.is_empty();
     let presentity = user.presentity.get_or_insert_with(|| {
-        let mut presentity = Box::new(Presentity::new(now));
+        let mut presentity = Box::new(Presentity::new(born));
         presentity.registered(now, any);
         presentity
     });
     presentity.audience.add(watching.0);
     let (version, document) = (presentity.version(), Some(render(presentity, &aor)));
+    shard.newest_version = shard.newest_version.max(version);
     shard.post(
         watching,
         Letter::State {

@@ -108,7 +108,7 @@ pub(super) fn connection_gone(
 }
 
 fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
-    let now = shard.now;
+    let (now, born) = (shard.now, shard.born());
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
@@ -116,7 +116,7 @@ fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     if any || place.presentity.is_some() {
         let presentity = place
             .presentity
-            .get_or_insert_with(|| Box::new(crate::presence::Presentity::new(now)));
+            .get_or_insert_with(|| Box::new(crate::presence::Presentity::new(born)));
         if presentity.registered(now, any) {
             on_publish::tell_watchers(shard, key, Some(now), effects);
         }
@@ -204,6 +204,7 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
     };
     if let Some(presentity) = user.presentity {
         let version = presentity.version().saturating_add(1).max(shard.now.0);
+        shard.newest_version = shard.newest_version.max(version);
         for watching in presentity.audience.iter() {
             let letter = Letter::State {
                 presentity: aor.clone(),

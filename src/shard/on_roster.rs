@@ -42,6 +42,7 @@ pub(super) fn watch(
         return shard.post(
             watching,
             Letter::RosterRefused {
+                session: id,
                 subscription,
                 outcome,
             },

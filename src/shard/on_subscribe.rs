@@ -127,6 +127,14 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         },
         Subject::Roster(session) => {
             let subscription = shard.leg_ref(key);
+            let roster = shard.rosters.entry(session).or_insert_with(|| Roster {
+                version: 0,
+                full: Arc::from(&[][..]),
+                partial: Arc::from(&[][..]),
+                subscriptions: Vec::new(),
+                asking: 0,
+            });
+            roster.asking += 1;
             shard.post_session(
                 session,
                 Letter::WatchRoster {
@@ -295,15 +303,16 @@ pub(super) fn roster(
     subscription: Option<LegRef>,
     effects: &mut Effects,
 ) {
-    let roster = shard.rosters.entry(session).or_insert_with(|| Roster {
-        version,
-        full: full.clone(),
-        partial: partial.clone(),
-        subscriptions: Vec::new(),
-    });
+    // Nobody here watches it any more, and its owner will hear so.
+    let Some(roster) = shard.rosters.get_mut(&session) else {
+        return;
+    };
     if version >= roster.version {
         (roster.version, roster.full) = (version, full);
         roster.partial = partial;
+    }
+    if subscription.is_some() {
+        roster.asking = roster.asking.saturating_sub(1);
     }
     match subscription.map(on_leg::key_of) {
         Some(key) if shard.dialogs.get(key).is_some() => {
@@ -320,21 +329,37 @@ pub(super) fn roster(
     unwatch_empty(shard, session, effects);
 }
 
-/// The conference is over (RFC 4575 §4.4): so are its subscriptions.
+/// The conference's owner: this subscription to its roster is refused.
+pub(super) fn roster_refused(
+    shard: &mut Shard,
+    session: SessionId,
+    key: DialogKey,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    if let Some(roster) = shard.rosters.get_mut(&session) {
+        roster.asking = roster.asking.saturating_sub(1);
+    }
+    refused(shard, key, outcome, effects);
+    unwatch_empty(shard, session, effects);
+}
+
+/// The conference is over (RFC 4575 §4.4): so are its subscriptions. Those that are still asked about will be refused.
 pub(super) fn roster_ended(shard: &mut Shard, session: SessionId, effects: &mut Effects) {
-    let Some(roster) = shard.rosters.remove(&session) else {
+    let Some(roster) = shard.rosters.get_mut(&session) else {
         return;
     };
-    for key in roster.subscriptions {
+    for key in core::mem::take(&mut roster.subscriptions) {
         shard.terminate(key, "noresource", effects);
     }
+    unwatch_empty(shard, session, effects);
 }
 
 fn unwatch_empty(shard: &mut Shard, session: SessionId, effects: &mut Effects) {
     if shard
         .rosters
         .get(&session)
-        .is_some_and(|roster| roster.subscriptions.is_empty())
+        .is_some_and(|roster| roster.subscriptions.is_empty() && roster.asking == 0)
     {
         shard.rosters.remove(&session);
         let letter = Letter::UnwatchRoster {

@@ -126,4 +126,7 @@ pub(crate) struct Roster {
     pub full: Arc<[u8]>,
     pub partial: Arc<[u8]>,
     pub subscriptions: Vec<DialogKey>,
+    /// Subscriptions that the owner was asked about and has not answered. Until it has, this shard does not stop watching:
+    /// that letter would overtake the owner's answer, and the answer's subscription would never hear of a change.
+    pub asking: u32,
 }
