@@ -363,6 +363,10 @@ impl Fellow {
 
     /// Invites a user, the factory, or joins a session.
     pub fn invite(&mut self, scene: &mut Scene<'_>, uri: String) {
+        let name = uri
+            .strip_prefix("sip:im-")
+            .and_then(|rest| rest.split('@').next());
+        scene.ledger.growing.extend(name.map(str::to_owned));
         let call_id = self.fresh("call");
         let dialog = self.new_dialog(call_id, &format!("<{uri}>"));
         let leg = scene.ledger.new_leg(self.user);
@@ -458,6 +462,10 @@ impl Fellow {
         let Some(dialog) = self.pick_leg(scene) else {
             return;
         };
+        let session = self.dialogs[dialog]
+            .leg
+            .and_then(|leg| scene.ledger.legs[leg].session.clone());
+        scene.ledger.growing.extend(session);
         let method = if remove { ";method=BYE" } else { "" };
         let mut lines = format!(
             "Refer-To: <sip:{}{method}>\r\nContact: {}\r\n",

@@ -53,6 +53,8 @@ pub struct Ledger {
     pub legs: Vec<Leg>,
     /// Sessions that somebody knows to be conferences.
     pub conferences: BTreeSet<String>,
+    /// Sessions that somebody asked to become one, or to be let into: perhaps nobody was told who is still there.
+    pub growing: BTreeSet<String>,
     /// For pager messages: the last one of each sender's connection on each receiver's connection.
     paged: BTreeMap<(usize, usize), usize>,
     pub epoch: usize,
@@ -223,9 +225,9 @@ impl Ledger {
     fn check_two_party_answers(&mut self) {
         let mut wrong = Vec::new();
         for (number, said) in self.said.iter().enumerate() {
-            let two = self
-                .session_of(said)
-                .is_some_and(|session| !self.conferences.contains(session));
+            let two = self.session_of(said).is_some_and(|session| {
+                !self.conferences.contains(session) && !self.growing.contains(session)
+            });
             if two && said.answer == Some(200) && !said.taken {
                 wrong.push(number);
             }
