@@ -31,7 +31,8 @@ struct CommandLine {
 #[derive(Debug, Args)]
 struct ConfigFile {
     /// The config (TOML). Without one: the Standard Edition on loopback, in ./muster-data
-    #[arg(long = "config", value_name = "FILE", global = true)]
+    // An id of its own: `user import` has a FILE too, and of two arguments with one id the global one is not passed down.
+    #[arg(id = "config", long = "config", value_name = "FILE", global = true)]
     file: Option<PathBuf>,
 }
 
