@@ -398,7 +398,6 @@ fn conversations_on_pure_shards() {
 }
 
 #[test]
-#[ignore = "the shell is not there yet"]
 fn conversations_on_the_binary() {
     let mut failures = Vec::new();
     for (path, play) in plays().iter().filter(|(_, play)| play.pure_only.is_none()) {
