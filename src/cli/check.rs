@@ -4,13 +4,19 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::cli::Failure;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::cli::certificate::validity;
+use crate::cli::{Failure, serve};
 use crate::config::Config;
 use crate::shell::store::DataDir;
 use crate::shell::{limits, tls};
 
 /// The oldest kernel whose io_uring does what glommio asks of it.
 const KERNEL_MIN: (u32, u32) = (5, 8);
+
+/// When it is time to replace a certificate.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,6 +28,7 @@ enum Weight {
     Fatal,
 }
 
+#[derive(Clone, Debug)]
 struct Finding {
     weight: Weight,
     text: String,
@@ -50,7 +57,7 @@ fn fatal(text: impl Into<String>) -> Finding {
 
 pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file).map_err(Failure::config)?;
-    let mut findings = vec![kernel(), rings(), open_files()];
+    let mut findings = vec![kernel(), rings(), open_files(), cores(&config)];
     findings.extend(
         config
             .listen
@@ -67,7 +74,7 @@ pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
     );
     findings.push(port(config.listen.admin, "health and metrics"));
     findings.push(data_dir(&config));
-    findings.extend(certificate(&config));
+    findings.extend(certificates(&config));
     findings.extend(SYSCTLS.iter().filter_map(sysctl));
     for finding in &findings {
         let mark = match finding.weight {
@@ -156,16 +163,52 @@ fn data_dir(config: &Config) -> Finding {
     }
 }
 
-fn certificate(config: &Config) -> Option<Finding> {
-    let Some(files) = &config.tls else {
-        return Some(worse(
-            "the certificate is a self-signed one that clients must be told to trust; set cert and key under [tls]",
-        ));
+fn cores(config: &Config) -> Finding {
+    match serve::cores(config) {
+        Ok(cores) => fine(format!("{} shards, on the cores {cores:?}", cores.len())),
+        Err(failure) => fatal(failure.to_string()),
+    }
+}
+
+/// The pair that `serve` would use, and how long it is good.
+fn certificates(config: &Config) -> Vec<Finding> {
+    let (cert, key) = match &config.tls {
+        Some(files) => (files.cert.clone(), files.key.clone()),
+        None => {
+            let self_signed = worse(
+                "the certificate is a self-signed one that clients must be told to trust; set cert and key under [tls]",
+            );
+            let (cert, key) = DataDir::tls_pair_in(&config.data_dir);
+            if !cert.exists() || !key.exists() {
+                return vec![self_signed];
+            }
+            return [vec![self_signed], certificate(&cert, &key)].concat();
+        }
     };
-    Some(match tls::load(&files.cert, &files.key) {
-        Ok(_) => fine(format!("certificate {}", files.cert.display())),
-        Err(error) => fatal(error.to_string()),
-    })
+    certificate(&cert, &key)
+}
+
+fn certificate(cert: &Path, key: &Path) -> Vec<Finding> {
+    if let Err(error) = tls::load(cert, key) {
+        return vec![fatal(error.to_string())];
+    }
+    let name = cert.display();
+    let now = Timestamp::now();
+    vec![match validity(cert) {
+        None => worse(format!(
+            "certificate {name}: its dates cannot be read; look with `openssl x509 -dates`"
+        )),
+        Some((from, _)) if now < from => worse(format!(
+            "certificate {name} is good from {from} on only: clients refuse it until then; look at the clock, or replace it"
+        )),
+        Some((_, until)) if now > until => worse(format!(
+            "certificate {name} expired at {until}: clients refuse it; replace it, then SIGHUP"
+        )),
+        Some((_, until)) if until.duration_since(now) < EXPIRES_SOON => worse(format!(
+            "certificate {name} expires at {until}; replace it, then SIGHUP"
+        )),
+        Some((_, until)) => fine(format!("certificate {name} is good until {until}")),
+    }]
 }
 
 struct Sysctl {

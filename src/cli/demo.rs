@@ -25,19 +25,25 @@ pub(super) fn users(
     auth: &auth::Settings,
 ) -> Result<Vec<DemoUser>, String> {
     let path = data_dir.demo_users();
-    if let Ok(text) = std::fs::read_to_string(&path) {
-        let pairs = text.lines().filter_map(|line| line.split_once(' '));
-        return Ok(pairs
-            .map(|(name, password)| DemoUser {
-                name: name.into(),
-                password: password.into(),
-            })
-            .collect());
-    }
     let admission = Admission {
         domains: &auth.domains,
         schemes: &auth.schemes,
     };
+    if let Ok(text) = std::fs::read_to_string(&path) {
+        let mut users = Vec::new();
+        for (name, password) in text.lines().filter_map(|line| line.split_once(' ')) {
+            let kept = store.user(name).map_err(|error| error.to_string())?;
+            let Some(kept) = kept else { continue };
+            // Removed, or given another password since: then this one is of no use to anybody.
+            if admission.user(name, &kept.display_name, password).is_ok_and(|made| made == kept) {
+                users.push(DemoUser {
+                    name: name.into(),
+                    password: password.into(),
+                });
+            }
+        }
+        return Ok(users);
+    }
     let mut users = Vec::new();
     for (user, display_name) in USERS {
         let name = format!("{user}@{DOMAIN}");
@@ -80,14 +86,14 @@ fn fresh_password() -> Result<String, String> {
         .collect())
 }
 
-/// Which client, which settings.
+/// Which client, which settings: on standard output, for passwords have no place in a log.
 pub(super) fn say_what_next(sips: &[SocketAddr], cert: &Path, users: &[DemoUser]) {
     let port = sips.first().map_or(5061, SocketAddr::port);
-    eprintln!("\nThis is the Standard Edition on loopback, with demo users:\n");
+    println!("\nThis is the Standard Edition on loopback, with demo users:\n");
     for user in users {
-        eprintln!("    {:<20} password {}", user.name, user.password);
+        println!("    {:<20} password {}", user.name, user.password);
     }
-    eprintln!(
+    println!(
         "
 Try it with two clients on this machine:
 

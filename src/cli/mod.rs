@@ -1,6 +1,7 @@
 //! The command line: one file a command. Exit status 0 fine, 1 failed, 2 bad usage or bad config.
 
 mod cdr;
+mod certificate;
 mod check;
 mod demo;
 mod serve;

@@ -210,7 +210,8 @@ pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
+/// The cores to run a shard on each.
+pub(super) fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
     let allowed: Vec<usize> = core_affinity::get_core_ids()
         .unwrap_or_default()
         .iter()

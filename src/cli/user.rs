@@ -44,8 +44,6 @@ pub(super) enum Command {
 
 pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, Failure> {
     let config = Config::load(config).map_err(Failure::config)?;
-    let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
-    let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
     let admission = Admission {
         domains: &config.shard.auth.domains,
         schemes: &config.shard.auth.schemes,
@@ -58,18 +56,26 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
             let user = admission
                 .user(&name, &display_name, &password)
                 .map_err(Failure::failed)?;
-            store.add(&user).map_err(Failure::failed)?;
+            open(&config)?.add(&user).map_err(Failure::failed)?;
         }
         Command::Import { file } => {
-            let count = import_with_progress(&mut store, &file, &admission)?;
+            let count = import_with_progress(&mut open(&config)?, &file, &admission)?;
             println!("{count} users were added");
         }
-        Command::List => list(&store)?,
+        Command::List => {
+            if let Some(store) = existing(&config)? {
+                list(&store)?;
+            }
+        }
         Command::Remove { name } => {
             let aor = Aor::parse(&name).ok_or_else(|| {
                 Failure::failed(format!("{name:?} is no address; write NAME@DOMAIN"))
             })?;
-            if !store.remove(&aor).map_err(Failure::failed)? {
+            let removed = match existing(&config)? {
+                Some(mut store) => store.remove(&aor).map_err(Failure::failed)?,
+                None => false,
+            };
+            if !removed {
                 return Err(Failure::failed(format!(
                     "there is no user {aor}; `muster user list` shows who there is"
                 )));
@@ -77,6 +83,20 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn open(config: &Config) -> Result<Store, Failure> {
+    let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
+    Store::open(&data_dir).map_err(Failure::failed)
+}
+
+/// The store, where there is one: a question makes no files.
+fn existing(config: &Config) -> Result<Option<Store>, Failure> {
+    if config.data_dir.join("muster.db").exists() {
+        open(config).map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn password(name: &str) -> Result<String, Failure> {
@@ -87,7 +107,9 @@ fn password(name: &str) -> Result<String, Failure> {
     let mut line = String::new();
     let mut input = io::BufReader::new(io::stdin().take(PASSWORD_LINE_MAX));
     input.read_line(&mut line).map_err(Failure::failed)?;
-    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+    // What ends the line is no part of the password.
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
 fn import_with_progress(

@@ -49,7 +49,12 @@ impl DataDir {
 
     /// The generated certificate and its key, in this order.
     pub fn tls_pair(&self) -> (PathBuf, PathBuf) {
-        let tls = self.0.join("tls");
+        DataDir::tls_pair_in(&self.0)
+    }
+
+    /// The same of a folder that need not be there.
+    pub fn tls_pair_in(data_dir: &Path) -> (PathBuf, PathBuf) {
+        let tls = data_dir.join("tls");
         (tls.join("cert.pem"), tls.join("key.pem"))
     }
 

@@ -141,6 +141,9 @@ pub(in crate::shell) fn open_database(
         file.set_permissions(std::fs::Permissions::from_mode(0o600))
             .map_err(io)?;
     }
+    if let Some(owner) = owner_to_be(path, &file) {
+        std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1)).map_err(io)?;
+    }
     drop(file);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
@@ -154,6 +157,14 @@ pub(in crate::shell) fn open_database(
         .map_err(sql)?;
     migrate(&mut connection, path, migrations)?;
     Ok(connection)
+}
+
+/// Who ought to own a database that root has just made: the owner of its folder. `muster user add` by root must not
+/// lock out the server, which runs as somebody else.
+fn owner_to_be(path: &Path, file: &std::fs::File) -> Option<(u32, u32)> {
+    use std::os::unix::fs::MetadataExt;
+    let (file, folder) = (file.metadata().ok()?, path.parent()?.metadata().ok()?);
+    (file.len() == 0 && file.uid() == 0 && folder.uid() != 0).then(|| (folder.uid(), folder.gid()))
 }
 
 fn migrate(
