@@ -316,41 +316,140 @@ mod tests {
             Ok(_) => "fine".to_owned(),
             Err(error) => error.to_string(),
         };
-        assert!(told.starts_with(expected), "{text}\nsays  {told}\nnot   {expected}");
+        assert!(
+            told.starts_with(expected),
+            "{text}\nsays  {told}\nnot   {expected}"
+        );
     }
 
     #[test]
     fn every_error_names_line_fault_and_cure() {
         let at = |line: usize, rest: &str| format!("/etc/muster.toml:{line}: {rest}");
         check("", "fine");
-        check("domain = [\"a.example\"]", &at(1, "unknown key `domain`; did you mean `domains`?"));
-        check("\n\n[listen]\n\nadmn = []", &at(5, "unknown key `listen.admn`; did you mean `listen.admin`?"));
-        check("[colour]", &at(1, "unknown key `colour`; the keys here are domains, data_dir, listen"));
-        check("domains = 5", &at(1, "`domains` is 5; a list of strings is right here, such as [\"example.com\"]"));
-        check("domains = []", &at(1, "`domains` is empty; name at least one"));
-        check("domains = [\n\"a.example\",\n\"b c\"]", &at(3, "`domains` has \"b c\", which is no domain name"));
-        check("domains = [\"a.example\", \"A.example\"]", &at(1, "`domains` has \"a.example\" twice"));
+        check(
+            "domain = [\"a.example\"]",
+            &at(1, "unknown key `domain`; did you mean `domains`?"),
+        );
+        check(
+            "\n\n[listen]\n\nadmn = []",
+            &at(5, "unknown key `listen.admn`; did you mean `listen.admin`?"),
+        );
+        check(
+            "[colour]",
+            &at(
+                1,
+                "unknown key `colour`; the keys here are domains, data_dir, listen",
+            ),
+        );
+        check(
+            "domains = 5",
+            &at(
+                1,
+                "`domains` is 5; a list of strings is right here, such as [\"example.com\"]",
+            ),
+        );
+        check(
+            "domains = []",
+            &at(1, "`domains` is empty; name at least one"),
+        );
+        check(
+            "domains = [\n\"a.example\",\n\"b c\"]",
+            &at(3, "`domains` has \"b c\", which is no domain name"),
+        );
+        check(
+            "domains = [\"a.example\", \"A.example\"]",
+            &at(1, "`domains` has \"a.example\" twice"),
+        );
         check("data_dir = \"\"", &at(1, "`data_dir` is empty"));
-        check("[listen]\nsips = [\"127.0.0.1\"]", &at(2, "`listen.sips` has \"127.0.0.1\", which is no address with a port"));
-        check("[listen]\nsips = [\"localhost:5061\"]", &at(2, "`listen.sips` has \"localhost:5061\""));
-        check("[listen]\nsip = [\"0.0.0.0:5060\"]", &at(2, "`listen.sip` has \"0.0.0.0:5060\", which others can reach"));
-        check("[listen]\nadmin = \"[::]:9061\"", &at(2, "`listen.admin` has \"[::]:9061\", which others can reach"));
-        check("[listen]\nsips = []", &at(2, "`listen.sips` is empty, and so is `listen.sip`"));
+        check(
+            "[listen]\nsips = [\"127.0.0.1\"]",
+            &at(
+                2,
+                "`listen.sips` has \"127.0.0.1\", which is no address with a port",
+            ),
+        );
+        check(
+            "[listen]\nsips = [\"localhost:5061\"]",
+            &at(2, "`listen.sips` has \"localhost:5061\""),
+        );
+        check(
+            "[listen]\nsip = [\"0.0.0.0:5060\"]",
+            &at(
+                2,
+                "`listen.sip` has \"0.0.0.0:5060\", which others can reach",
+            ),
+        );
+        check(
+            "[listen]\nadmin = \"[::]:9061\"",
+            &at(
+                2,
+                "`listen.admin` has \"[::]:9061\", which others can reach",
+            ),
+        );
+        check(
+            "[listen]\nsips = []",
+            &at(2, "`listen.sips` is empty, and so is `listen.sip`"),
+        );
         check("[listen]\nsips = []\nsip = [\"127.0.0.1:5060\"]", "fine");
-        check("[listen]\nsips = [\"127.0.0.1:9061\"]", &at(2, "127.0.0.1:9061 is asked for twice"));
-        check("[listen]\nhttps = [\"127.0.0.1:5443\"]", &at(2, "`listen.https` is not known yet; presence over HTTPS"));
-        check("listen = 5061", &at(1, "`listen` is 5061; a section is right here, such as `[listen]`"));
-        check("[tls]\ncert = \"a.pem\"", &at(2, "`tls.cert` is given without `tls.key`"));
-        check("[tls]\nkey = \"a.key\"", &at(2, "`tls.key` is given without `tls.cert`"));
+        check(
+            "[listen]\nsips = [\"127.0.0.1:9061\"]",
+            &at(2, "127.0.0.1:9061 is asked for twice"),
+        );
+        check(
+            "[listen]\nhttps = [\"127.0.0.1:5443\"]",
+            &at(2, "`listen.https` is not known yet; presence over HTTPS"),
+        );
+        check(
+            "listen = 5061",
+            &at(
+                1,
+                "`listen` is 5061; a section is right here, such as `[listen]`",
+            ),
+        );
+        check(
+            "[tls]\ncert = \"a.pem\"",
+            &at(2, "`tls.cert` is given without `tls.key`"),
+        );
+        check(
+            "[tls]\nkey = \"a.key\"",
+            &at(2, "`tls.key` is given without `tls.cert`"),
+        );
         check("[shards]\ncores = []", &at(2, "`shards.cores` is empty"));
-        check("[shards]\ncores = [1, 1]", &at(2, "`shards.cores` names a core twice"));
-        check("[shards]\ncores = [-1]", &at(2, "`shards.cores` is [-1]; a list of whole numbers from 0 to 4095"));
-        check("[auth]\nschemes = [\"ntlm\"]", &at(2, "`auth.schemes` has \"ntlm\", which is not known yet"));
-        check("[auth]\nschemes = [\"basic\"]", &at(2, "`auth.schemes` has \"basic\"; the schemes are"));
+        check(
+            "[shards]\ncores = [1, 1]",
+            &at(2, "`shards.cores` names a core twice"),
+        );
+        check(
+            "[shards]\ncores = [-1]",
+            &at(
+                2,
+                "`shards.cores` is [-1]; a list of whole numbers from 0 to 4095",
+            ),
+        );
+        check(
+            "[auth]\nschemes = [\"ntlm\"]",
+            &at(2, "`auth.schemes` has \"ntlm\", which is not known yet"),
+        );
+        check(
+            "[auth]\nschemes = [\"basic\"]",
+            &at(2, "`auth.schemes` has \"basic\"; the schemes are"),
+        );
         check("[auth]\nschemes = []", &at(2, "`auth.schemes` is empty"));
-        check("[limits]\nbody_bytes_max = 0x10", &at(2, "`limits.body_bytes_max` is 0x10; a whole number from 1024 to"));
-        check("[registrar]\nexpires_min_s = 3000\nexpires_max_s = 2000", &at(2, "expires_min_s is 3000, expires_default_s"));
-        check("[im]\nmembers_max = 2", &at(2, "`im.members_max` is 2; a whole number from 3"));
+        check(
+            "[limits]\nbody_bytes_max = 0x10",
+            &at(
+                2,
+                "`limits.body_bytes_max` is 0x10; a whole number from 1024 to",
+            ),
+        );
+        check(
+            "[registrar]\nexpires_min_s = 3000\nexpires_max_s = 2000",
+            &at(2, "expires_min_s is 3000, expires_default_s"),
+        );
+        check(
+            "[im]\nmembers_max = 2",
+            &at(2, "`im.members_max` is 2; a whole number from 3"),
+        );
         check("domains = [", &at(1, "this is not TOML"));
         check("a = 1\na = 2", &at(2, "this is not TOML"));
     }
@@ -366,12 +465,24 @@ mod tests {
         assert_eq!(config.data_dir, Path::new("/etc/m/var"));
         assert_eq!(config.listen.sips, ["[::1]:0".parse().unwrap()]);
         let tls = config.tls.unwrap();
-        assert_eq!((tls.cert.as_path(), tls.key.as_path()), (Path::new("/etc/m/c.pem"), Path::new("/k.pem")));
+        assert_eq!(
+            (tls.cert.as_path(), tls.key.as_path()),
+            (Path::new("/etc/m/c.pem"), Path::new("/k.pem"))
+        );
         assert_eq!(config.cores, Some(vec![1, 3]));
         assert_eq!(config.shard.auth.schemes, [crate::auth::Algorithm::Md5]);
-        assert_eq!((config.shard.immcu.members_max, config.shard.immcu.pager_idle.as_secs()), (9, 5));
+        assert_eq!(
+            (
+                config.shard.immcu.members_max,
+                config.shard.immcu.pager_idle.as_secs()
+            ),
+            (9, 5)
+        );
         assert_eq!(config.connections_max, Some(77));
-        assert!(config.connection.unsent_bytes_max > 1_000_000, "the largest message must fit");
+        assert!(
+            config.connection.unsent_bytes_max > 1_000_000,
+            "the largest message must fit"
+        );
     }
 
     #[test]
@@ -381,8 +492,14 @@ mod tests {
         assert_eq!(*config.domains, ["example.com".into()]);
         assert_eq!(config.data_dir, Path::new("muster-data"));
         assert_eq!(config.listen.sips, ["127.0.0.1:5061".parse().unwrap()]);
-        assert_eq!((config.listen.sip, config.listen.admin), (vec![], "127.0.0.1:9061".parse().unwrap()));
-        assert_eq!(config.shard.auth.schemes, [crate::auth::Algorithm::Sha256, crate::auth::Algorithm::Md5]);
+        assert_eq!(
+            (config.listen.sip, config.listen.admin),
+            (vec![], "127.0.0.1:9061".parse().unwrap())
+        );
+        assert_eq!(
+            config.shard.auth.schemes,
+            [crate::auth::Algorithm::Sha256, crate::auth::Algorithm::Md5]
+        );
         assert_eq!(config.shard.immcu.members_max, 250);
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn cdr(config: Option<&Path>, query: &Query) -> Result<ExitCode, Fail
     let config = Config::load(config).map_err(Failure::config)?;
     // A question makes no files.
     let report = match config.data_dir.exists() {
-        true => Report::open(&DataDir::open(&config.data_dir).map_err(Failure::failed)?).map_err(Failure::failed)?,
+        true => Report::open(&DataDir::open(&config.data_dir).map_err(Failure::failed)?)
+            .map_err(Failure::failed)?,
         false => None,
     };
     let sessions = Sessions { report, query };
@@ -82,7 +83,9 @@ pub(super) fn cdr(config: Option<&Path>, query: &Query) -> Result<ExitCode, Fail
     match printed {
         Ok(()) => Ok(ExitCode::SUCCESS),
         // `muster cdr | head` has what it wants.
-        Err(Stopped::Printing(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        Err(Stopped::Printing(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            Ok(ExitCode::SUCCESS)
+        }
         Err(Stopped::Printing(error)) => Err(Failure::failed(format!("cannot print: {error}"))),
         Err(Stopped::Store(error)) => Err(Failure::failed(error)),
     }
@@ -105,9 +108,15 @@ impl Sessions<'_> {
 
 fn table(mut out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
     let zone = TimeZone::system();
-    writeln!(out, "{:19}  {:>9}  {:10}  {:24}  who (messages sent)", "began", "lasted", "kind", "ended")?;
+    writeln!(
+        out,
+        "{:19}  {:>9}  {:10}  {:24}  who (messages sent)",
+        "began", "lasted", "kind", "ended"
+    )?;
     sessions.each(|session| {
-        let lasted = session.ended_ms.map(|ended| lasted(ended - session.started_ms));
+        let lasted = session
+            .ended_ms
+            .map(|ended| lasted(ended - session.started_ms));
         let who: Vec<String> = session.participants.iter().map(name_and_count).collect();
         writeln!(
             out,
@@ -116,7 +125,11 @@ fn table(mut out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
             lasted.as_deref().unwrap_or("-"),
             session.kind,
             session.end_reason.as_deref().unwrap_or("goes on"),
-            if who.is_empty() { session.initiator } else { who.join(", ") },
+            if who.is_empty() {
+                session.initiator
+            } else {
+                who.join(", ")
+            },
         )?;
         Ok(())
     })?;
@@ -132,7 +145,10 @@ fn name_and_count(participant: &Participant) -> String {
 
 fn local(unix_ms: i64, zone: &TimeZone) -> String {
     match Timestamp::from_millisecond(unix_ms) {
-        Ok(instant) => instant.to_zoned_datetime(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Ok(instant) => instant
+            .to_zoned_datetime(zone.clone())
+            .strftime("%Y-%m-%d %H:%M:%S")
+            .to_string(),
         Err(_) => unix_ms.to_string(),
     }
 }
@@ -225,7 +241,10 @@ fn moment_ms(written: &str, now: &ZonedDateTime) -> Option<i64> {
         return Some(zoned.timestamp().as_millisecond());
     }
     let ago = written.strip_suffix("ago").unwrap_or(written).trim();
-    let span = ago.parse::<jiff::Span>().ok().filter(|span| !span.is_negative())?;
+    let span = ago
+        .parse::<jiff::Span>()
+        .ok()
+        .filter(|span| !span.is_negative())?;
     Some(now.checked_sub(span).ok()?.timestamp().as_millisecond())
 }
 

@@ -51,7 +51,9 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
         if digits.is_empty() || digits.len() > 3 {
             return None;
         }
-        length = digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit));
+        length = digits
+            .iter()
+            .fold(0, |length, digit| length << 8 | usize::from(*digit));
     }
     let (content, behind) = rest.split_at_checked(length)?;
     Some((tag, content, behind))
@@ -62,7 +64,11 @@ fn time(tag: u8, text: &[u8]) -> Option<Timestamp> {
     let text = core::str::from_utf8(text).ok()?;
     let full = match tag {
         UTC_TIME => {
-            let century = if text.get(..2)?.parse::<u8>().ok()? >= 50 { "19" } else { "20" };
+            let century = if text.get(..2)?.parse::<u8>().ok()? >= 50 {
+                "19"
+            } else {
+                "20"
+            };
             format!("{century}{text}")
         }
         GENERALIZED_TIME => text.to_owned(),
@@ -81,7 +87,10 @@ mod tests {
         let (cert, _) = crate::shell::tls::generate(&["example.com".to_owned()]).unwrap();
         let der = CertificateDer::from_pem_slice(cert.as_bytes()).unwrap();
         let (from, until) = dates(&der).unwrap();
-        assert!(from < Timestamp::now() && Timestamp::now() < until, "{from} {until}");
+        assert!(
+            from < Timestamp::now() && Timestamp::now() < until,
+            "{from} {until}"
+        );
         for end in 0..der.len() {
             // A file that was cut off is no panic.
             let _ = dates(&der[..end]);
@@ -93,7 +102,11 @@ mod tests {
         for (tag, text, expected) in [
             (UTC_TIME, "261123203000Z", Some("2026-11-23T20:30:00Z")),
             (UTC_TIME, "500101000000Z", Some("1950-01-01T00:00:00Z")),
-            (GENERALIZED_TIME, "40960101000000Z", Some("4096-01-01T00:00:00Z")),
+            (
+                GENERALIZED_TIME,
+                "40960101000000Z",
+                Some("4096-01-01T00:00:00Z"),
+            ),
             (GENERALIZED_TIME, "2026", None),
             (UTC_TIME, "", None),
             (SEQUENCE, "261123203000Z", None),

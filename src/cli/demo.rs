@@ -35,7 +35,10 @@ pub(super) fn users(
             let kept = store.user(name).map_err(|error| error.to_string())?;
             let Some(kept) = kept else { continue };
             // Removed, or given another password since: then this one is of no use to anybody.
-            if admission.user(name, &kept.display_name, password).is_ok_and(|made| made == kept) {
+            if admission
+                .user(name, &kept.display_name, password)
+                .is_ok_and(|made| made == kept)
+            {
                 users.push(DemoUser {
                     name: name.into(),
                     password: password.into(),
@@ -101,7 +104,6 @@ Try it with two clients on this machine:
                 and in its config file root_ca={cert}
     baresip     in ~/.baresip/accounts:
                 <sip:bob@{DOMAIN}>;auth_pass=PASSWORD;outbound=\"sip:127.0.0.1:{port};transport=tls\"
-                (baresip 1.0 wants digest-md5 as the first of [auth] schemes)
 
 Alice writes to sip:bob@{DOMAIN}; each sees the other come and go. For users and domains of your own, write a config:
 see README.md, and `muster check --config FILE`.

@@ -51,7 +51,9 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let clock = Clock::start();
     let (cdr, left_over) = CdrWriter::start(&data_dir, clock).map_err(Failure::failed)?;
     if left_over > 0 {
-        tracing::warn!("{left_over} sessions were open when the last server ended; their records are closed");
+        tracing::warn!(
+            "{left_over} sessions were open when the last server ended; their records are closed"
+        );
     }
     let running = start(&config, &cores, tls, &host, cdr.events())?;
     let control = running.control();
@@ -80,7 +82,9 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let ended = running.stop(STOP);
     cdr.finish();
     if !ended {
-        return Err(Failure::failed("a shard did not end in time; its last call detail records may be missing"));
+        return Err(Failure::failed(
+            "a shard did not end in time; its last call detail records may be missing",
+        ));
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -98,9 +102,13 @@ fn end_with_any_thread() {
 
 /// Credentials are kept only as the enabled schemes need them.
 fn forget_unused_credentials(store: &mut Store, config: &Config) -> Result<(), Failure> {
-    let (forgotten, locked_out) = store.keep_only(&config.shard.auth.schemes).map_err(Failure::failed)?;
+    let (forgotten, locked_out) = store
+        .keep_only(&config.shard.auth.schemes)
+        .map_err(Failure::failed)?;
     if forgotten > 0 {
-        tracing::info!("{forgotten} credentials were forgotten: their scheme is not enabled any more");
+        tracing::info!(
+            "{forgotten} credentials were forgotten: their scheme is not enabled any more"
+        );
     }
     if locked_out > 0 {
         tracing::warn!(
@@ -137,7 +145,10 @@ fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,glommio=error"));
     // Programs wait for the line that says `ready`: no filter takes it out.
     let ready = "muster::cli::serve=info".parse().map_err(Failure::failed);
-    let filter = ready.map_or_else(|_: Failure| tracing_subscriber::EnvFilter::new("info"), |ready| filter.add_directive(ready));
+    let filter = ready.map_or_else(
+        |_: Failure| tracing_subscriber::EnvFilter::new("info"),
+        |ready| filter.add_directive(ready),
+    );
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     // A second subscriber in one process is a test's; its own stays.
     let _ = tracing_subscriber::fmt()
@@ -150,11 +161,16 @@ fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
 }
 
 /// The certificate's file, and what it makes of TLS: the config's, or the generated pair.
-fn certificate(config: &Config, data_dir: &DataDir) -> Result<(PathBuf, Arc<ServerConfig>), Failure> {
+fn certificate(
+    config: &Config,
+    data_dir: &DataDir,
+) -> Result<(PathBuf, Arc<ServerConfig>), Failure> {
     let Some(files) = &config.tls else {
         let (cert, key) = generated_pair(config, data_dir)?;
         let tls = tls::load(&cert, &key).map_err(|error| {
-            Failure::failed(format!("{error}; remove both files of the generated pair for a new one"))
+            Failure::failed(format!(
+                "{error}; remove both files of the generated pair for a new one"
+            ))
         })?;
         return Ok((cert, tls));
     };
@@ -257,7 +273,13 @@ fn start(
         // Without randomness there is no secret: better no server than one whose tags can be guessed.
         getrandom::fill(&mut seed)
             .expect("the system's random source answered when the server started");
-        Shard::new(id, shard_settings.clone(), seed, nonce_key, Clock::start().now())
+        Shard::new(
+            id,
+            shard_settings.clone(),
+            seed,
+            nonce_key,
+            Clock::start().now(),
+        )
     })
     .map_err(Failure::failed)
 }

@@ -84,9 +84,21 @@ impl CdrWriter {
         let (events, queue) = bounded(QUEUE_EVENTS_MAX);
         let stop = Arc::new(AtomicBool::new(false));
         let stopping = stop.clone();
-        let thread = thread::Builder::new().name("cdr".into()).spawn(move || file.write_all(&queue, clock, &stopping));
-        let thread = thread.map_err(|error| StoreError::Io { path: data_dir.cdr_db(), error })?;
-        Ok((CdrWriter { events, stop, thread }, closed))
+        let thread = thread::Builder::new()
+            .name("cdr".into())
+            .spawn(move || file.write_all(&queue, clock, &stopping));
+        let thread = thread.map_err(|error| StoreError::Io {
+            path: data_dir.cdr_db(),
+            error,
+        })?;
+        Ok((
+            CdrWriter {
+                events,
+                stop,
+                thread,
+            },
+            closed,
+        ))
     }
 
     /// Where events go.
@@ -110,13 +122,17 @@ struct CdrFile {
 impl CdrFile {
     fn open(data_dir: &DataDir) -> Result<CdrFile, StoreError> {
         let path = data_dir.cdr_db();
-        Ok(CdrFile { connection: open_database(&path, &MIGRATIONS)?, path })
+        Ok(CdrFile {
+            connection: open_database(&path, &MIGRATIONS)?,
+            path,
+        })
     }
 
     /// Ends what was open when the server died: at the last moment that it is known to have lived.
     fn close_left_over(&mut self) -> Result<u64, StoreError> {
         let close = |connection: &mut Connection| {
-            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             transaction.execute(
                 "UPDATE participant SET leave_reason = ?1,
                     left_ms = max(joined_ms, (SELECT at_ms FROM alive))
@@ -133,7 +149,10 @@ impl CdrFile {
             transaction.commit()?;
             Ok(closed as u64)
         };
-        close(&mut self.connection).map_err(|error| StoreError::Sql { path: self.path.clone(), error })
+        close(&mut self.connection).map_err(|error| StoreError::Sql {
+            path: self.path.clone(),
+            error,
+        })
     }
 
     /// The thread's life: until `stop` is set or nobody can send any more, and the queue is empty.
@@ -156,7 +175,10 @@ impl CdrFile {
         loop {
             let Err(error) = self.write(batch, clock.now()) else {
                 if let Some(since) = failing_since {
-                    tracing::info!("call detail records are written again, after {} s; none is lost", since.elapsed().as_secs());
+                    tracing::info!(
+                        "call detail records are written again, after {} s; none is lost",
+                        since.elapsed().as_secs()
+                    );
                 }
                 return;
             };
@@ -170,7 +192,10 @@ impl CdrFile {
             if stop.load(Ordering::Relaxed)
                 && stopping_since.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES
             {
-                tracing::error!("{} call detail record events are lost: the server stops and cannot write them", batch.len());
+                tracing::error!(
+                    "{} call detail record events are lost: the server stops and cannot write them",
+                    batch.len()
+                );
                 return;
             }
             thread::sleep(RETRY_AFTER);
@@ -178,11 +203,15 @@ impl CdrFile {
     }
 
     fn write(&mut self, batch: &[CdrEvent], now: Now) -> rusqlite::Result<()> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
         for event in batch {
             write_event(&transaction, event)?;
         }
-        transaction.prepare_cached("UPDATE alive SET at_ms = ?1")?.execute([ms(now)])?;
+        transaction
+            .prepare_cached("UPDATE alive SET at_ms = ?1")?
+            .execute([ms(now)])?;
         transaction.commit()
     }
 }
@@ -274,7 +303,11 @@ mod tests {
     fn started(id: u64, second: u64, continues: Option<u64>) -> CdrEvent {
         CdrEvent::Started {
             session: session(id),
-            kind: if continues.is_some() { SessionKind::Conference } else { SessionKind::Im },
+            kind: if continues.is_some() {
+                SessionKind::Conference
+            } else {
+                SessionKind::Im
+            },
             initiator: aor("alice"),
             continues: continues.map(session),
             at: at(second),
@@ -282,15 +315,31 @@ mod tests {
     }
 
     fn joined(id: u64, participant: u32, user: &str, second: u64) -> CdrEvent {
-        CdrEvent::Joined { session: session(id), participant, user: aor(user), endpoint: "".into(), at: at(second) }
+        CdrEvent::Joined {
+            session: session(id),
+            participant,
+            user: aor(user),
+            endpoint: "".into(),
+            at: at(second),
+        }
     }
 
     fn left(id: u64, participant: u32, second: u64) -> CdrEvent {
-        CdrEvent::Left { session: session(id), participant, messages_sent: 3, reason: "left", at: at(second) }
+        CdrEvent::Left {
+            session: session(id),
+            participant,
+            messages_sent: 3,
+            reason: "left",
+            at: at(second),
+        }
     }
 
     fn ended(id: u64, second: u64) -> CdrEvent {
-        CdrEvent::Ended { session: session(id), reason: "left", at: at(second) }
+        CdrEvent::Ended {
+            session: session(id),
+            reason: "left",
+            at: at(second),
+        }
     }
 
     /// Everything in `cdr.db`, a line a row, seconds counted from the beginning of the test's time.
@@ -301,13 +350,37 @@ mod tests {
             .unwrap()
             .unwrap()
             .sessions(None, None, |session| {
-                let Session { kind, initiator, continues, .. } = &session;
-                let end = session.ended_ms.map(|ms| format!("{} {}", second(ms), session.end_reason.as_deref().unwrap_or("-")));
+                let Session {
+                    kind,
+                    initiator,
+                    continues,
+                    ..
+                } = &session;
+                let end = session.ended_ms.map(|ms| {
+                    format!(
+                        "{} {}",
+                        second(ms),
+                        session.end_reason.as_deref().unwrap_or("-")
+                    )
+                });
                 let (begun, goes_on) = (second(session.started_ms), continues.is_some());
-                text += &format!("{kind} of {initiator} from {begun} to {end:?}, continues {goes_on}\n");
+                text += &format!(
+                    "{kind} of {initiator} from {begun} to {end:?}, continues {goes_on}\n"
+                );
                 for each in &session.participants {
-                    let end = each.left_ms.map(|ms| format!("{} {}", second(ms), each.leave_reason.as_deref().unwrap_or("-")));
-                    text += &format!("  {} from {} to {end:?}, sent {:?}\n", each.user, second(each.joined_ms), each.messages_sent);
+                    let end = each.left_ms.map(|ms| {
+                        format!(
+                            "{} {}",
+                            second(ms),
+                            each.leave_reason.as_deref().unwrap_or("-")
+                        )
+                    });
+                    text += &format!(
+                        "  {} from {} to {end:?}, sent {:?}\n",
+                        each.user,
+                        second(each.joined_ms),
+                        each.messages_sent
+                    );
                 }
                 Ok::<(), StoreError>(())
             })
@@ -354,7 +427,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
         let mut file = CdrFile::open(&dir).unwrap();
-        let events = [started(1, 0, None), joined(1, 0, "alice", 0), joined(1, 1, "bob", 1), left(1, 1, 2)];
+        let events = [
+            started(1, 0, None),
+            joined(1, 0, "alice", 0),
+            joined(1, 1, "bob", 1),
+            left(1, 1, 2),
+        ];
         file.write(&events, at(60)).unwrap();
         drop(file);
         let (writer, closed) = CdrWriter::start(&dir, Clock::start()).unwrap();
@@ -376,7 +454,10 @@ mod tests {
         writer.events().send(started(1, 0, None)).unwrap();
         let begun = Instant::now();
         while written(&dir).is_empty() {
-            assert!(begun.elapsed() < Duration::from_secs(1), "not written after a second");
+            assert!(
+                begun.elapsed() < Duration::from_secs(1),
+                "not written after a second"
+            );
             thread::sleep(Duration::from_millis(20));
         }
         writer.finish();
@@ -392,7 +473,11 @@ mod tests {
         let other = Connection::open(dir.cdr_db()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let writing = thread::spawn(move || {
-            file.write_surely(&[started(1, 0, None), ended(1, 1)], Clock::start(), &AtomicBool::new(false));
+            file.write_surely(
+                &[started(1, 0, None), ended(1, 1)],
+                Clock::start(),
+                &AtomicBool::new(false),
+            );
         });
         thread::sleep(Duration::from_millis(50));
         assert!(!writing.is_finished());

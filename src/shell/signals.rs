@@ -25,23 +25,25 @@ pub fn listen() -> io::Result<Receiver<Signal>> {
     let mut signals = Signals::new([SIGUSR1, SIGHUP, SIGTERM, SIGINT])?;
     // As many as the kernel delivers; signals of a kind that come faster than they are taken are one.
     let (say, said) = unbounded();
-    std::thread::Builder::new().name("signals".into()).spawn(move || {
-        let mut stopping = false;
-        for signal in signals.forever() {
-            let word = match signal {
-                SIGUSR1 => Signal::Dump,
-                SIGHUP => Signal::Reload,
-                // A person who asks twice does not want to wait for what is under way.
-                _ if stopping => std::process::exit(1),
-                _ => {
-                    stopping = true;
-                    Signal::Stop
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            let mut stopping = false;
+            for signal in signals.forever() {
+                let word = match signal {
+                    SIGUSR1 => Signal::Dump,
+                    SIGHUP => Signal::Reload,
+                    // A person who asks twice does not want to wait for what is under way.
+                    _ if stopping => std::process::exit(1),
+                    _ => {
+                        stopping = true;
+                        Signal::Stop
+                    }
+                };
+                if say.send(word).is_err() {
+                    return;
                 }
-            };
-            if say.send(word).is_err() {
-                return;
             }
-        }
-    })?;
+        })?;
     Ok(said)
 }

@@ -61,9 +61,12 @@ impl Report {
         // Brings an older schema up to date, then reads only.
         drop(open_database(&path, &MIGRATIONS)?);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(&path, flags).map_err(|error| StoreError::Sql { path, error })?;
-        Ok(Some(Report { connection, data_dir: data_dir.clone() }))
+        let connection = Connection::open_with_flags(&path, flags)
+            .map_err(|error| StoreError::Sql { path, error })?;
+        Ok(Some(Report {
+            connection,
+            data_dir: data_dir.clone(),
+        }))
     }
 
     /// The sessions that went on at `since_ms` or later, that `user` began or took part in, in the order in which they began.
@@ -73,7 +76,10 @@ impl Report {
         user: Option<&Aor>,
         mut each: impl FnMut(Session) -> Result<(), E>,
     ) -> Result<(), E> {
-        let failed = |error| StoreError::Sql { path: self.data_dir.cdr_db(), error };
+        let failed = |error| StoreError::Sql {
+            path: self.data_dir.cdr_db(),
+            error,
+        };
         let mut sessions = self
             .connection
             .prepare(
@@ -90,7 +96,9 @@ impl Report {
                  WHERE session_id = ?1 ORDER BY participation",
             )
             .map_err(failed)?;
-        let mut rows = sessions.query(params![since_ms, user.map(Aor::as_str)]).map_err(failed)?;
+        let mut rows = sessions
+            .query(params![since_ms, user.map(Aor::as_str)])
+            .map_err(failed)?;
         while let Some(row) = rows.next().map_err(failed)? {
             let mut session = session(row).map_err(failed)?;
             session.participants = participants
