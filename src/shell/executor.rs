@@ -109,8 +109,8 @@ pub(super) struct Executor<C> {
     next_tick: Now,
     alarm: Option<Timer>,
     breathed: Instant,
-    /// The set held more than was taken.
-    more_ready: bool,
+    /// The set held something this turn. Then it is asked once more before a wait, which costs far more than a look.
+    stirred: bool,
     /// Listeners with connections.
     pub(super) knocking: Vec<usize>,
     pub(super) accepting_again: Option<Now>,
@@ -154,7 +154,7 @@ impl<C: Core> Executor<C> {
             next_tick: now,
             alarm: None,
             breathed: Instant::now(),
-            more_ready: false,
+            stirred: false,
             knocking: Vec::new(),
             accepting_again: None,
             queue: VecDeque::new(),
@@ -210,7 +210,7 @@ impl<C: Core> Executor<C> {
     }
 
     fn has_work(&self) -> bool {
-        self.more_ready
+        self.stirred
             || !self.queue.is_empty()
             || !self.dirty.is_empty()
             || !self.happened.is_empty()

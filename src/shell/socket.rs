@@ -92,7 +92,7 @@ impl ReadySet {
         let _ = epoll::delete(&self.epoll, source);
     }
 
-    /// Hands out what became ready, and says whether there may be more. Never waits.
+    /// Hands out what became ready, and says whether anything was. Never waits.
     pub(super) fn take(&mut self, mut each: impl FnMut(Ready)) -> bool {
         self.events.clear();
         // The one error left is EINTR: then there is something next time.
@@ -118,7 +118,7 @@ impl ReadySet {
                 }
             });
         }
-        self.events.len() == EVENTS_MAX
+        !self.events.is_empty()
     }
 
     /// Ready when something may be in the set; otherwise the task of `cx` is woken when there is.

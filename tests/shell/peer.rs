@@ -8,7 +8,7 @@ use std::time::Duration;
 use muster::sip::frame::{self, Cut, FrameState, Limits};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore, StreamOwned};
 
 /// No answer for so long fails the test.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,21 +40,13 @@ impl Peer {
 
     /// Trusts `cert` alone, and shakes hands.
     pub fn tls(address: SocketAddr, cert: &str) -> Peer {
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM"))
-            .expect("a root");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connection = ClientConnection::new(
-            Arc::new(config),
-            ServerName::try_from("localhost").expect("a name"),
-        )
-        .expect("a client");
+        Peer::tls_with(address, trusting(cert))
+    }
+
+    /// Shakes hands with settings that may remember earlier connections.
+    pub fn tls_with(address: SocketAddr, config: Arc<ClientConfig>) -> Peer {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let connection = ClientConnection::new(config, name).expect("a client");
         let mut stream = StreamOwned::new(connection, connect(address));
         while stream.conn.is_handshaking() {
             stream
@@ -63,6 +55,14 @@ impl Peer {
                 .expect("a handshake");
         }
         Peer::over(Stream::Tls(Box::new(stream)))
+    }
+
+    /// Whether the handshake went by a ticket of an earlier connection.
+    pub fn is_resumed(&self) -> bool {
+        match &self.stream {
+            Stream::Plain(_) => false,
+            Stream::Tls(stream) => stream.conn.handshake_kind() == Some(HandshakeKind::Resumed),
+        }
     }
 
     fn over(stream: Stream) -> Peer {
@@ -134,6 +134,21 @@ impl Peer {
         while self.read()? > 0 {}
         Ok(std::mem::take(&mut self.got))
     }
+}
+
+/// A client's settings that trust one certificate.
+pub fn trusting(cert: &str) -> Arc<ClientConfig> {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM"))
+        .expect("a root");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Arc::new(config)
 }
 
 /// A MESSAGE with a number and a body.

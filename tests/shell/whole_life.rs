@@ -14,7 +14,7 @@ use muster::shell::telemetry::Timed;
 use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 
-use super::peer::{Peer, number_and_body, request};
+use super::peer::{Peer, number_and_body, request, trusting};
 use super::server::{Closure, Server, answer, certificate, start};
 use super::spinners::{Spinners, two_cores};
 
@@ -140,6 +140,23 @@ fn a_new_certificate_is_for_new_connections() {
     let mut new = Peer::tls(server.running.sips[0], &cert);
     talk(&mut new, 1);
     talk(&mut old, 2);
+    server.stop();
+}
+
+#[test]
+fn a_ticket_of_one_shard_is_good_on_another() {
+    let server = echo_server(|_| ());
+    let config = trusting(&server.cert);
+    let resumed = (0..20)
+        .filter(|_| {
+            let mut peer = Peer::tls_with(server.running.sips[0], config.clone());
+            // The ticket comes behind the handshake, with the first answer.
+            talk(&mut peer, 1);
+            peer.is_resumed()
+        })
+        .count();
+    // The kernel chooses the shard: that all twenty met the same one has a chance of one in half a million.
+    assert_eq!(resumed, 19, "of 20, all but the first");
     server.stop();
 }
 

@@ -14,7 +14,7 @@ use crate::sip::message::{Malformed, Message};
 /// Work on sockets in a turn, in messages.
 const TURN_WORK_MAX: usize = 1_024;
 /// What a step of a TLS handshake costs, in messages.
-const HANDSHAKE_WORK: usize = 8;
+const HANDSHAKE_WORK: usize = 16;
 /// Messages of one connection in a turn: a flood waits for everybody else.
 const CONNECTION_MESSAGES_MAX: usize = 32;
 
@@ -22,7 +22,7 @@ impl<C: Core> Executor<C> {
     pub(super) fn take_ready(&mut self) {
         let (table, queue, knocking) = (&mut self.table, &mut self.queue, &mut self.knocking);
         knocking.clear();
-        self.more_ready = self.set.take(|ready| match ready {
+        self.stirred = self.set.take(|ready| match ready {
             Ready::Listener(index) => knocking.push(index),
             Ready::Connection {
                 connection: id,
