@@ -62,6 +62,10 @@ pub struct Config {
     pub shard: shard::Settings,
 }
 
+#[expect(
+    clippy::derivable_impls,
+    reason = "it can't: the defaults are those of the empty file"
+)]
 impl Default for Config {
     fn default() -> Config {
         // The empty file: every key has its default.

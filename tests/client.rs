@@ -108,6 +108,7 @@ impl Heard {
             .map_or(String::new(), |via| via.branch().to_owned())
     }
 
+    #[expect(clippy::wrong_self_convention, reason = "From is the header's name")]
     pub fn from_tag(&self) -> String {
         tag(self.header("From").unwrap_or(""))
     }

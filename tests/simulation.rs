@@ -296,6 +296,7 @@ impl Run {
 
     /// Whoever watches the same thing holds the same state, and it is the one that somebody gets who asks now.
     fn check_watchers(&mut self) {
+        #[expect(clippy::type_complexity, reason = "a table of this function alone")]
         let mut states: BTreeMap<(&str, String), Vec<(usize, Option<String>)>> = BTreeMap::new();
         let mut wrong = Vec::new();
         for (index, fellow) in self.fellows.iter().enumerate() {

@@ -418,7 +418,12 @@ fn nonces_go_stale_and_are_not_replayed() {
         (301, "Stale"),
     ] {
         assert_eq!(
-            outcome(&[old.clone()], later(seconds), Some(&alice()), &mut seen),
+            outcome(
+                std::slice::from_ref(&old),
+                later(seconds),
+                Some(&alice()),
+                &mut seen
+            ),
             expected
         );
     }

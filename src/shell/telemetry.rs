@@ -342,9 +342,9 @@ fn write_table(
             &histogram.max().to_string(),
         ]);
     }
-    write!(
+    writeln!(
         out,
-        "{text}all shards, the last {:.1} s\n",
+        "{text}all shards, the last {:.1} s",
         interval.as_secs_f64()
     )?;
     out.flush()

@@ -50,7 +50,8 @@ pub fn certificate() -> (String, Arc<ServerConfig>) {
 pub struct Server {
     pub running: Running,
     pub cert: String,
-    pub events: Receiver<CdrEvent>,
+    /// Held, so that the shards have somebody to tell.
+    _events: Receiver<CdrEvent>,
 }
 
 /// Starts two shards, after `change` had a look at the settings.
@@ -69,7 +70,7 @@ pub fn start<C: Core + 'static>(
     Server {
         running,
         cert,
-        events,
+        _events: events,
     }
 }
 

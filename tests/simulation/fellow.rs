@@ -220,7 +220,7 @@ impl Fellow {
             self.address
         );
         // Every second one is recognised when it comes back (RFC 5626).
-        if self.index % 2 == 0 {
+        if self.index.is_multiple_of(2) {
             let _ = write!(
                 lines,
                 ";+sip.instance=\"<urn:uuid:00000000-0000-0000-0000-{:012}>\";reg-id=1",
@@ -575,6 +575,7 @@ impl Fellow {
     }
 
     /// A request that makes a dialog, or one within it.
+    #[expect(clippy::too_many_arguments, reason = "what a request says, one each")]
     fn in_dialog_to(
         &mut self,
         scene: &mut Scene<'_>,
@@ -608,6 +609,7 @@ impl Fellow {
         self.in_dialog_to(scene, dialog, method, uri, lines, body, purpose);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a request says, one each")]
     fn ask(
         &mut self,
         scene: &mut Scene<'_>,

@@ -179,7 +179,7 @@ impl Ledger {
         let legs = self.legs.iter().filter(fits);
         let names: Vec<&String> = legs
             .filter_map(|leg| leg.session.as_ref())
-            .filter(|name| self.conferences.contains(*name) || chance % 10 == 0)
+            .filter(|name| self.conferences.contains(*name) || chance.is_multiple_of(10))
             .collect();
         dice.pick(&names).map(|name| (*name).clone())
     }
