@@ -1,0 +1,277 @@
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+
+use super::phone::Phone;
+use super::place::{PATIENCE, Place, Server};
+
+/// A second that others of this machine may stretch.
+const A_SECOND: Duration = Duration::from_millis(1500);
+
+#[test]
+fn ready_means_ready_and_sigterm_means_0() {
+    let place = Place::new("");
+    place.add("alice");
+    let mut server = place.serve();
+    for path in ["/healthz", "/readyz", "/healthz?verbose=1"] {
+        let answer = server.get(path);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
+    }
+    Phone::registered(&mut server, "alice");
+    assert!(tls_handshake(&mut server, &certificate(&place)), "TLS is served with the generated certificate");
+    server.signal(Signal::TERM);
+    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+    assert!(!server.said().contains("secret"), "no credential in the log");
+    for name in ["muster.db", "cdr.db", "tls/cert.pem", "tls/key.pem"] {
+        assert!(place.data(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn metrics_count_what_happened() {
+    let place = Place::new("");
+    place.add("alice");
+    let mut server = place.serve();
+    let phone = Phone::registered(&mut server, "alice");
+    let metrics = server.get("/metrics");
+    assert!(metrics.contains("text/plain; version=0.0.4"), "{metrics}");
+    for line in [
+        "muster_answers_total{method=\"REGISTER\",by=\"us\",class=\"2xx\"} 1",
+        "muster_answers_total{method=\"REGISTER\",by=\"us\",class=\"4xx\"} 1",
+        "muster_latency_seconds_count{kind=\"register\"} ",
+        "muster_connections_open 1",
+        "muster_connections_accepted_total 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is missing in\n{metrics}");
+    }
+    drop(phone);
+}
+
+#[test]
+fn admin_refuses_what_it_does_not_have() {
+    let place = Place::new("");
+    let mut server = place.serve();
+    for (request, status) in [
+        ("GET /secret HTTP/1.1\r\n\r\n", "404"),
+        ("POST /healthz HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "405"),
+        ("nonsense\r\n\r\n", "400"),
+        ("HEAD /metrics HTTP/1.1\r\n\r\n", "200"),
+    ] {
+        let answer = server.ask(request);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
+        assert!(!request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"), "{answer}");
+    }
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(10_000));
+    assert!(server.ask(&long).starts_with("HTTP/1.1 431 "));
+    // One that says nothing is cut off, and others are served after it.
+    let silent = TcpStream::connect(server.address("admin")).expect("it listens");
+    assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
+    drop(silent);
+}
+
+#[test]
+fn a_change_of_users_is_noticed_within_a_second() {
+    let place = Place::new("");
+    let mut server = place.serve();
+    let mut early = Phone::connect(&mut server, "alice");
+    assert_ne!(early.register("alice-secret"), 200);
+
+    place.add("alice");
+    std::thread::sleep(A_SECOND);
+    let mut alice = Phone::registered(&mut server, "alice");
+
+    place.muster(&["user", "remove", "alice@example.com"], "").fine();
+    let took = alice.closed_after();
+    assert!(took < A_SECOND + A_SECOND, "closed only after {took:?}");
+    let mut late = Phone::connect(&mut server, "alice");
+    assert_ne!(late.register("alice-secret"), 200);
+
+    // Back with another password: the old one is as good as none.
+    place.muster(&["user", "add", "alice@example.com"], "another\n").fine();
+    std::thread::sleep(A_SECOND);
+    let mut again = Phone::connect(&mut server, "alice");
+    assert_ne!(again.register("alice-secret"), 200);
+    let mut again = Phone::connect(&mut server, "alice");
+    assert_eq!(again.register("another"), 200);
+}
+
+#[test]
+fn sigusr1_prints_a_table_and_appends_the_log() {
+    let place = Place::new("");
+    place.add("alice");
+    let mut server = place.serve();
+    let mut alice = Phone::registered(&mut server, "alice");
+    server.signal(Signal::USR1);
+    let line = server.says("register");
+    let count = line.split_whitespace().nth(1).and_then(|count| count.parse::<u64>().ok());
+    assert!(count.is_some_and(|count| count >= 1), "{line}");
+    for word in ["p50", "p99.9", "message_two_party", "publish_to_notify", "tls_handshake"] {
+        server.says(word);
+    }
+    let log = || std::fs::read_to_string(place.data("latency.hlog")).unwrap_or_default();
+    let deadline = Instant::now() + PATIENCE;
+    while !log().contains("Tag=register,") {
+        assert!(Instant::now() < deadline, "{}", log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let first = log().len();
+    server.signal(Signal::USR1);
+    while log().len() <= first {
+        assert!(Instant::now() < deadline, "the second one is not appended");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The server goes on as if nothing had happened.
+    assert_eq!(alice.register("alice-secret"), 200);
+}
+
+#[test]
+fn sighup_takes_a_new_certificate_and_names_what_stays() {
+    let place = Place::new("");
+    let write_pair = |name: &str| {
+        let (cert, key) = muster::shell::tls::generate(&["example.com".into()]).expect("a pair");
+        std::fs::write(place.path().join(format!("{name}.pem")), &cert).expect("written");
+        std::fs::write(place.path().join(format!("{name}.key")), key).expect("written");
+        CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM").into_owned()
+    };
+    let (old, new) = (write_pair("old"), write_pair("new"));
+    place.configure("[tls]\ncert = \"old.pem\"\nkey = \"old.key\"");
+    let mut server = place.serve();
+    assert!(tls_handshake(&mut server, &old) && !tls_handshake(&mut server, &new));
+
+    place.configure("[tls]\ncert = \"absent.pem\"\nkey = \"new.key\"");
+    server.signal(Signal::HUP);
+    server.says("absent.pem");
+    assert!(tls_handshake(&mut server, &old), "what cannot be used changes nothing");
+
+    place.configure("[tls]\ncert = \"new.pem\"\nkey = \"new.key\"\n[im]\nmembers_max = 7");
+    server.signal(Signal::HUP);
+    assert!(server.says("[im]").contains("stays"));
+    server.says("read again");
+    let deadline = Instant::now() + PATIENCE;
+    while !tls_handshake(&mut server, &new) {
+        assert!(Instant::now() < deadline, "the new certificate is not served");
+    }
+
+    std::fs::write(place.config(), "nonsense").expect("written");
+    server.signal(Signal::HUP);
+    server.says("muster.toml:1:");
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
+}
+
+#[test]
+fn a_stop_waits_for_what_is_in_flight() {
+    let place = Place::new("");
+    place.add("alice");
+    place.add("bob");
+    let mut server = place.serve();
+    let (mut alice, mut bob) = (Phone::registered(&mut server, "alice"), Phone::registered(&mut server, "bob"));
+    alice.send("MESSAGE", "sip:bob@example.com", "", "are you there?");
+    let message = bob.request("MESSAGE");
+    server.signal(Signal::TERM);
+    std::thread::sleep(Duration::from_millis(500));
+    bob.answer(&message, 200);
+    assert_eq!(alice.response("MESSAGE").status, Some(200));
+    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+}
+
+#[test]
+fn a_second_signal_does_not_wait() {
+    let place = Place::new("");
+    place.add("alice");
+    place.add("bob");
+    let mut server = place.serve();
+    let (mut alice, mut bob) = (Phone::registered(&mut server, "alice"), Phone::registered(&mut server, "bob"));
+    alice.send("MESSAGE", "sip:bob@example.com", "", "are you there?");
+    bob.request("MESSAGE");
+    server.signal(Signal::INT);
+    server.says("stopping");
+    let begun = Instant::now();
+    server.signal(Signal::INT);
+    assert_eq!(server.end(PATIENCE), Some(1));
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn one_data_dir_has_one_server() {
+    let place = Place::new("");
+    let server = place.serve();
+    place.muster(&["serve"], "").refused(1, &["muster-data", "another server", "stop it first"]);
+    let checked = place.muster(&["check"], "");
+    assert_eq!(checked.status, Some(1), "{checked:#?}");
+    // A killed one leaves no lock behind.
+    server.kill();
+    place.serve();
+}
+
+#[test]
+fn a_data_dir_that_cannot_be_written_is_told() {
+    let place = Place::new("data_dir = \"file/data\"");
+    // `data_dir` is a key of the top, so it comes before the sections.
+    std::fs::write(place.config(), "data_dir = \"file/data\"\n").expect("written");
+    std::fs::write(place.path().join("file"), "").expect("written");
+    place.muster(&["serve"], "").refused(1, &["file/data"]);
+}
+
+#[test]
+fn without_a_config_it_is_a_demo_that_says_what_to_do() {
+    let place = Place::new("");
+    // The ports of the contract, which another server of this machine may have for a while.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while ["127.0.0.1:5061", "127.0.0.1:9061"].iter().any(|address| TcpStream::connect(address).is_ok()) {
+        assert!(Instant::now() < deadline, "somebody else holds port 5061 or 9061");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let passwords = |server: &mut Server| -> Vec<String> {
+        ["alice", "bob", "carol"].map(|user| server.says(&format!(" {user}@example.com "))).into()
+    };
+    let mut server = place.start(&[]);
+    assert_eq!(server.address("sips").to_string(), "127.0.0.1:5061");
+    let first = passwords(&mut server);
+    for words in ["Linphone", "baresip", "cert.pem", "muster check --config"] {
+        server.says(words);
+    }
+    let password = first[0].split_whitespace().last().expect("a password").to_owned();
+    assert!(password.len() >= 12, "{first:?}");
+    server.signal(Signal::INT);
+    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+
+    // The same ones again; but not for somebody who has another password by now.
+    place.bare(&["user", "remove", "carol@example.com"], "").fine();
+    place.bare(&["user", "add", "carol@example.com"], "of my own\n").fine();
+    let mut server = place.start(&["serve"]);
+    assert_eq!(server.says(" alice@example.com "), first[0]);
+    server.says("baresip");
+    assert!(!server.said().contains("carol@example.com "), "{}", server.said());
+}
+
+/// The pair that the server made for itself.
+fn certificate(place: &Place) -> CertificateDer<'static> {
+    CertificateDer::from_pem_file(place.data("tls/cert.pem")).expect("it was made")
+}
+
+/// Whether a client that trusts `certificate` alone comes in.
+fn tls_handshake(server: &mut Server, certificate: &CertificateDer<'static>) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add(certificate.clone()).expect("a certificate");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("TLS 1.2 and 1.3")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut stream = TcpStream::connect(server.address("sips")).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    while client.is_handshaking() {
+        if client.complete_io(&mut stream).is_err() {
+            return false;
+        }
+    }
+    true
+}
