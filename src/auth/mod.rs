@@ -31,7 +31,7 @@ pub struct Settings {
     /// The domains this server is home to, in lower case, at least one. Each is a realm; the first is the one for who names none.
     pub domains: Vec<Box<str>>,
     /// What is offered, topmost first: a client takes the first that it knows (RFC 8760 §2.3).
-    /// COMPAT(baresip, 1.0): it looks at the first challenge only and knows no SHA-256, so it needs MD5 first.
+    /// COMPAT(sipp, 3.6): it looks at the first challenge only and knows no SHA-256, so it needs MD5 first.
     pub schemes: Vec<Algorithm>,
     /// How long a nonce may be used. A client that lives longer meets `stale=true` and goes on without asking its user.
     pub nonce_lifetime: Duration,
@@ -191,6 +191,7 @@ impl Authenticator {
 
     /// The values of the WWW-Authenticate lines of a 401 to `request`, one a scheme, in the order of the settings
     /// (RFC 3261 §22.1, RFC 8760 §2.3). `stale`: the password need not be asked for again (RFC 7616 §3.3).
+    /// A client that can't bear a scheme is not offered it, as long as another one is left.
     pub fn challenges(
         &self,
         request: &Message<'_>,
@@ -201,9 +202,11 @@ impl Authenticator {
         let realm = self.realm_of(request);
         let nonce = self.key.issue(now, peer);
         let stale = if stale { ", stale=true" } else { "" };
-        self.settings
-            .schemes
+        let schemes = &self.settings.schemes;
+        let md5_only = knows_only_md5(request) && schemes.contains(&Algorithm::Md5);
+        schemes
             .iter()
+            .filter(|algorithm| !md5_only || **algorithm == Algorithm::Md5)
             .map(|algorithm| {
                 let algorithm = algorithm.as_str();
                 format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"{stale}")
@@ -352,6 +355,14 @@ impl Authenticator {
             .contains(&algorithm)
             .then_some((params, algorithm, realm))
     }
+}
+
+/// COMPAT(baresip, 1.0): it takes a 401 for broken in which any challenge has an algorithm other than MD5, wherever it stands.
+/// Who lies about this gets what is offered anyway.
+fn knows_only_md5(request: &Message<'_>) -> bool {
+    request
+        .header(Name::UserAgent)
+        .is_some_and(|agent| agent.starts_with("baresip v1.") || agent.starts_with("baresip v0."))
 }
 
 /// The user of `realm` whom `username` names: `alice`, or `alice@example.com` where that is the realm.

@@ -173,6 +173,31 @@ fn challenges_come_in_the_order_of_the_settings() {
 }
 
 #[test]
+fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
+    let mut authenticator = authenticator();
+    let check = |authenticator: &Authenticator, agent: &str, expected: &[&str]| {
+        let mut bytes = request("REGISTER sip:example.com", &[]);
+        let at = bytes.windows(4).position(|end| end == b"\r\n\r\n").unwrap() + 2;
+        bytes.splice(at..at, format!("User-Agent: {agent}\r\n").into_bytes());
+        let message = Message::parse(&mut bytes).unwrap();
+        let challenges = authenticator.challenges(&message, START, peer(), false);
+        let algorithms: Vec<_> = challenges
+            .iter()
+            .map(|line| line.split_once("algorithm=").unwrap().1.split(',').next().unwrap())
+            .collect();
+        assert_eq!(algorithms, expected, "{agent}");
+    };
+    check(&authenticator, "baresip v1.0.0 (x86_64/linux)", &["MD5"]);
+    check(&authenticator, "baresip v3.5.1 (x86_64/Linux)", &["SHA-256", "MD5"]);
+    check(&authenticator, "Linphonec/5.1.65", &["SHA-256", "MD5"]);
+    authenticator.set(Settings {
+        schemes: vec![Algorithm::Sha256],
+        ..authenticator.settings.clone()
+    });
+    check(&authenticator, "baresip v1.0.0 (x86_64/linux)", &["SHA-256"]);
+}
+
+#[test]
 fn right_answers() {
     let reply = Reply::new(&nonce_for(START, peer()));
     let proved = "alice@example.com Proved";
