@@ -183,18 +183,33 @@ fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
         let challenges = authenticator.challenges(&message, START, peer(), false);
         let algorithms: Vec<_> = challenges
             .iter()
-            .map(|line| line.split_once("algorithm=").unwrap().1.split(',').next().unwrap())
+            .map(|line| {
+                line.split_once("algorithm=")
+                    .unwrap()
+                    .1
+                    .split(',')
+                    .next()
+                    .unwrap()
+            })
             .collect();
         assert_eq!(algorithms, expected, "{agent}");
     };
     check(&authenticator, "baresip v1.0.0 (x86_64/linux)", &["MD5"]);
-    check(&authenticator, "baresip v3.5.1 (x86_64/Linux)", &["SHA-256", "MD5"]);
+    check(
+        &authenticator,
+        "baresip v3.5.1 (x86_64/Linux)",
+        &["SHA-256", "MD5"],
+    );
     check(&authenticator, "Linphonec/5.1.65", &["SHA-256", "MD5"]);
     authenticator.set(Settings {
         schemes: vec![Algorithm::Sha256],
         ..authenticator.settings.clone()
     });
-    check(&authenticator, "baresip v1.0.0 (x86_64/linux)", &["SHA-256"]);
+    check(
+        &authenticator,
+        "baresip v1.0.0 (x86_64/linux)",
+        &["SHA-256"],
+    );
 }
 
 #[test]

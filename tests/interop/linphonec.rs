@@ -1,0 +1,134 @@
+//! Drives `linphonec` (package linphone-cli, 5.1): commands on its standard input, what it says on its output, and in its log
+//! each SIP message.
+
+use std::fs;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::child::Child;
+use super::log::{Log, PATIENCE};
+use super::server::{DOMAIN, Server, password};
+
+/// One running linphonec with one account.
+pub struct Linphonec {
+    child: Child,
+    // One reader for each kind of news: in which order the kinds come is nobody's promise.
+    heard: Log,
+    seen: Log,
+    log: Log,
+}
+
+impl Linphonec {
+    /// Starts one for `user`, over TLS with the server's certificate checked; it watches the presence of `friends`.
+    /// Returns when it says that it is registered.
+    pub fn start(server: &Server, user: &str, friends: &[&str]) -> Linphonec {
+        let folder = server.folder().sub(&format!("linphonec-{user}"));
+        fs::create_dir_all(folder.join(".local/share/linphone"))
+            .expect("its data folder can be made");
+        let (rc, log) = (folder.join("rc"), folder.join("log"));
+        fs::write(&rc, settings(server, user, friends)).expect("its settings can be written");
+        let arguments = [
+            "-c",
+            &rc.to_string_lossy(),
+            "-d",
+            "6",
+            "-l",
+            &log.to_string_lossy(),
+        ];
+        let child = Child::start(
+            &format!("linphonec of {user}"),
+            &folder,
+            "linphonec",
+            &arguments,
+        );
+        let mut linphonec = Linphonec {
+            heard: child.output(),
+            seen: child.output(),
+            child,
+            log: Log::new(&log),
+        };
+        linphonec.asked("status register", "registered, identity=");
+        linphonec
+    }
+
+    /// Sends a chat message to `user`.
+    pub fn chat(&mut self, user: &str, text: &str) {
+        self.child.tell(&format!("chat sip:{user}@{DOMAIN} {text}"));
+    }
+
+    /// Waits for exactly `text` from `user`.
+    pub fn receives(&mut self, user: &str, text: &str) {
+        let said = format!("Message received from sip:{user}@{DOMAIN}: {text}");
+        let line = self.heard.expect(&said);
+        assert!(line.ends_with(&said), "more than was sent: {line}");
+    }
+
+    /// Waits until a message that it sent was accepted by the other side's endpoint, which is what a 200 says.
+    pub fn is_answered(&mut self) {
+        self.log.expect("moving from InProgress to Delivered");
+    }
+
+    /// Waits until the other side's client has reported by IMDN (RFC 5438) that a message arrived.
+    pub fn is_told_of_delivery(&mut self) {
+        self.log.expect("to DeliveredToUser");
+    }
+
+    /// Waits until a message that it sent was refused.
+    pub fn is_refused(&mut self) {
+        self.log.expect("to NotDelivered");
+    }
+
+    /// Waits until it shows `friend` as `status`, its own word: Online, Offline, Busy, Away …
+    pub fn sees(&mut self, friend: &str, status: &str) {
+        self.seen
+            .expect(&format!("<sip:{friend}@{DOMAIN}> is {status}\n"));
+    }
+
+    /// Un-registers and waits for the server's word that it is so.
+    pub fn unregister(&mut self) {
+        self.child.tell("unregister");
+        self.log.expect("to [LinphoneRegistrationCleared]");
+    }
+
+    /// Says good bye as a user does: it takes back its publication and its registration.
+    pub fn quit(mut self) {
+        self.child.tell("quit");
+        let status = self.child.wait();
+        assert!(status.success(), "linphonec ended with {status}");
+    }
+
+    /// Asks again and again until the answer has `answer` in it.
+    fn asked(&mut self, question: &str, answer: &str) {
+        let start = Instant::now();
+        let mut output = self.child.output();
+        while start.elapsed() < PATIENCE {
+            self.child.tell(question);
+            sleep(Duration::from_millis(300));
+            if output.find(answer).is_some() {
+                return;
+            }
+            assert!(self.child.ended().is_none(), "linphonec has ended");
+        }
+        panic!("no {answer:?}; the log ends with\n{}", self.log.tail(120));
+    }
+}
+
+/// `localhost`, not the address: it checks the certificate against the name it was given, and looks at DNS names only.
+fn settings(server: &Server, user: &str, friends: &[&str]) -> String {
+    let (port, ca) = (server.tls_port(), server.certificate().display());
+    let password = password(user);
+    let mut text = format!(
+        "[sip]\nsip_port=-1\nsip_tcp_port=-1\nsip_tls_port=-1\nroot_ca={ca}\nverify_server_certs=1\nverify_server_cn=1\n\
+         default_proxy=0\nguess_hostname=0\ncontact=sip:{user}@{DOMAIN}\npublish_presence=1\n\n\
+         [rtp]\naudio_rtp_port=-1\n\n[video]\nenabled=0\n\n\
+         [auth_info_0]\nusername={user}\npasswd={password}\nrealm={DOMAIN}\ndomain={DOMAIN}\n\n\
+         [proxy_0]\nreg_proxy=<sip:localhost:{port};transport=tls>\nreg_route=<sip:localhost:{port};transport=tls>\n\
+         reg_identity=sip:{user}@{DOMAIN}\nreg_expires=600\nreg_sendregister=1\npublish=1\npublish_expires=600\n"
+    );
+    for (index, friend) in friends.iter().enumerate() {
+        text += &format!(
+            "\n[friend_{index}]\nurl=\"{friend}\" <sip:{friend}@{DOMAIN}>\npol=accept\nsubscribe=1\n"
+        );
+    }
+    text
+}

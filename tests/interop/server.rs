@@ -1,0 +1,121 @@
+//! The server under test: the built binary with a config, users and a folder of this test's own.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::child::{Child, Folder};
+
+/// The domain of all users.
+pub const DOMAIN: &str = "example.com";
+
+const MUSTER: &str = env!("CARGO_BIN_EXE_muster");
+
+/// The password of a user of these tests.
+pub fn password(user: &str) -> String {
+    format!("pw-{user}")
+}
+
+/// A running Muster with a TLS and a TCP listener on free ports of 127.0.0.1.
+pub struct Server {
+    child: Child,
+    tls_port: u16,
+    tcp_port: u16,
+    certificate: PathBuf,
+    /// The last field, since it is to go last.
+    folder: Folder,
+}
+
+impl Server {
+    /// Starts one that knows `users`, each with their `password`; returns when it is ready.
+    pub fn start(name: &str, users: &[&str]) -> Server {
+        Server::start_with(name, users, "")
+    }
+
+    /// The same for SIPp, which looks at the first challenge only and knows no SHA-256.
+    pub fn start_with_md5_first(name: &str, users: &[&str]) -> Server {
+        Server::start_with(
+            name,
+            users,
+            "\n[auth]\nschemes = [\"digest-md5\", \"digest-sha-256\"]\n",
+        )
+    }
+
+    fn start_with(name: &str, users: &[&str], more: &str) -> Server {
+        let folder = Folder::new(name);
+        let own = folder.sub("server");
+        let write = |name: &str, text: &str| {
+            fs::write(own.join(name), text).expect("its folder can be written")
+        };
+        write(
+            "muster.toml",
+            &format!(
+                "domains = [\"{DOMAIN}\"]\ndata_dir = \"data\"\n\n\
+                 [listen]\nsips = [\"127.0.0.1:0\"]\nsip = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{more}"
+            ),
+        );
+        let mut table = "user,password\n".to_owned();
+        for user in users {
+            let _ = writeln!(table, "{user}@{DOMAIN},{}", password(user));
+        }
+        write("users.csv", &table);
+        let import = ["user", "import", "users.csv", "--config", "muster.toml"];
+        let status = Child::start("muster user import", &own, MUSTER, &import).wait();
+        assert!(status.success(), "the users could not be added: {status}");
+
+        let child = Child::start(
+            "muster",
+            &own,
+            MUSTER,
+            &["serve", "--config", "muster.toml"],
+        );
+        let ready = child.output().expect(" ready: ");
+        let port = |listener: &str| {
+            let (_, address) = ready
+                .split_once(&format!(" {listener} 127.0.0.1:"))
+                .expect("it listens where it is told to");
+            let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().expect("a port")
+        };
+        let (tls_port, tcp_port) = (port("sips"), port("sip"));
+        Server {
+            child,
+            tls_port,
+            tcp_port,
+            certificate: own.join("data/tls/cert.pem"),
+            folder,
+        }
+    }
+
+    /// The folder of this test, for all that belongs to it.
+    pub fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
+    /// Where it listens for SIP over TLS, on 127.0.0.1.
+    pub fn tls_port(&self) -> u16 {
+        self.tls_port
+    }
+
+    /// Where it listens for SIP over plain TCP, on 127.0.0.1.
+    pub fn tcp_port(&self) -> u16 {
+        self.tcp_port
+    }
+
+    /// The certificate that it made for itself, which clients are told to trust.
+    pub fn certificate(&self) -> &Path {
+        &self.certificate
+    }
+
+    /// Stops it as an operator does. Not having to say anything of how its clients behaved is part of the test.
+    pub fn stop(mut self) {
+        self.child.terminate();
+        let status = self.child.wait();
+        assert!(status.success(), "muster ended with {status}");
+        let output = self.child.output().text();
+        let complaint = output
+            .lines()
+            .find(|line| line.contains(" ERROR ") || line.contains("panicked"));
+        assert_eq!(complaint, None);
+    }
+}
