@@ -4,7 +4,6 @@ use crate::auth::{Claim, Verdict};
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::Request;
-use crate::sip::header::Name;
 
 /// How often a connection may move between shards before it is told to stop trying names.
 const MOVES_MAX: u8 = 8;
@@ -119,15 +118,9 @@ impl Shard {
     }
 
     fn challenge(&mut self, request: Request<'_>, stale: bool, effects: &mut Effects) {
-        let mut challenges =
+        let challenges =
             self.authenticator
                 .challenges(request.message, self.now, request.link.peer, stale);
-        // COMPAT(baresip, 1.0): it looks at the first challenge only and gives up on SHA-256. What it is offered is what
-        // the operator enabled, only in the order that it can read.
-        let agent = request.message.header(Name::UserAgent).unwrap_or_default();
-        if agent.starts_with("baresip v1.") {
-            challenges.sort_by_key(|challenge| !challenge.contains("algorithm=MD5"));
-        }
         self.answer_with(request, 401, "", effects, |mut draft| {
             for challenge in challenges {
                 draft.header("WWW-Authenticate", challenge);
