@@ -21,19 +21,32 @@ fn every_command_explains_itself() {
         let done = place.bare(arguments, "");
         assert!(done.fine().contains(words), "{arguments:?}: {done:#?}");
     }
-    assert!(!place.path().join("muster-data").exists(), "help makes no files");
+    assert!(
+        !place.path().join("muster-data").exists(),
+        "help makes no files"
+    );
 }
 
 #[test]
 fn bad_usage_is_status_2() {
     let place = Place::new("");
     place.bare(&["dance"], "").refused(2, &["dance"]);
-    place.bare(&["serve", "--colour"], "").refused(2, &["--colour"]);
+    place
+        .bare(&["serve", "--colour"], "")
+        .refused(2, &["--colour"]);
     place.bare(&["user"], "").refused(2, &["Usage"]);
-    place.bare(&["user", "add"], "").refused(2, &["NAME@DOMAIN"]);
-    place.muster(&["cdr", "--since", "yesterday"], "").refused(2, &["yesterday", "2h"]);
-    place.muster(&["cdr", "--format", "xml"], "").refused(2, &["xml", "json"]);
-    place.muster(&["cdr", "--user", "@"], "").refused(2, &["NAME@DOMAIN"]);
+    place
+        .bare(&["user", "add"], "")
+        .refused(2, &["NAME@DOMAIN"]);
+    place
+        .muster(&["cdr", "--since", "yesterday"], "")
+        .refused(2, &["yesterday", "2h"]);
+    place
+        .muster(&["cdr", "--format", "xml"], "")
+        .refused(2, &["xml", "json"]);
+    place
+        .muster(&["cdr", "--user", "@"], "")
+        .refused(2, &["NAME@DOMAIN"]);
 }
 
 #[test]
@@ -41,19 +54,31 @@ fn a_bad_config_is_status_2_with_file_and_line() {
     let place = Place::new("");
     for command in [&["serve"][..], &["check"], &["user", "list"], &["cdr"]] {
         place.configure("[auth]\nscheems = []");
-        place.muster(command, "").refused(2, &["muster.toml:6: unknown key `auth.scheems`; did you mean `auth.schemes`?"]);
+        place.muster(command, "").refused(
+            2,
+            &["muster.toml:6: unknown key `auth.scheems`; did you mean `auth.schemes`?"],
+        );
     }
-    place.bare(&["serve", "--config", "absent.toml"], "").refused(2, &["absent.toml", "cannot be read"]);
-    assert!(!place.path().join("muster-data").exists(), "a start that fails leaves nothing");
+    place
+        .bare(&["serve", "--config", "absent.toml"], "")
+        .refused(2, &["absent.toml", "cannot be read"]);
+    assert!(
+        !place.path().join("muster-data").exists(),
+        "a start that fails leaves nothing"
+    );
 }
 
 #[test]
 fn an_unusable_certificate_stops_the_start_with_file_and_line() {
     let place = Place::new("[tls]\ncert = \"c.pem\"\nkey = \"k.pem\"");
-    place.muster(&["serve"], "").refused(2, &["muster.toml:6:", "c.pem"]);
+    place
+        .muster(&["serve"], "")
+        .refused(2, &["muster.toml:6:", "c.pem"]);
     std::fs::write(place.path().join("c.pem"), "nonsense").expect("written");
     std::fs::write(place.path().join("k.pem"), "nonsense").expect("written");
-    place.muster(&["serve"], "").refused(2, &["muster.toml:6:", "c.pem", "BEGIN CERTIFICATE"]);
+    place
+        .muster(&["serve"], "")
+        .refused(2, &["muster.toml:6:", "c.pem", "BEGIN CERTIFICATE"]);
     let checked = place.muster(&["check"], "");
     assert_eq!(checked.status, Some(1), "{checked:#?}");
     assert!(checked.out.contains("c.pem"), "{checked:#?}");
@@ -63,11 +88,30 @@ fn an_unusable_certificate_stops_the_start_with_file_and_line() {
 fn users_are_added_listed_and_removed() {
     let place = Place::new("");
     assert_eq!(place.muster(&["user", "list"], "").fine(), "");
-    assert!(!place.path().join("muster-data").exists(), "a question makes no files");
+    assert!(
+        !place.path().join("muster-data").exists(),
+        "a question makes no files"
+    );
 
-    place.muster(&["user", "add", "bob@example.com", "--display-name", "Bob, the second"], "p w\n").fine();
-    place.muster(&["user", "add", "alice@Example.COM"], "secret").fine();
-    assert_eq!(place.muster(&["user", "list"], "").fine(), "alice@example.com\nbob@example.com\tBob, the second\n");
+    place
+        .muster(
+            &[
+                "user",
+                "add",
+                "bob@example.com",
+                "--display-name",
+                "Bob, the second",
+            ],
+            "p w\n",
+        )
+        .fine();
+    place
+        .muster(&["user", "add", "alice@Example.COM"], "secret")
+        .fine();
+    assert_eq!(
+        place.muster(&["user", "list"], "").fine(),
+        "alice@example.com\nbob@example.com\tBob, the second\n"
+    );
 
     let add = |name: &str, password: &str| place.muster(&["user", "add", name], password);
     add("bob@example.com", "x\n").refused(1, &["bob@example.com", "there"]);
@@ -79,16 +123,29 @@ fn users_are_added_listed_and_removed() {
     add("im-00@example.com", "x\n").refused(1, &["belong to sessions"]);
     add("a:b@example.com", "x\n").refused(1, &["cannot be a name"]);
 
-    place.muster(&["user", "remove", "bob@example.com"], "").fine();
-    place.muster(&["user", "remove", "bob@example.com"], "").refused(1, &["no user bob@example.com"]);
-    assert_eq!(place.muster(&["user", "list"], "").fine(), "alice@example.com\n");
+    place
+        .muster(&["user", "remove", "bob@example.com"], "")
+        .fine();
+    place
+        .muster(&["user", "remove", "bob@example.com"], "")
+        .refused(1, &["no user bob@example.com"]);
+    assert_eq!(
+        place.muster(&["user", "list"], "").fine(),
+        "alice@example.com\n"
+    );
 }
 
 #[test]
 fn the_store_is_the_owners_alone_and_holds_no_password() {
     let place = Place::new("[auth]\nschemes = [\"digest-sha-256\"]");
     place.add("alice");
-    let mode = |name| std::fs::metadata(place.data(name)).expect("it is there").permissions().mode() & 0o777;
+    let mode = |name| {
+        std::fs::metadata(place.data(name))
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
     assert_eq!(mode("muster.db"), 0o600);
     assert_eq!(mode(""), 0o700);
     let bytes = std::fs::read(place.data("muster.db")).expect("readable by its owner");
@@ -96,8 +153,16 @@ fn the_store_is_the_owners_alone_and_holds_no_password() {
     assert!(has(b"alice@example.com"));
     assert!(!has(b"alice-secret"));
     // MD5 is not enabled, so nothing of it is kept.
-    assert!(has(&muster::auth::ha1_sha256("alice", "example.com", "alice-secret")));
-    assert!(!has(&muster::auth::ha1_md5("alice", "example.com", "alice-secret")));
+    assert!(has(&muster::auth::ha1_sha256(
+        "alice",
+        "example.com",
+        "alice-secret"
+    )));
+    assert!(!has(&muster::auth::ha1_md5(
+        "alice",
+        "example.com",
+        "alice-secret"
+    )));
 }
 
 #[test]
@@ -109,12 +174,22 @@ fn an_import_is_all_or_nothing() {
         place.muster(&["user", "import", "users.csv"], "")
     };
     import("user,password,display_name\na@example.com,x,\"A, B\"\nb@example.com,y,\n").fine();
-    assert_eq!(place.muster(&["user", "list"], "").fine(), "a@example.com\tA, B\nb@example.com\n");
-    import("user,password\nc@example.com,x\nb@example.com,x\nd@example.com,x\n").refused(1, &["users.csv", "3", "b@example.com"]);
-    import("user,password\nc@example.com,x\nconference@example.com,x\n").refused(1, &["users.csv", "3", "conference factory"]);
+    assert_eq!(
+        place.muster(&["user", "list"], "").fine(),
+        "a@example.com\tA, B\nb@example.com\n"
+    );
+    import("user,password\nc@example.com,x\nb@example.com,x\nd@example.com,x\n")
+        .refused(1, &["users.csv", "3", "b@example.com"]);
+    import("user,password\nc@example.com,x\nconference@example.com,x\n")
+        .refused(1, &["users.csv", "3", "conference factory"]);
     import("name,secret\n").refused(1, &["users.csv", "user,password,display_name"]);
-    place.muster(&["user", "import", "absent.csv"], "").refused(1, &["absent.csv"]);
-    assert_eq!(place.muster(&["user", "list"], "").fine().lines().count(), 2);
+    place
+        .muster(&["user", "import", "absent.csv"], "")
+        .refused(1, &["absent.csv"]);
+    assert_eq!(
+        place.muster(&["user", "list"], "").fine().lines().count(),
+        2
+    );
 }
 
 #[test]
@@ -122,9 +197,13 @@ fn a_store_of_a_newer_muster_is_left_alone() {
     let place = Place::new("");
     place.add("alice");
     let database = rusqlite::Connection::open(place.data("muster.db")).expect("a database");
-    database.pragma_update(None, "user_version", 99).expect("written");
+    database
+        .pragma_update(None, "user_version", 99)
+        .expect("written");
     for command in [&["user", "list"][..], &["serve"]] {
-        place.muster(command, "").refused(1, &["muster.db", "version 99", "newer Muster"]);
+        place
+            .muster(command, "")
+            .refused(1, &["muster.db", "version 99", "newer Muster"]);
     }
 }
 
@@ -133,16 +212,27 @@ fn check_says_what_would_stop_serve() {
     let place = Place::new("");
     let checked = place.muster(&["check"], "");
     let out = checked.fine();
-    for words in ["kernel", "io_uring", "open files", "shards", "data_dir", "somaxconn"] {
+    for words in [
+        "kernel",
+        "io_uring",
+        "open files",
+        "shards",
+        "data_dir",
+        "somaxconn",
+    ] {
         assert!(out.contains(words), "{words} is missing in\n{out}");
     }
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let address = taken.local_addr().expect("bound");
-    place.configure(&format!("[listen]\nsips = [\"{address}\"]\nadmin = \"127.0.0.1:0\""));
+    place.configure(&format!(
+        "[listen]\nsips = [\"{address}\"]\nadmin = \"127.0.0.1:0\""
+    ));
     let checked = place.muster(&["check"], "");
     assert_eq!(checked.status, Some(1), "{checked:#?}");
     assert!(checked.out.contains(&address.to_string()), "{checked:#?}");
-    place.muster(&["serve"], "").refused(1, &[&address.to_string(), "another port"]);
+    place
+        .muster(&["serve"], "")
+        .refused(1, &[&address.to_string(), "another port"]);
     drop(taken);
 
     place.configure("[shards]\ncores = [4000]");
@@ -154,8 +244,21 @@ fn check_says_what_would_stop_serve() {
 #[test]
 fn no_records_are_an_empty_answer() {
     let place = Place::new("");
-    assert_eq!(place.muster(&["cdr", "--format", "json"], "").fine().trim(), "[]");
-    assert_eq!(place.muster(&["cdr", "--format", "csv"], "").fine().lines().count(), 1);
+    assert_eq!(
+        place.muster(&["cdr", "--format", "json"], "").fine().trim(),
+        "[]"
+    );
+    assert_eq!(
+        place
+            .muster(&["cdr", "--format", "csv"], "")
+            .fine()
+            .lines()
+            .count(),
+        1
+    );
     assert_eq!(place.muster(&["cdr"], "").fine().lines().count(), 1);
-    assert!(!place.path().join("muster-data").exists(), "a question makes no files");
+    assert!(
+        !place.path().join("muster-data").exists(),
+        "a question makes no files"
+    );
 }

@@ -24,7 +24,14 @@ impl Phone {
         let stream = TcpStream::connect(server.address("sip")).expect("the server accepts");
         stream.set_nodelay(true).expect("a socket");
         let local = stream.local_addr().expect("a socket");
-        Phone { stream, local, user: user.to_owned(), inbox: Inbox::default(), heard: VecDeque::new(), count: 0 }
+        Phone {
+            stream,
+            local,
+            user: user.to_owned(),
+            inbox: Inbox::default(),
+            heard: VecDeque::new(),
+            count: 0,
+        }
     }
 
     /// A connection of `user`, registered with the password that `Place::add` gives.
@@ -46,8 +53,11 @@ impl Phone {
         if challenge.status != Some(401) {
             return challenge.status.expect("a response");
         }
-        let value = authorization(&challenge, "REGISTER", uri, &self.user, password, 1).expect("a challenge");
-        self.ask("REGISTER", uri, &format!("Authorization: {value}\r\n"), "").status.expect("a response")
+        let value = authorization(&challenge, "REGISTER", uri, &self.user, password, 1)
+            .expect("a challenge");
+        self.ask("REGISTER", uri, &format!("Authorization: {value}\r\n"), "")
+            .status
+            .expect("a response")
     }
 
     /// Sends a request outside of a dialog and waits for the final response.
@@ -60,8 +70,16 @@ impl Phone {
     pub fn send(&mut self, method: &str, to: &str, headers: &str, body: &str) {
         self.count += 1;
         let (user, local, count) = (&self.user, self.local, self.count);
-        let target = if method == "REGISTER" { format!("sip:{user}@example.com") } else { to.to_owned() };
-        let content = if body.is_empty() { "" } else { "Content-Type: text/plain\r\n" };
+        let target = if method == "REGISTER" {
+            format!("sip:{user}@example.com")
+        } else {
+            to.to_owned()
+        };
+        let content = if body.is_empty() {
+            ""
+        } else {
+            "Content-Type: text/plain\r\n"
+        };
         let text = format!(
             "{method} {to} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bK-{user}-{count}\r\nMax-Forwards: 70\r\n\
              From: <sip:{user}@example.com>;tag={user}{count}\r\nTo: <{target}>\r\nCall-ID: {user}-{count}-{port}\r\nCSeq: {count} {method}\r\n\
@@ -92,7 +110,9 @@ impl Phone {
 
     /// The next request of `method`.
     pub fn request(&mut self, method: &str) -> Heard {
-        self.next(&format!("a {method}"), |heard| heard.method == method && heard.status.is_none())
+        self.next(&format!("a {method}"), |heard| {
+            heard.method == method && heard.status.is_none()
+        })
     }
 
     fn next(&mut self, what: &str, wanted: impl Fn(&Heard) -> bool) -> Heard {
@@ -103,7 +123,11 @@ impl Phone {
                     return heard;
                 }
             }
-            assert!(self.read(deadline), "{} is closed, or {what} does not come", self.user);
+            assert!(
+                self.read(deadline),
+                "{} is closed, or {what} does not come",
+                self.user
+            );
         }
     }
 
@@ -112,7 +136,11 @@ impl Phone {
         let begun = Instant::now();
         while self.read(begun + PATIENCE) {}
         let took = begun.elapsed();
-        assert!(took < PATIENCE, "the connection of {} is not closed", self.user);
+        assert!(
+            took < PATIENCE,
+            "the connection of {} is not closed",
+            self.user
+        );
         took
     }
 

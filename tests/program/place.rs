@@ -45,7 +45,9 @@ pub struct Place {
 impl Place {
     /// A place whose config has any free ports, one shard a core, and `more` at its end.
     pub fn new(more: &str) -> Place {
-        let place = Place { folder: tempfile::tempdir().expect("a folder") };
+        let place = Place {
+            folder: tempfile::tempdir().expect("a folder"),
+        };
         place.configure(more);
         place
     }
@@ -102,20 +104,28 @@ impl Place {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_muster"));
-        command.current_dir(self.path()).args(arguments).env_remove("RUST_LOG");
+        command
+            .current_dir(self.path())
+            .args(arguments)
+            .env_remove("RUST_LOG");
         command
     }
 
     /// Adds a user whose password is the name with `-secret`.
     pub fn add(&self, name: &str) {
         let aor = format!("{name}@example.com");
-        self.muster(&["user", "add", &aor], &format!("{name}-secret\n")).fine();
+        self.muster(&["user", "add", &aor], &format!("{name}-secret\n"))
+            .fine();
     }
 
     /// Starts the server and waits until it says `ready`.
     pub fn serve(&self) -> Server {
         let config = self.config();
-        self.start(&["serve", "--config", config.to_str().expect("a path of ASCII")])
+        self.start(&[
+            "serve",
+            "--config",
+            config.to_str().expect("a path of ASCII"),
+        ])
     }
 
     /// Starts the server with these arguments and waits until it says `ready`.
@@ -128,8 +138,10 @@ impl Place {
             .spawn()
             .expect("muster starts");
         let log = Arc::new(Log::default());
-        let pipes: [Box<dyn std::io::Read + Send>; 2] =
-            [Box::new(child.stdout.take().expect("piped")), Box::new(child.stderr.take().expect("piped"))];
+        let pipes: [Box<dyn std::io::Read + Send>; 2] = [
+            Box::new(child.stdout.take().expect("piped")),
+            Box::new(child.stderr.take().expect("piped")),
+        ];
         for pipe in pipes {
             let log = log.clone();
             std::thread::spawn(move || {
@@ -138,7 +150,11 @@ impl Place {
                 }
             });
         }
-        let mut server = Server { child, log, ended: None };
+        let mut server = Server {
+            child,
+            log,
+            ended: None,
+        };
         server.says("ready");
         server
     }
@@ -179,7 +195,12 @@ impl Server {
             let now = Instant::now();
             assert!(now < deadline, "it does not say {words:?}, but\n{text}");
             let wait = Duration::from_millis(200).min(deadline - now);
-            text = self.log.grown.wait_timeout(text, wait).expect("no test panics here").0;
+            text = self
+                .log
+                .grown
+                .wait_timeout(text, wait)
+                .expect("no test panics here")
+                .0;
         }
     }
 
@@ -209,7 +230,11 @@ impl Server {
                 self.ended = Some(status);
                 return status.code();
             }
-            assert!(Instant::now() < deadline, "it does not end within {within:?}:\n{}", self.said());
+            assert!(
+                Instant::now() < deadline,
+                "it does not end within {within:?}:\n{}",
+                self.said()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }

@@ -19,7 +19,10 @@ fn pair(place: &Place) -> (Server, Phone, Phone) {
     place.add("alice");
     place.add("bob");
     let mut server = place.serve();
-    let (alice, bob) = (Phone::registered(&mut server, "alice"), Phone::registered(&mut server, "bob"));
+    let (alice, bob) = (
+        Phone::registered(&mut server, "alice"),
+        Phone::registered(&mut server, "bob"),
+    );
     (server, alice, bob)
 }
 
@@ -39,9 +42,18 @@ fn a_conversation_is_on_the_disk_within_a_second() {
     std::thread::sleep(Duration::from_secs(1));
     let found = sessions(&place, &[]);
     assert_eq!(found.len(), 1, "{found:#?}");
-    assert_eq!((&found[0]["kind"], &found[0]["ended_ms"]), (&Value::from("im"), &Value::Null), "it goes on");
+    assert_eq!(
+        (&found[0]["kind"], &found[0]["ended_ms"]),
+        (&Value::from("im"), &Value::Null),
+        "it goes on"
+    );
     assert_eq!(found[0]["initiator"], "alice@example.com");
-    let mut users: Vec<_> = found[0]["participants"].as_array().expect("a list").iter().map(|each| each["user"].clone()).collect();
+    let mut users: Vec<_> = found[0]["participants"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|each| each["user"].clone())
+        .collect();
     users.sort_by_key(Value::to_string);
     assert_eq!(users, ["alice@example.com", "bob@example.com"]);
 
@@ -51,11 +63,17 @@ fn a_conversation_is_on_the_disk_within_a_second() {
     let csv = place.muster(&["cdr", "--format", "csv"], "");
     assert_eq!(csv.fine().lines().count(), 3, "{csv:#?}");
     let table = place.muster(&["cdr"], "");
-    assert!(table.fine().contains("alice@example.com") && table.out.contains("goes on"), "{table:#?}");
+    assert!(
+        table.fine().contains("alice@example.com") && table.out.contains("goes on"),
+        "{table:#?}"
+    );
     // The text of a message is in none of the files.
     for name in ["cdr.db", "cdr.db-wal", "muster.db"] {
         let bytes = std::fs::read(place.data(name)).unwrap_or_default();
-        assert!(!bytes.windows(11).any(|each| each == b"tell nobody"), "{name}");
+        assert!(
+            !bytes.windows(11).any(|each| each == b"tell nobody"),
+            "{name}"
+        );
     }
 }
 
@@ -66,17 +84,27 @@ fn kill_minus_9_loses_no_record_and_the_next_start_closes_them() {
     say(&mut alice, &mut bob, "one");
     std::thread::sleep(Duration::from_secs(1));
     server.kill();
-    assert_eq!(sessions(&place, &[])[0]["ended_ms"], Value::Null, "nobody could close it");
+    assert_eq!(
+        sessions(&place, &[])[0]["ended_ms"],
+        Value::Null,
+        "nobody could close it"
+    );
 
     let mut server = place.serve();
     let found = sessions(&place, &[]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert_eq!(found[0]["end_reason"], "server stopped");
-    let (started, ended) = (found[0]["started_ms"].as_i64(), found[0]["ended_ms"].as_i64());
+    let (started, ended) = (
+        found[0]["started_ms"].as_i64(),
+        found[0]["ended_ms"].as_i64(),
+    );
     assert!(started.is_some() && started <= ended, "{found:#?}");
     for each in found[0]["participants"].as_array().expect("a list") {
         assert_eq!(each["leave_reason"], "server stopped");
-        assert!(each["left_ms"].as_i64() >= each["joined_ms"].as_i64(), "{each:#?}");
+        assert!(
+            each["left_ms"].as_i64() >= each["joined_ms"].as_i64(),
+            "{each:#?}"
+        );
     }
     // And the server that does so serves.
     Phone::registered(&mut server, "alice");
@@ -89,12 +117,22 @@ fn a_graceful_stop_closes_every_session() {
     say(&mut alice, &mut bob, "one");
     say(&mut bob, &mut alice, "two");
     server.signal(Signal::TERM);
-    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+    assert_eq!(
+        server.end(Duration::from_secs(8)),
+        Some(0),
+        "{}",
+        server.said()
+    );
     let found = sessions(&place, &[]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0]["ended_ms"].is_i64(), "{found:#?}");
     assert_ne!(found[0]["end_reason"], "");
-    let sent: i64 = found[0]["participants"].as_array().expect("a list").iter().filter_map(|each| each["messages_sent"].as_i64()).sum();
+    let sent: i64 = found[0]["participants"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|each| each["messages_sent"].as_i64())
+        .sum();
     assert_eq!(sent, 2, "{found:#?}");
 }
 
@@ -106,7 +144,10 @@ fn a_pager_session_ends_when_it_is_idle() {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let found = sessions(&place, &[]);
-        if found.first().is_some_and(|session| session["ended_ms"].is_i64()) {
+        if found
+            .first()
+            .is_some_and(|session| session["ended_ms"].is_i64())
+        {
             break;
         }
         assert!(Instant::now() < deadline, "{found:#?}");

@@ -23,10 +23,21 @@ fn ready_means_ready_and_sigterm_means_0() {
         assert!(answer.starts_with("HTTP/1.1 200 "), "{path}: {answer}");
     }
     Phone::registered(&mut server, "alice");
-    assert!(tls_handshake(&mut server, &certificate(&place)), "TLS is served with the generated certificate");
+    assert!(
+        tls_handshake(&mut server, &certificate(&place)),
+        "TLS is served with the generated certificate"
+    );
     server.signal(Signal::TERM);
-    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
-    assert!(!server.said().contains("secret"), "no credential in the log");
+    assert_eq!(
+        server.end(Duration::from_secs(8)),
+        Some(0),
+        "{}",
+        server.said()
+    );
+    assert!(
+        !server.said().contains("secret"),
+        "no credential in the log"
+    );
     for name in ["muster.db", "cdr.db", "tls/cert.pem", "tls/key.pem"] {
         assert!(place.data(name).exists(), "{name}");
     }
@@ -63,8 +74,14 @@ fn admin_refuses_what_it_does_not_have() {
         ("HEAD /metrics HTTP/1.1\r\n\r\n", "200"),
     ] {
         let answer = server.ask(request);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{request:?}: {answer}");
-        assert!(!request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"), "{answer}");
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{request:?}: {answer}"
+        );
+        assert!(
+            !request.starts_with("HEAD") || answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
     }
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(10_000));
     assert!(server.ask(&long).starts_with("HTTP/1.1 431 "));
@@ -85,14 +102,18 @@ fn a_change_of_users_is_noticed_within_a_second() {
     std::thread::sleep(A_SECOND);
     let mut alice = Phone::registered(&mut server, "alice");
 
-    place.muster(&["user", "remove", "alice@example.com"], "").fine();
+    place
+        .muster(&["user", "remove", "alice@example.com"], "")
+        .fine();
     let took = alice.closed_after();
     assert!(took < A_SECOND + A_SECOND, "closed only after {took:?}");
     let mut late = Phone::connect(&mut server, "alice");
     assert_ne!(late.register("alice-secret"), 200);
 
     // Back with another password: the old one is as good as none.
-    place.muster(&["user", "add", "alice@example.com"], "another\n").fine();
+    place
+        .muster(&["user", "add", "alice@example.com"], "another\n")
+        .fine();
     std::thread::sleep(A_SECOND);
     let mut again = Phone::connect(&mut server, "alice");
     assert_ne!(again.register("alice-secret"), 200);
@@ -108,9 +129,18 @@ fn sigusr1_prints_a_table_and_appends_the_log() {
     let mut alice = Phone::registered(&mut server, "alice");
     server.signal(Signal::USR1);
     let line = server.says("register");
-    let count = line.split_whitespace().nth(1).and_then(|count| count.parse::<u64>().ok());
+    let count = line
+        .split_whitespace()
+        .nth(1)
+        .and_then(|count| count.parse::<u64>().ok());
     assert!(count.is_some_and(|count| count >= 1), "{line}");
-    for word in ["p50", "p99.9", "message_two_party", "publish_to_notify", "tls_handshake"] {
+    for word in [
+        "p50",
+        "p99.9",
+        "message_two_party",
+        "publish_to_notify",
+        "tls_handshake",
+    ] {
         server.says(word);
     }
     let log = || std::fs::read_to_string(place.data("latency.hlog")).unwrap_or_default();
@@ -136,7 +166,9 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
         let (cert, key) = muster::shell::tls::generate(&["example.com".into()]).expect("a pair");
         std::fs::write(place.path().join(format!("{name}.pem")), &cert).expect("written");
         std::fs::write(place.path().join(format!("{name}.key")), key).expect("written");
-        CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM").into_owned()
+        CertificateDer::from_pem_slice(cert.as_bytes())
+            .expect("PEM")
+            .into_owned()
     };
     let (old, new) = (write_pair("old"), write_pair("new"));
     place.configure("[tls]\ncert = \"old.pem\"\nkey = \"old.key\"");
@@ -146,7 +178,10 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
     place.configure("[tls]\ncert = \"absent.pem\"\nkey = \"new.key\"");
     server.signal(Signal::HUP);
     server.says("absent.pem");
-    assert!(tls_handshake(&mut server, &old), "what cannot be used changes nothing");
+    assert!(
+        tls_handshake(&mut server, &old),
+        "what cannot be used changes nothing"
+    );
 
     place.configure("[tls]\ncert = \"new.pem\"\nkey = \"new.key\"\n[im]\nmembers_max = 7");
     server.signal(Signal::HUP);
@@ -154,7 +189,10 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
     server.says("read again");
     let deadline = Instant::now() + PATIENCE;
     while !tls_handshake(&mut server, &new) {
-        assert!(Instant::now() < deadline, "the new certificate is not served");
+        assert!(
+            Instant::now() < deadline,
+            "the new certificate is not served"
+        );
     }
 
     std::fs::write(place.config(), "nonsense").expect("written");
@@ -169,14 +207,22 @@ fn a_stop_waits_for_what_is_in_flight() {
     place.add("alice");
     place.add("bob");
     let mut server = place.serve();
-    let (mut alice, mut bob) = (Phone::registered(&mut server, "alice"), Phone::registered(&mut server, "bob"));
+    let (mut alice, mut bob) = (
+        Phone::registered(&mut server, "alice"),
+        Phone::registered(&mut server, "bob"),
+    );
     alice.send("MESSAGE", "sip:bob@example.com", "", "are you there?");
     let message = bob.request("MESSAGE");
     server.signal(Signal::TERM);
     std::thread::sleep(Duration::from_millis(500));
     bob.answer(&message, 200);
     assert_eq!(alice.response("MESSAGE").status, Some(200));
-    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+    assert_eq!(
+        server.end(Duration::from_secs(8)),
+        Some(0),
+        "{}",
+        server.said()
+    );
 }
 
 #[test]
@@ -185,7 +231,10 @@ fn a_second_signal_does_not_wait() {
     place.add("alice");
     place.add("bob");
     let mut server = place.serve();
-    let (mut alice, mut bob) = (Phone::registered(&mut server, "alice"), Phone::registered(&mut server, "bob"));
+    let (mut alice, mut bob) = (
+        Phone::registered(&mut server, "alice"),
+        Phone::registered(&mut server, "bob"),
+    );
     alice.send("MESSAGE", "sip:bob@example.com", "", "are you there?");
     bob.request("MESSAGE");
     server.signal(Signal::INT);
@@ -193,14 +242,20 @@ fn a_second_signal_does_not_wait() {
     let begun = Instant::now();
     server.signal(Signal::INT);
     assert_eq!(server.end(PATIENCE), Some(1));
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
 }
 
 #[test]
 fn one_data_dir_has_one_server() {
     let place = Place::new("");
     let server = place.serve();
-    place.muster(&["serve"], "").refused(1, &["muster-data", "another server", "stop it first"]);
+    place
+        .muster(&["serve"], "")
+        .refused(1, &["muster-data", "another server", "stop it first"]);
     let checked = place.muster(&["check"], "");
     assert_eq!(checked.status, Some(1), "{checked:#?}");
     // A killed one leaves no lock behind.
@@ -222,12 +277,20 @@ fn without_a_config_it_is_a_demo_that_says_what_to_do() {
     let place = Place::new("");
     // The ports of the contract, which another server of this machine may have for a while.
     let deadline = Instant::now() + Duration::from_secs(60);
-    while ["127.0.0.1:5061", "127.0.0.1:9061"].iter().any(|address| TcpStream::connect(address).is_ok()) {
-        assert!(Instant::now() < deadline, "somebody else holds port 5061 or 9061");
+    while ["127.0.0.1:5061", "127.0.0.1:9061"]
+        .iter()
+        .any(|address| TcpStream::connect(address).is_ok())
+    {
+        assert!(
+            Instant::now() < deadline,
+            "somebody else holds port 5061 or 9061"
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
     let passwords = |server: &mut Server| -> Vec<String> {
-        ["alice", "bob", "carol"].map(|user| server.says(&format!(" {user}@example.com "))).into()
+        ["alice", "bob", "carol"]
+            .map(|user| server.says(&format!(" {user}@example.com ")))
+            .into()
     };
     let mut server = place.start(&[]);
     assert_eq!(server.address("sips").to_string(), "127.0.0.1:5061");
@@ -235,18 +298,35 @@ fn without_a_config_it_is_a_demo_that_says_what_to_do() {
     for words in ["Linphone", "baresip", "cert.pem", "muster check --config"] {
         server.says(words);
     }
-    let password = first[0].split_whitespace().last().expect("a password").to_owned();
+    let password = first[0]
+        .split_whitespace()
+        .last()
+        .expect("a password")
+        .to_owned();
     assert!(password.len() >= 12, "{first:?}");
     server.signal(Signal::INT);
-    assert_eq!(server.end(Duration::from_secs(8)), Some(0), "{}", server.said());
+    assert_eq!(
+        server.end(Duration::from_secs(8)),
+        Some(0),
+        "{}",
+        server.said()
+    );
 
     // The same ones again; but not for somebody who has another password by now.
-    place.bare(&["user", "remove", "carol@example.com"], "").fine();
-    place.bare(&["user", "add", "carol@example.com"], "of my own\n").fine();
+    place
+        .bare(&["user", "remove", "carol@example.com"], "")
+        .fine();
+    place
+        .bare(&["user", "add", "carol@example.com"], "of my own\n")
+        .fine();
     let mut server = place.start(&["serve"]);
     assert_eq!(server.says(" alice@example.com "), first[0]);
     server.says("baresip");
-    assert!(!server.said().contains("carol@example.com "), "{}", server.said());
+    assert!(
+        !server.said().contains("carol@example.com "),
+        "{}",
+        server.said()
+    );
 }
 
 /// The pair that the server made for itself.

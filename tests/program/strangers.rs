@@ -18,7 +18,9 @@ fn serve() -> (Place, Server) {
 /// What comes back for `bytes` on a fresh connection until the server closes it or is silent.
 fn answer(server: &mut Server, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(server.address("sip")).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
+    stream
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .expect("a socket");
     // It may refuse before all was sent.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
@@ -44,17 +46,70 @@ fn bad_messages_get_their_answer_and_disturb_nobody() {
     let good = "OPTIONS sip:example.com SIP/2.0";
     let long = format!("X-Long: {}\r\n", "x".repeat(20_000));
     for (what, bytes, expected) in [
-        ("no SIP at all", "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(), ""),
-        ("no URI", request("OPTIONS nonsense SIP/2.0", "Content-Length: 0\r\n", ""), "SIP/2.0 4"),
-        ("another version", request("OPTIONS sip:example.com SIP/3.0", "Content-Length: 0\r\n", ""), "SIP/2.0 505"),
-        ("no CSeq", request(good, "Content-Length: 0\r\n", "").replace("CSeq: 1 OPTIONS\r\n", ""), "SIP/2.0 400"),
-        ("another CSeq", request(good, "Content-Length: 0\r\n", "").replace("1 OPTIONS", "1 INVITE"), "SIP/2.0 400"),
-        ("a negative length", request(good, "Content-Length: -1\r\n", ""), "SIP/2.0 400"),
-        ("two lengths", request(good, "Content-Length: 1\r\nContent-Length: 2\r\n", "x"), "SIP/2.0 400"),
-        ("an enormous length", request(good, "Content-Length: 99999999999\r\n", ""), "SIP/2.0 413"),
+        (
+            "no SIP at all",
+            "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_owned(),
+            "",
+        ),
+        (
+            "no URI",
+            request("OPTIONS nonsense SIP/2.0", "Content-Length: 0\r\n", ""),
+            "SIP/2.0 4",
+        ),
+        (
+            "another version",
+            request(
+                "OPTIONS sip:example.com SIP/3.0",
+                "Content-Length: 0\r\n",
+                "",
+            ),
+            "SIP/2.0 505",
+        ),
+        (
+            "no CSeq",
+            request(good, "Content-Length: 0\r\n", "").replace("CSeq: 1 OPTIONS\r\n", ""),
+            "SIP/2.0 400",
+        ),
+        (
+            "another CSeq",
+            request(good, "Content-Length: 0\r\n", "").replace("1 OPTIONS", "1 INVITE"),
+            "SIP/2.0 400",
+        ),
+        (
+            "a negative length",
+            request(good, "Content-Length: -1\r\n", ""),
+            "SIP/2.0 400",
+        ),
+        (
+            "two lengths",
+            request(good, "Content-Length: 1\r\nContent-Length: 2\r\n", "x"),
+            "SIP/2.0 400",
+        ),
+        (
+            "an enormous length",
+            request(good, "Content-Length: 99999999999\r\n", ""),
+            "SIP/2.0 413",
+        ),
         ("a long head", request(good, &long, ""), "SIP/2.0 513"),
-        ("an unknown scheme", request("OPTIONS https://example.com SIP/2.0", "Content-Length: 0\r\n", ""), "SIP/2.0 4"),
-        ("nobody's message", request("MESSAGE sip:alice@example.com SIP/2.0", "Content-Length: 0\r\n", "").replace("1 OPTIONS", "1 MESSAGE"), "SIP/2.0 40"),
+        (
+            "an unknown scheme",
+            request(
+                "OPTIONS https://example.com SIP/2.0",
+                "Content-Length: 0\r\n",
+                "",
+            ),
+            "SIP/2.0 4",
+        ),
+        (
+            "nobody's message",
+            request(
+                "MESSAGE sip:alice@example.com SIP/2.0",
+                "Content-Length: 0\r\n",
+                "",
+            )
+            .replace("1 OPTIONS", "1 MESSAGE"),
+            "SIP/2.0 40",
+        ),
     ] {
         let said = answer(&mut server, bytes.as_bytes());
         assert!(said.starts_with(expected), "{what}: {said}");
@@ -70,11 +125,23 @@ fn who_says_nothing_or_half_of_it_is_cut_off() {
     let (sip, sips) = (server.address("sip"), server.address("sips"));
     for (what, address, bytes) in [
         ("silence", sip, &b""[..]),
-        ("half a head", sip, b"OPTIONS sip:example.com SIP/2.0\r\nVia: "),
-        ("half a body", sip, b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 10\r\n\r\nhalf"),
+        (
+            "half a head",
+            sip,
+            b"OPTIONS sip:example.com SIP/2.0\r\nVia: ",
+        ),
+        (
+            "half a body",
+            sip,
+            b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 10\r\n\r\nhalf",
+        ),
         ("silence before TLS", sips, b""),
         ("half a handshake", sips, b"\x16\x03\x01\x02\x00\x01\x00"),
-        ("no handshake", sips, b"OPTIONS sip:example.com SIP/2.0\r\n\r\n"),
+        (
+            "no handshake",
+            sips,
+            b"OPTIONS sip:example.com SIP/2.0\r\n\r\n",
+        ),
     ] {
         let mut stream = TcpStream::connect(address).expect("it listens");
         stream.write_all(bytes).expect("it is open");
@@ -82,7 +149,11 @@ fn who_says_nothing_or_half_of_it_is_cut_off() {
         let begun = Instant::now();
         let mut rest = Vec::new();
         let _ = stream.read_to_end(&mut rest);
-        assert!(begun.elapsed() < Duration::from_secs(8), "{what}: still open after {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "{what}: still open after {:?}",
+            begun.elapsed()
+        );
     }
     Phone::registered(&mut server, "alice");
 }
@@ -93,7 +164,13 @@ fn a_slow_drip_is_cut_off() {
     let mut stream = TcpStream::connect(server.address("sip")).expect("it listens");
     let begun = Instant::now();
     // A byte now and then keeps a connection busy for ever, where only silence is counted.
-    for byte in request("OPTIONS sip:example.com SIP/2.0", "Content-Length: 0\r\n", "").bytes() {
+    for byte in request(
+        "OPTIONS sip:example.com SIP/2.0",
+        "Content-Length: 0\r\n",
+        "",
+    )
+    .bytes()
+    {
         if stream.write_all(&[byte]).is_err() {
             break;
         }
@@ -110,12 +187,20 @@ fn a_flood_is_answered_and_others_are_served() {
     let address = server.address("sip");
     let flood = std::thread::spawn(move || {
         let mut stream = TcpStream::connect(address).expect("it listens");
-        let one = request("OPTIONS sip:example.com SIP/2.0", "Content-Length: 0\r\n", "");
+        let one = request(
+            "OPTIONS sip:example.com SIP/2.0",
+            "Content-Length: 0\r\n",
+            "",
+        );
         let begun = Instant::now();
         // Written without ever reading: the server must not keep more and more answers.
-        stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a socket");
+        stream
+            .set_write_timeout(Some(Duration::from_millis(200)))
+            .expect("a socket");
         while begun.elapsed() < Duration::from_secs(2) {
-            if stream.write_all(one.repeat(100).as_bytes()).is_err() && begun.elapsed() > Duration::from_secs(1) {
+            if stream.write_all(one.repeat(100).as_bytes()).is_err()
+                && begun.elapsed() > Duration::from_secs(1)
+            {
                 break;
             }
         }
@@ -127,6 +212,10 @@ fn a_flood_is_answered_and_others_are_served() {
         served += 1;
     }
     flood.join().expect("the flood ends");
-    assert!(served >= 4, "only {served} of Alice's requests in {:?}", begun.elapsed());
+    assert!(
+        served >= 4,
+        "only {served} of Alice's requests in {:?}",
+        begun.elapsed()
+    );
     assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
 }
