@@ -109,7 +109,7 @@ enum Command {
         #[arg(long)]
         csv: Option<PathBuf>,
     },
-    /// Puts the reports of two servers side by side (NAME=FOLDER with message.json, presence.json, idle.json, logon.json).
+    /// Puts the reports of two servers side by side (NAME=FOLDER with message.json, message-high.json, presence.json, idle.json, logon.json).
     Compare {
         /// NAME=FOLDER
         ours: String,

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::report::{Report, size, time};
 
 /// What is compared: the line's name, the report's file, and how to read the value from it.
-const LINES: [(&str, &str, Unit, Value); 7] = [
+const LINES: [(&str, &str, Unit, Value); 8] = [
     ("CPU a delivered message", "message.json", Unit::Us, cpu),
     ("  delivered, p50", "message.json", Unit::Us, |report| {
         row(report, "message delivered", |row| row.p50_us)
@@ -15,6 +15,12 @@ const LINES: [(&str, &str, Unit, Value); 7] = [
     ("  delivered, p99", "message.json", Unit::Us, |report| {
         row(report, "message delivered", |row| row.p99_us)
     }),
+    (
+        "  the same at a high rate",
+        "message-high.json",
+        Unit::Us,
+        cpu,
+    ),
     ("CPU a notified watcher", "presence.json", Unit::Us, cpu),
     ("  notified, p99", "presence.json", Unit::Us, |report| {
         row(report, "watcher notified", |row| row.p99_us)
@@ -111,7 +117,13 @@ mod tests {
         let (ours, theirs) = (base.join("ours"), base.join("theirs"));
         for (folder, factor) in [(&ours, 0.5), (&theirs, 1.0)] {
             fs::create_dir_all(folder).unwrap();
-            for file in ["message.json", "presence.json", "idle.json", "logon.json"] {
+            for file in [
+                "message.json",
+                "message-high.json",
+                "presence.json",
+                "idle.json",
+                "logon.json",
+            ] {
                 let mut report = report();
                 report.cpu.as_mut().unwrap().us_per_operation *= factor;
                 if file == "logon.json" && factor == 1.0 {
@@ -144,6 +156,7 @@ mod tests {
 CPU a delivered message            37 µs         74 µs      0.50
   delivered, p50                 5.00 ms       5.00 ms      1.00
   delivered, p99                 9.90 ms       9.90 ms      1.00
+  the same at a high rate          37 µs         74 µs      0.50
 CPU a notified watcher             37 µs         74 µs      0.50
   notified, p99                        -             -         -
 memory an idle user             28.0 KiB      28.0 KiB      1.00

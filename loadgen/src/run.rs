@@ -113,6 +113,10 @@ impl Conductor<'_, '_> {
         } = &self.wanted.orders;
         let pid = self.wanted.pid;
         let residents = u64::from(parts.users) - parts.comers.len() as u64;
+        if self.wanted.per_what == PerWhat::Nothing {
+            // A server that has just started still moves its memory about; here it is what is asked for.
+            self.settle();
+        }
         let memory_before = pid.map(|pid| (meter::memory(pid), meter::slab_kib()));
         let timeout_s = customs.timeout_us as f64 / 1e6;
         let beginning_s = |count: u64| count as f64 * BEGINNING_S_PER_USER + 2.0 * timeout_s + 5.0;
