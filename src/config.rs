@@ -506,4 +506,25 @@ mod tests {
         );
         assert_eq!(config.shard.immcu.members_max, 250);
     }
+
+    #[test]
+    fn the_readme_tells_the_defaults() {
+        let readme = include_str!("../README.md");
+        let (_, block) = readme.split_once("## Config").unwrap();
+        let (block, _) = block
+            .split_once("```toml")
+            .unwrap()
+            .1
+            .split_once("```")
+            .unwrap();
+        let told = Config::read(Path::new("muster.toml"), block).unwrap();
+        let defaults = Config::default();
+        let meant = Config {
+            file: told.file.clone(),
+            tls: told.tls.clone(),
+            cores: told.cores.clone(),
+            ..defaults
+        };
+        assert_eq!(told, meant);
+    }
 }

@@ -153,8 +153,7 @@ fn port(address: SocketAddr, what: &str) -> Finding {
 }
 
 fn data_dir(config: &Config) -> Finding {
-    let opened = DataDir::open(&config.data_dir).and_then(|data_dir| data_dir.lock().map(drop));
-    match opened {
+    match DataDir::probe(&config.data_dir) {
         Ok(()) => fine(format!(
             "data_dir {} can be written",
             config.data_dir.display()

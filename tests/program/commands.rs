@@ -212,6 +212,10 @@ fn check_says_what_would_stop_serve() {
     let place = Place::new("");
     let checked = place.muster(&["check"], "");
     let out = checked.fine();
+    assert!(
+        !place.path().join("muster-data").exists(),
+        "a question makes no files"
+    );
     for words in [
         "kernel",
         "io_uring",

@@ -32,6 +32,27 @@ impl DataDir {
         Ok(DataDir(path.to_path_buf()))
     }
 
+    /// Whether a server of this user could keep its files at `path` now, found out without leaving anything behind: a
+    /// question of root must not make files that the server's user cannot open.
+    pub fn probe(path: &Path) -> Result<(), StoreError> {
+        let folder = path.ancestors().find(|folder| folder.exists());
+        // A relative path's last ancestor is empty, and means where we are.
+        let folder = folder.unwrap_or(Path::new("."));
+        let probe = folder.join(format!(".muster-probe-{}", std::process::id()));
+        let made = DirBuilder::new()
+            .mode(0o700)
+            .create(&probe)
+            .and_then(|()| std::fs::remove_dir(&probe));
+        made.map_err(|error| StoreError::Io {
+            path: path.to_path_buf(),
+            error,
+        })?;
+        if path.join("lock").exists() {
+            DataDir(path.to_path_buf()).lock()?;
+        }
+        Ok(())
+    }
+
     /// The folder itself.
     pub fn path(&self) -> &Path {
         &self.0
@@ -107,6 +128,28 @@ impl DataDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_probe_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = || std::fs::read_dir(folder.path()).unwrap().next().is_none();
+        DataDir::probe(&folder.path().join("a/b")).unwrap();
+        DataDir::probe(folder.path()).unwrap();
+        assert!(empty());
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        DataDir::probe(&file).unwrap_err();
+        DataDir::probe(&file.join("data")).unwrap_err();
+        DataDir::probe(Path::new("/proc/muster")).unwrap_err();
+        let dir = DataDir::open(&folder.path().join("dir")).unwrap();
+        let lock = dir.lock().unwrap();
+        assert!(matches!(
+            DataDir::probe(dir.path()),
+            Err(StoreError::Locked { .. })
+        ));
+        drop(lock);
+        DataDir::probe(dir.path()).unwrap();
+    }
 
     #[test]
     fn two_servers_never_share_a_folder() {
