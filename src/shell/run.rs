@@ -330,7 +330,14 @@ impl Running {
             thread::sleep(Duration::from_millis(10));
         }
         self.control.tell_all(|| Command::Finish, END_WITHIN);
-        join(self.threads)
+        let well = join(self.threads);
+        if !well {
+            tracing::error!(
+                "a shard did not end in {} s; its connections are cut by the end of the process",
+                END_WITHIN.as_secs()
+            );
+        }
+        well
     }
 }
 
