@@ -246,7 +246,7 @@ impl Fellow {
     }
 
     pub fn page(&mut self, scene: &mut Scene<'_>, to: usize) {
-        let number = scene.ledger.say(self.connection, Way::Pager);
+        let number = scene.ledger.say(self.user, self.connection, Way::Pager);
         self.alone(
             scene,
             "MESSAGE",
@@ -446,7 +446,9 @@ impl Fellow {
         let Some(leg) = self.dialogs[dialog].leg else {
             return;
         };
-        let number = scene.ledger.say(self.connection, Way::Session(leg));
+        let number = scene
+            .ledger
+            .say(self.user, self.connection, Way::Session(leg));
         self.within(
             scene,
             dialog,

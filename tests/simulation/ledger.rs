@@ -18,6 +18,8 @@ pub enum Way {
 /// A message that a client sent. Its number is its name: `msg-17;` stands in its body.
 #[derive(Debug)]
 pub struct Said {
+    /// Who said it.
+    pub user: usize,
     /// The sender's connection: a number that is never used twice.
     pub connection: usize,
     pub way: Way,
@@ -75,8 +77,9 @@ impl Ledger {
     }
 
     /// A message is sent; its number.
-    pub fn say(&mut self, connection: usize, way: Way) -> usize {
+    pub fn say(&mut self, user: usize, connection: usize, way: Way) -> usize {
         self.said.push(Said {
+            user,
             connection,
             way,
             answer: None,
@@ -296,6 +299,25 @@ impl Ledger {
         wrong.into_iter().for_each(|wrong| self.blame(wrong));
     }
 
+    /// How many messages of a user the records must have at least, and may have at most: a sender who goes at the wrong
+    /// moment never learns that a message arrived, and one who leaves a session is not counted any more.
+    fn sent_by(&self, user: &str) -> (u32, u32) {
+        let (mut least, mut most) = (0, 0);
+        for said in self
+            .said
+            .iter()
+            .filter(|said| super::fellow::aor(said.user) == user)
+        {
+            let pager = said.way == Way::Pager;
+            let two = self.session_of(said).is_some_and(|session| {
+                !self.conferences.contains(session) && !self.growing.contains(session)
+            });
+            least += u32::from(pager && said.answer == Some(200));
+            most += u32::from(said.taken || (!pager && !two));
+        }
+        (least, most)
+    }
+
     /// The call detail records, when all are gone: each session begun once and ended once, each participation likewise and
     /// within its session.
     pub fn check_records(&mut self, records: &[CdrEvent]) {
@@ -304,7 +326,9 @@ impl Ledger {
             ended: bool,
             inside: BTreeSet<u32>,
             left: BTreeSet<u32>,
+            users: BTreeMap<u32, String>,
         }
+        let mut sent: BTreeMap<String, u32> = BTreeMap::new();
         let mut rows: BTreeMap<SessionId, Row> = BTreeMap::new();
         let mut wrong = Vec::new();
         for event in records {
@@ -324,9 +348,11 @@ impl Ledger {
                 CdrEvent::Joined {
                     session,
                     participant,
+                    user,
                     ..
                 } => {
                     let fine = rows.get_mut(session).is_some_and(|row| {
+                        row.users.insert(*participant, user.to_string());
                         !row.ended
                             && !row.left.contains(participant)
                             && row.inside.insert(*participant)
@@ -338,9 +364,13 @@ impl Ledger {
                 CdrEvent::Left {
                     session,
                     participant,
+                    messages_sent,
                     ..
                 } => {
                     let fine = rows.get_mut(session).is_some_and(|row| {
+                        if let Some(user) = row.users.get(participant) {
+                            *sent.entry(user.clone()).or_default() += messages_sent;
+                        }
                         !row.ended
                             && row.inside.remove(participant)
                             && row.left.insert(*participant)
@@ -360,6 +390,14 @@ impl Ledger {
                 .filter(|(_, row)| !row.ended)
                 .map(|(session, _)| format!("{session} never ended")),
         );
+        for (user, sent) in sent {
+            let (least, most) = self.sent_by(&user);
+            if sent < least || sent > most {
+                wrong.push(format!(
+                    "{user} sent {sent} messages; it were {least} to {most}"
+                ));
+            }
+        }
         wrong
             .into_iter()
             .for_each(|wrong| self.blame(format!("CDR: {wrong}")));
