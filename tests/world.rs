@@ -23,7 +23,7 @@ use muster::sip::uri::Aor;
 /// Where every world begins: some day in November.
 const START: Now = Now(1_700_000_000_000_000);
 /// Past so many bytes that a client has not read, its connection is `Behind`.
-const BEHIND_BYTES: usize = 16 * 1024;
+const BEHIND_BYTES: usize = 2 * 1024;
 
 /// What travels from one shard to another.
 enum Parcel {

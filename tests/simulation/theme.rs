@@ -87,7 +87,7 @@ const PRESENCE: Weights = &[
     (Unsubscribe, 120),
     (Register, 20),
     (Unregister, 20),
-    (StopReading, 30),
+    (StopReading, 60),
     (GoOnReading, 40),
     (Drop, 60),
     (Remove, 8),
