@@ -219,6 +219,7 @@ impl Run {
             Deed::StopReading => fellow.stop_reading(scene),
             Deed::GoOnReading => fellow.go_on_reading(scene),
             Deed::Drop => fellow.cut(scene),
+            Deed::Babble => fellow.babble(scene),
             Deed::Remove => {
                 let user = fellow.user;
                 self.ledger

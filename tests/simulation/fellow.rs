@@ -113,6 +113,8 @@ pub struct Fellow {
     etag: Option<String>,
     register_cseq: u32,
     challenge_count: u32,
+    /// It has sent nonsense on this connection: it may be told so, or be closed.
+    babbled: bool,
 }
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
@@ -138,6 +140,7 @@ impl Fellow {
             etag: None,
             register_cseq: 0,
             challenge_count: 0,
+            babbled: false,
         }
     }
 
@@ -165,6 +168,7 @@ impl Fellow {
         self.address = peer.to_string();
         self.inbox = Inbox::default();
         self.reading = true;
+        self.babbled = false;
         self.register(scene, 3600);
     }
 
@@ -436,6 +440,29 @@ impl Fellow {
             ..invite
         };
         self.send(scene, branch, cancel);
+    }
+
+    /// Sends what is no message: in the right frame, or such that nobody knows where the next one begins.
+    pub fn babble(&mut self, scene: &mut Scene<'_>) {
+        let Some(socket) = self.socket else { return };
+        self.babbled = true;
+        let nonsense: [&[u8]; 5] = [
+            b"MESSAGE sip:user0@example.com SIP/2.0\r\nVia: SIP/2.0/TLS x;branch=z9hG4bKbabble\r\nContent-Length: 0\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+            b"\r\n\r\n\r\n",
+            b"OPTIONS sip:x SIP/2.0\r\nVia: SIP/2.0/TLS x;branch=z9hG4bKbabble\r\nContent-Length: -1\r\n\r\n",
+            b"SIP/2.0 200 OK\r\nVia: SIP/2.0/TLS x;branch=z9hG4bKnobody\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:a@b>;tag=2\r\n\
+              Call-ID: x\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+        ];
+        let bytes = nonsense[scene.dice.below(nonsense.len())];
+        scene.ledger.note(|| {
+            format!(
+                "fellow {} babbles {}",
+                self.index,
+                brief(&String::from_utf8_lossy(bytes))
+            )
+        });
+        scene.world.send(socket, bytes);
     }
 
     /// Says something in one of its sessions.
@@ -719,6 +746,9 @@ impl Fellow {
             .find(|(branch, method)| *branch == heard.branch() && *method == heard.method)
             .cloned();
         let Some(key) = key else {
+            if self.babbled && matches!(status, 400 | 505) {
+                return;
+            }
             return scene.ledger.blame(format!(
                 "fellow {} was answered what it did not ask, or twice:\n{}",
                 self.index,
@@ -751,7 +781,12 @@ impl Fellow {
             self.register_cseq = self.register_cseq.max(pending.cseq);
             pending.asked_again = true;
             let branch = format!("z9hG4bK{}", self.fresh("b"));
-            return self.send(scene, branch, pending);
+            self.send(scene, branch, pending);
+            // Some do not wait for the 200: this one is still in the pipe when the connection moves to its owner.
+            if scene.dice.percent(30) && !scene.hurry {
+                self.publish(scene, false);
+            }
+            return;
         }
         match pending.purpose {
             Purpose::Register => {

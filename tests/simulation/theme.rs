@@ -30,6 +30,7 @@ pub enum Deed {
     PutBack,
     /// Ten minutes.
     Wait,
+    Babble,
 }
 
 use Deed::*;
@@ -60,6 +61,7 @@ const EVERYTHING: Weights = &[
     (Remove, 3),
     (PutBack, 8),
     (Wait, 3),
+    (Babble, 8),
 ];
 
 const ROOMS: Weights = &[
