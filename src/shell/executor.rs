@@ -46,6 +46,11 @@ const TURN_LETTERS_MAX: usize = 1_024;
 const SELF_LETTERS_MAX: usize = 4_096;
 /// Without a pause this long at most: then glommio runs what else there is on this thread (the pulse).
 const BREATH_EVERY: Duration = Duration::from_millis(2);
+/// So long after something happened a shard waits in its readiness set itself, where a message costs one system call to wait
+/// for; through glommio's rings the same wait takes nine and interrupts the other cores. Only then it goes to sleep in glommio.
+const LINGER: Duration = Duration::from_millis(10);
+/// Without a look at glommio's rings this long at most while it lingers: then the pulse is answered.
+const LINGER_BREATH: Duration = Duration::from_millis(50);
 /// How long a pressed shard, or one that cannot wait on its set, sleeps.
 const PRESSED_SLEEP: Duration = Duration::from_millis(1);
 /// Accepting pauses so long when the system is out of descriptors.
@@ -109,8 +114,8 @@ pub(super) struct Executor<C> {
     next_tick: Now,
     alarm: Option<Timer>,
     breathed: Instant,
-    /// The set held something this turn. Then it is asked once more before a wait, which costs far more than a look.
-    stirred: bool,
+    /// When a turn last had something to do.
+    busy_at: Instant,
     /// Listeners with connections.
     pub(super) knocking: Vec<usize>,
     pub(super) accepting_again: Option<Now>,
@@ -140,6 +145,8 @@ impl<C: Core> Executor<C> {
     /// A shard that is not yet open.
     pub(super) fn new(equipment: Equipment, core: C) -> std::io::Result<Executor<C>> {
         let now = equipment.clock.now();
+        let set = ReadySet::new()?;
+        equipment.mailboxes[usize::from(equipment.shard.0)].set_bell(set.bell()?);
         let outboxes = equipment
             .mailboxes
             .iter()
@@ -147,14 +154,14 @@ impl<C: Core> Executor<C> {
             .collect();
         Ok(Executor {
             core,
-            set: ReadySet::new()?,
+            set,
             table: Table::new(now),
             life: Life::Shut,
             now,
             next_tick: now,
             alarm: None,
             breathed: Instant::now(),
-            stirred: false,
+            busy_at: Instant::now(),
             knocking: Vec::new(),
             accepting_again: None,
             queue: VecDeque::new(),
@@ -190,8 +197,15 @@ impl<C: Core> Executor<C> {
                 sleep(PRESSED_SLEEP).await;
                 self.breathed = Instant::now();
             } else if !self.has_work() {
-                self.wait().await;
-                self.breathed = Instant::now();
+                if self.busy_at.elapsed() < LINGER && self.breathed.elapsed() < LINGER_BREATH {
+                    self.linger();
+                } else if self.busy_at.elapsed() < LINGER {
+                    sleep(Duration::from_micros(1)).await;
+                    self.breathed = Instant::now();
+                } else {
+                    self.wait().await;
+                    self.breathed = Instant::now();
+                }
             } else if self.breathed.elapsed() > BREATH_EVERY {
                 // Never `yield_now`: while a task is runnable glommio looks at nothing else until its preempt timer fires.
                 sleep(Duration::from_micros(1)).await;
@@ -210,12 +224,23 @@ impl<C: Core> Executor<C> {
     }
 
     fn has_work(&self) -> bool {
-        self.stirred
-            || !self.queue.is_empty()
+        !self.queue.is_empty()
             || !self.dirty.is_empty()
             || !self.happened.is_empty()
             || !self.to_self.is_empty()
             || !self.own_mailbox().is_empty()
+    }
+
+    /// Waits in the readiness set, which the mailbox's bell stands in too. Nothing else runs on this thread but the pulse.
+    fn linger(&mut self) {
+        if !self.own_mailbox().arm_bell() {
+            return;
+        }
+        let until_tick = self.next_tick.since(self.equipment.clock.now());
+        // Whole milliseconds, rounded up: every kernel's epoll knows them, and a tick that is a little late does no harm.
+        let ms = until_tick.min(LINGER).as_millis() as u32 + 1;
+        self.set.wait(ms);
+        self.own_mailbox().disarm();
     }
 
     async fn wait(&mut self) {
@@ -262,6 +287,9 @@ impl<C: Core> Executor<C> {
         self.tell_what_happened();
         self.take_mail();
         self.take_ready();
+        if !self.queue.is_empty() || !self.knocking.is_empty() {
+            self.busy_at = Instant::now();
+        }
         if !self.is_pressed() {
             self.accept();
             self.serve_queue();
@@ -287,6 +315,7 @@ impl<C: Core> Executor<C> {
             outbox.flush(mailbox);
         }
         if self.inputs > 0 {
+            self.busy_at = Instant::now();
             self.telemetry
                 .record(Timed::LoopTurn, self.equipment.clock.now().since(self.now));
         }

@@ -8,18 +8,27 @@
 //! At most one wake is outstanding a mailbox: glommio counts foreign wakes in 16 bits and panics in the sender beyond.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering, fence};
+use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::task::Waker;
 
 use crossbeam_queue::ArrayQueue;
+
+/// The reader is awake.
+const AWAKE: u8 = 0;
+/// The reader sleeps in glommio: its waker wakes it.
+const SLEEPS: u8 = 1;
+/// The reader lingers in its readiness set: the bell, an eventfd in that set, wakes it.
+const LINGERS: u8 = 2;
 
 /// A bounded queue of many producers and one reader that can sleep.
 #[derive(Debug)]
 pub struct Mailbox<T> {
     queue: ArrayQueue<T>,
-    armed: AtomicBool,
+    armed: AtomicU8,
     waker: OnceLock<Waker>,
+    bell: OnceLock<OwnedFd>,
 }
 
 impl<T> Mailbox<T> {
@@ -27,8 +36,9 @@ impl<T> Mailbox<T> {
     pub fn new(letters_max: usize) -> Mailbox<T> {
         Mailbox {
             queue: ArrayQueue::new(letters_max),
-            armed: AtomicBool::new(false),
+            armed: AtomicU8::new(AWAKE),
             waker: OnceLock::new(),
+            bell: OnceLock::new(),
         }
     }
 
@@ -41,12 +51,28 @@ impl<T> Mailbox<T> {
     pub fn ring(&self) {
         // Pairs with the fence in `arm`: either the reader sees the letter, or we see it armed.
         fence(Ordering::SeqCst);
-        if self.armed.load(Ordering::Relaxed)
-            && self.armed.swap(false, Ordering::AcqRel)
-            && let Some(waker) = self.waker.get()
-        {
-            waker.wake_by_ref();
+        if self.armed.load(Ordering::Relaxed) == AWAKE {
+            return;
         }
+        match self.armed.swap(AWAKE, Ordering::AcqRel) {
+            SLEEPS => {
+                if let Some(waker) = self.waker.get() {
+                    waker.wake_by_ref();
+                }
+            }
+            LINGERS => {
+                if let Some(bell) = self.bell.get() {
+                    // It can only fail when 2^64 rings were not heard, and then one more changes nothing.
+                    let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The reader's bell: an eventfd that stands in its readiness set. Only the first is kept.
+    pub fn set_bell(&self, bell: OwnedFd) {
+        self.bell.get_or_init(|| bell);
     }
 
     /// The next letter. For the one reader.
@@ -61,18 +87,27 @@ impl<T> Mailbox<T> {
             return false;
         }
         self.waker.get_or_init(|| waker.clone());
-        self.armed.store(true, Ordering::SeqCst);
+        self.arm_as(SLEEPS)
+    }
+
+    /// The same for a reader that waits in its readiness set, where the bell stands; false also where there is no bell.
+    pub fn arm_bell(&self) -> bool {
+        self.bell.get().is_some() && self.arm_as(LINGERS)
+    }
+
+    fn arm_as(&self, how: u8) -> bool {
+        self.armed.store(how, Ordering::SeqCst);
         fence(Ordering::SeqCst);
         if self.queue.is_empty() {
             return true;
         }
-        self.armed.store(false, Ordering::Relaxed);
+        self.armed.store(AWAKE, Ordering::Relaxed);
         false
     }
 
     /// Says that the reader is awake, which saves a wake.
     pub fn disarm(&self) {
-        self.armed.store(false, Ordering::Relaxed);
+        self.armed.store(AWAKE, Ordering::Relaxed);
     }
 
     /// How many letters wait.

@@ -14,6 +14,7 @@ use futures_lite::AsyncRead;
 use glommio::net::TcpStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendFlags, Shutdown};
 
@@ -21,6 +22,8 @@ use crate::sip::link::ConnectionId;
 
 /// Events taken at once.
 const EVENTS_MAX: usize = 256;
+/// The token of the bell: a connection's generation and a listener's number stay below it.
+const BELL: u64 = u64::MAX;
 /// Set in the token of a listener; a connection's generation stays below it.
 const LISTENER: u64 = 1 << 63;
 
@@ -46,6 +49,10 @@ pub(super) enum Ready {
 pub(super) struct ReadySet {
     epoll: OwnedFd,
     events: Vec<epoll::Event>,
+    /// The events are those of a wait, and were not handed out yet.
+    waited: bool,
+    /// Rung by other threads while this one waits in the set.
+    bell: OwnedFd,
     /// Armed on the set while the executor waits.
     watch: Option<TcpStream>,
 }
@@ -53,9 +60,19 @@ pub(super) struct ReadySet {
 impl ReadySet {
     pub(super) fn new() -> io::Result<ReadySet> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Edge-triggered: each ring is told once, and nobody has to read it away.
+        epoll::add(
+            &epoll,
+            &bell,
+            EventData::new_u64(BELL),
+            EventFlags::IN | EventFlags::ET,
+        )?;
         Ok(ReadySet {
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
+            waited: false,
+            bell,
             watch: None,
         })
     }
@@ -92,20 +109,42 @@ impl ReadySet {
         let _ = epoll::delete(&self.epoll, source);
     }
 
-    /// Hands out what became ready, and says whether anything was. Never waits.
-    pub(super) fn take(&mut self, mut each: impl FnMut(Ready)) -> bool {
+    /// A bell for a mailbox.
+    pub(super) fn bell(&self) -> io::Result<OwnedFd> {
+        self.bell.try_clone()
+    }
+
+    /// Blocks this thread until something is ready, the bell rings, or `ms` milliseconds have passed. What is ready is
+    /// handed out by the next `take`.
+    pub(super) fn wait(&mut self, ms: u32) {
+        self.ask(ms);
+        self.waited = true;
+    }
+
+    fn ask(&mut self, ms: u32) {
         self.events.clear();
+        let timeout = rustix::event::Timespec {
+            tv_sec: i64::from(ms / 1000),
+            tv_nsec: i64::from(ms % 1000) * 1_000_000,
+        };
         // The one error left is EINTR: then there is something next time.
         let _ = epoll::wait(
             &self.epoll,
             spare_capacity(&mut self.events),
-            Some(&rustix::event::Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            }),
+            Some(&timeout),
         );
+    }
+
+    /// Hands out what became ready. Never waits.
+    pub(super) fn take(&mut self, mut each: impl FnMut(Ready)) {
+        if !core::mem::take(&mut self.waited) {
+            self.ask(0);
+        }
         for event in &self.events {
             let (token, flags) = (event.data.u64(), event.flags);
+            if token == BELL {
+                continue;
+            }
             each(if token & LISTENER != 0 {
                 Ready::Listener((token & !LISTENER) as usize)
             } else {
@@ -118,7 +157,6 @@ impl ReadySet {
                 }
             });
         }
-        !self.events.is_empty()
     }
 
     /// Ready when something may be in the set; otherwise the task of `cx` is woken when there is.

@@ -22,7 +22,7 @@ impl<C: Core> Executor<C> {
     pub(super) fn take_ready(&mut self) {
         let (table, queue, knocking) = (&mut self.table, &mut self.queue, &mut self.knocking);
         knocking.clear();
-        self.stirred = self.set.take(|ready| match ready {
+        self.set.take(|ready| match ready {
             Ready::Listener(index) => knocking.push(index),
             Ready::Connection {
                 connection: id,
