@@ -18,6 +18,8 @@ pub(crate) struct Connection {
     pub behind: bool,
     /// Requests of the peer that wait for an answer.
     pub pending: u16,
+    /// No message to it may be short; see `padding`.
+    pub padded: bool,
     /// The nonce counts seen here.
     pub seen: Seen,
     pub servers: Chain<ServerKey>,
@@ -30,6 +32,8 @@ pub(crate) struct Connection {
 pub(crate) struct Connections {
     slots: Vec<Option<Box<Connection>>>,
     count: usize,
+    /// How many of them are padded.
+    padded: usize,
 }
 
 impl Connections {
@@ -44,6 +48,7 @@ impl Connections {
             user: None,
             behind: false,
             pending: 0,
+            padded: false,
             seen: Seen::default(),
             servers: Chain::default(),
             clients: Chain::default(),
@@ -74,7 +79,21 @@ impl Connections {
         self.get(id)?;
         let connection = self.slots.get_mut(id.slot())?.take()?;
         self.count -= 1;
+        self.padded -= usize::from(connection.padded);
         Some(connection)
+    }
+
+    /// From now on what is sent on it is padded.
+    pub fn pad(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.get_mut(id)
+            && !core::mem::replace(&mut connection.padded, true)
+        {
+            self.padded += 1;
+        }
+    }
+
+    pub fn any_padded(&self) -> bool {
+        self.padded > 0
     }
 
     /// All of them in slot order; not for a hot path.

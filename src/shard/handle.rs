@@ -5,7 +5,7 @@ use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{Shard, on_answer, on_connection, on_invite, on_leg, on_letter, on_message};
-use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick};
+use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
 use crate::sip::header::{Name, tokens};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -17,6 +17,7 @@ impl Shard {
     /// Takes one input in at `now` and pushes what is to be done into `effects`.
     pub fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
         self.now = self.now.max(now);
+        let start = effects.list.len();
         match input {
             Input::Opened { connection, link } => on_connection::opened(self, connection, link),
             Input::Message {
@@ -41,6 +42,7 @@ impl Shard {
         while let Some(letter) = self.to_self.pop_front() {
             on_letter::on_letter(self, letter, effects);
         }
+        padding::fill(self, start, effects);
     }
 }
 

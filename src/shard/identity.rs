@@ -1,9 +1,9 @@
 //! Who may speak on a connection. Identity belongs to the connection: what authenticated on it speaks on it.
 
 use crate::auth::{Claim, Verdict};
-use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::Request;
+use crate::shard::{Shard, padding};
 
 /// How often a connection may move between shards before it is told to stop trying names.
 const MOVES_MAX: u8 = 8;
@@ -72,6 +72,7 @@ impl Shard {
                 if let Some(connection) = self.connections.get_mut(request.connection) {
                     connection.user = Some(claimed.aor().clone());
                 }
+                padding::notice(self, request.connection, request.message);
                 true
             }
             Verdict::Stale => {

@@ -26,6 +26,7 @@ mod on_roster;
 mod on_session;
 mod on_subscribe;
 mod on_tick;
+mod padding;
 mod request;
 pub mod route;
 mod usage;
