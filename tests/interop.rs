@@ -65,10 +65,10 @@ fn linphones_chat_both_ways_and_see_each_other_come_and_go() {
 
     alice.chat("bob", STRANGE);
     bob.receives("alice", STRANGE);
-    alice.is_answered();
+    alice.is_told_of_delivery();
     bob.chat("alice", "zurück: ägyptisch");
     alice.receives("bob", "zurück: ägyptisch");
-    bob.is_answered();
+    bob.is_told_of_delivery();
 
     bob.quit();
     alice.sees("bob", "Offline");
@@ -155,6 +155,27 @@ fn pidgins_with_the_same_branches_and_call_ids_are_told_apart() {
     bob.quit();
     alice.sees("bob", "offline");
     alice.quit();
+    server.stop();
+}
+
+#[test]
+fn pidgin_over_tcp_and_linphone_over_tls_talk_and_see_each_other() {
+    if !installed(&["linphonec"]) || !pidgin_installed() {
+        return;
+    }
+    let server = Server::start("pidgin-linphone", &["alice", "bob"]);
+    let mut alice = Linphonec::start(&server, "alice", &["bob"]);
+    let mut bob = Pidgin::start(&server, "bob");
+    alice.sees("bob", "Online");
+    bob.buddy("alice");
+    alice.chat("bob", STRANGE);
+    bob.receives("alice", STRANGE);
+    bob.im("alice", STRANGE);
+    alice.receives("bob", STRANGE);
+    bob.sees("alice", "available");
+    alice.quit();
+    bob.sees("alice", "offline");
+    bob.quit();
     server.stop();
 }
 
