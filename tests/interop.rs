@@ -34,13 +34,11 @@ fn installed(needed: &[&str]) -> bool {
     let all = ["CI", "MUSTER_INTEROP"].map(|name| std::env::var(name).unwrap_or_default());
     assert!(
         all[0] != "true" && all[1] != "all",
-        "{missing} is not installed; .ci/run says how"
+        "{missing} is not installed; tests/run installs it"
     );
     // Not through `eprintln!`, which the test harness keeps to itself when a test succeeds.
-    let _ = writeln!(
-        std::io::stderr(),
-        "skipped: an interop test, since {missing} is not installed"
-    );
+    let line = format!("skipped: an interop test, since {missing} is not installed\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
     false
 }
 
