@@ -122,6 +122,8 @@ fn baresip_and_linphone_talk_and_see_each_other() {
     alice.is_answered();
     bob.message(STRANGE);
     alice.receives("bob", STRANGE);
+    // There is no sound here: better a clear no than a bell.
+    bob.call_is_refused("alice");
     bob.presence("offline");
     alice.sees("bob", "Offline");
     alice.quit();

@@ -85,6 +85,14 @@ impl Baresip {
         );
     }
 
+    /// Calls `user`, with sound, and waits until the server has refused that.
+    pub fn call_is_refused(&mut self, user: &str) {
+        self.child.tell(&format!("/dial sip:{user}@{DOMAIN}"));
+        self.heard.expect(&format!(
+            "sip:{user}@{DOMAIN}: session closed: 488 Not Acceptable Here\n"
+        ));
+    }
+
     /// Publishes `online` or `offline`.
     pub fn presence(&mut self, status: &str) {
         self.child.tell(&format!("/presence_{status}"));
