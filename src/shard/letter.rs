@@ -300,6 +300,13 @@ pub enum Letter {
         /// Why.
         outcome: Outcome,
     },
+    /// To a shard with subscriptions: this user is in the conference no longer, so they see its roster no longer.
+    RosterLost {
+        /// The session.
+        session: SessionId,
+        /// Who has left, or was sent away.
+        user: Aor,
+    },
     /// To a shard with subscriptions: the roster.
     Roster {
         /// The session.

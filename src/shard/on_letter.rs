@@ -211,6 +211,9 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
                 effects,
             );
         }
+        Letter::RosterLost { session, user } => {
+            on_subscribe::roster_lost(shard, session, &user, effects)
+        }
         Letter::RosterEnded { session } => on_subscribe::roster_ended(shard, session, effects),
     }
 }

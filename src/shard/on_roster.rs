@@ -77,6 +77,21 @@ pub(super) fn unwatch(shard: &mut Shard, id: SessionId, watching: ShardId) {
     }
 }
 
+/// A user whose last leg has gone sees the roster no longer; their subscriptions live on their own shard.
+pub(super) fn lose(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Effects) {
+    let owner = shard.route.owner(&user);
+    let Some(session) = shard.sessions.get(&id) else {
+        return;
+    };
+    let still = session
+        .participants
+        .iter()
+        .any(|participant| participant.user == user);
+    if !still && session.audience.contains(&owner.0) {
+        shard.post(owner, Letter::RosterLost { session: id, user }, effects);
+    }
+}
+
 /// The roster has changed: one letter a watching shard, with both documents once.
 pub(super) fn tell(
     shard: &mut Shard,

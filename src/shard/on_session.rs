@@ -422,12 +422,14 @@ pub(super) fn leave(
         return finish(shard, id, reason, effects);
     }
     if kind == Kind::Conference {
+        let user = participant.user.clone();
         on_roster::tell(
             shard,
             id,
             Some((on_roster::Change::Left, participant)),
             effects,
         );
+        on_roster::lose(shard, id, user, effects);
     }
 }
 

@@ -355,6 +355,34 @@ pub(super) fn roster_ended(shard: &mut Shard, session: SessionId, effects: &mut 
     unwatch_empty(shard, session, effects);
 }
 
+/// A user has left the conference with their last leg: only members see the roster.
+pub(super) fn roster_lost(
+    shard: &mut Shard,
+    session: SessionId,
+    user: &Aor,
+    effects: &mut Effects,
+) {
+    let Some(roster) = shard.rosters.get(&session) else {
+        return;
+    };
+    let theirs: Vec<DialogKey> = roster
+        .subscriptions
+        .iter()
+        .copied()
+        .filter(|key| {
+            let connection = shard
+                .dialogs
+                .get(*key)
+                .map(|association| association.connection);
+            let connection = connection.and_then(|connection| shard.connections.get(connection));
+            connection.is_some_and(|connection| connection.user.as_ref() == Some(user))
+        })
+        .collect();
+    for key in theirs {
+        shard.terminate(key, "rejected", effects);
+    }
+}
+
 fn unwatch_empty(shard: &mut Shard, session: SessionId, effects: &mut Effects) {
     if shard
         .rosters
