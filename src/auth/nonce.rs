@@ -211,7 +211,7 @@ mod tests {
             Err(BadNonce::Expired)
         );
         // Another shard's turn may have begun a little before; a clock that jumped is another matter.
-        let earlier = |s| Now(issued.0 - s * 1_000_000);
+        let earlier = |s: u64| Now(issued.0 - s * 1_000_000);
         assert_eq!(
             check(&key(), &nonce, earlier(10), "192.0.2.7:40000"),
             Ok(NonceId(issued))
