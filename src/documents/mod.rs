@@ -8,6 +8,7 @@ pub mod conference_info;
 pub mod cpim;
 pub mod imdn;
 pub mod iscomposing;
+pub mod multipart;
 pub mod pidf;
 pub mod resource_lists;
 pub mod rpid;

@@ -2,20 +2,25 @@
 //!
 //! References into other documents (`entry-ref`, `external`) are passed over: this server has none to follow.
 
+use std::collections::BTreeSet;
+
 use crate::documents::xml::{Fault, Reader, Space};
 
 /// The media type of these documents.
 pub const CONTENT_TYPE: &str = "application/resource-lists+xml";
 
-/// Entries in one document.
-pub const ENTRIES_MAX: usize = 250;
 /// Bytes of one URI.
 pub const URI_BYTES_MAX: usize = 1024;
 
 /// Reads the URIs of all entries of all lists, in their order, each once. A URI is as written; whoever uses it parses it.
-pub fn read(bytes: &[u8]) -> Result<Vec<Box<str>>, Fault> {
+///
+/// # Errors
+/// A document that can't be read, or with more than `entries_max` different URIs ([`Fault::TooManyEntries`]).
+pub fn read(bytes: &[u8], entries_max: usize) -> Result<Vec<Box<str>>, Fault> {
     let (mut reader, _) = Reader::open(bytes, Space::ResourceLists, "resource-lists")?;
     let mut uris: Vec<Box<str>> = Vec::new();
+    // A thousand entries that are all looked at for each one would be half a million comparisons for one document.
+    let mut known: BTreeSet<Box<str>> = BTreeSet::new();
     // How many lists are open around the next element. Lists nest, and the reader bounds their depth.
     let mut lists = 0usize;
     loop {
@@ -39,11 +44,12 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Box<str>>, Fault> {
             if uri.is_empty() || uri.len() > URI_BYTES_MAX {
                 return Err(Fault::Incomplete);
             }
-            // At most `ENTRIES_MAX`, so looking at all of them is bounded (RFC 5366 §4: duplicates count once).
-            if !uris.iter().any(|known| **known == *uri) {
-                if uris.len() >= ENTRIES_MAX {
+            // RFC 5366 §4: duplicates count once.
+            if !known.contains(uri) {
+                if uris.len() >= entries_max {
                     return Err(Fault::TooManyEntries);
                 }
+                known.insert(uri.into());
                 uris.push(uri.into());
             }
         }
@@ -57,11 +63,13 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Box<str>>, Fault> {
 mod tests {
     use super::*;
 
+    const ENTRIES_MAX: usize = 250;
+
     fn check(inside: &str, expected: Result<&[&str], Fault>) {
         let document = format!(
             "<resource-lists xmlns='urn:ietf:params:xml:ns:resource-lists' xmlns:cp='urn:ietf:params:xml:ns:copycontrol'>{inside}</resource-lists>"
         );
-        let read = read(document.as_bytes());
+        let read = read(document.as_bytes(), ENTRIES_MAX);
         let expected = expected.map(|uris| uris.iter().map(|uri| Box::from(*uri)).collect());
         assert_eq!(read, expected, "{inside}");
     }
@@ -114,7 +122,7 @@ mod tests {
             many(ENTRIES_MAX).repeat(2)
         );
         assert_eq!(
-            read(document.as_bytes()).map(|uris| uris.len()),
+            read(document.as_bytes(), ENTRIES_MAX).map(|uris| uris.len()),
             Ok(ENTRIES_MAX)
         );
     }

@@ -240,7 +240,7 @@ proptest! {
         let _ = conference_info::read(&bytes);
         let _ = imdn::read(&bytes);
         let _ = iscomposing::read(&bytes);
-        let _ = resource_lists::read(&bytes);
+        let _ = resource_lists::read(&bytes, 250);
         let _ = cpim::Cpim::read(&bytes);
         let _ = sdp::Description::read(&bytes);
         let _ = sipfrag::read(&bytes);
