@@ -223,7 +223,10 @@ mod tests {
             "to whom it may concern\r\n--b1 \t\r\n\r\n--b12\r\n--b1x--\r\nhello\r\n--b1--\r\nthe end --b1",
             Ok(&["text/plain||--b12\r\n--b1x--\r\nhello"]),
         );
-        check("--b1\n\none\n--b1\nA: b\n\n\n--b1--", Ok(&["text/plain||one", "text/plain||"]));
+        check(
+            "--b1\n\none\n--b1\nA: b\n\n\n--b1--",
+            Ok(&["text/plain||one", "text/plain||"]),
+        );
         check("--b1\r\nContent-Type: a/b\r\n\r\n--b1--", Ok(&["a/b||"]));
         check(
             "--b1\r\nContent-Transfer-Encoding: BINARY\r\n\r\nx\r\n--b1--",
@@ -240,7 +243,10 @@ mod tests {
         check("--b1\r\n\r\nx\r\n--b2--", Err(Fault::Unclosed));
         check("--b1\r\nno head\r\n\r\nx\r\n--b1--", Err(Fault::Head));
         check(
-            &format!("--b1\r\nA: {}\r\n\r\nx\r\n--b1--", "y".repeat(HEAD_BYTES_MAX)),
+            &format!(
+                "--b1\r\nA: {}\r\n\r\nx\r\n--b1--",
+                "y".repeat(HEAD_BYTES_MAX)
+            ),
             Err(Fault::Head),
         );
         check(
