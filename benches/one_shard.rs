@@ -70,6 +70,7 @@ impl OneShard {
             ha1_md5: Some(ha1_md5(aor.user(), aor.host(), "secret")),
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), "secret")),
             aor,
+            standing: None,
         };
         self.shard
             .handle(self.now, Input::UserPut(record), &mut self.effects);

@@ -13,7 +13,7 @@
 //! | 4 | [`shell`], the world: sockets, TLS, threads, files, the clock. It decides nothing |
 //! | 3 | [`shard`], the owner of users and sessions on one core: `handle(now, input, &mut effects)` |
 //! | 2 | [`dialect`], a client's own way to say what the core means; so far standard SIP/SIMPLE |
-//! | 1 | [`auth`], who speaks · [`registrar`], where a user can be reached · [`presence`], how they are · [`immcu`], their conversations |
+//! | 1 | [`auth`], who speaks · [`registrar`], where a user can be reached · [`presence`], how they are · [`immcu`], their conversations · [`calls`], their calls |
 //! | 0 | [`sip`], the language · [`documents`], what messages carry |
 //!
 //! Two services of floor 1 meet only in a script of the shard. Below the shell there is no socket, file, thread,
@@ -40,6 +40,7 @@
 //! who counts it for the call detail record, and Alice is answered. Nothing on the way waited, and nothing was shared.
 
 pub mod auth;
+pub mod calls;
 pub mod cli;
 pub mod config;
 pub mod dialect;

@@ -126,6 +126,7 @@ impl World {
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), password)),
             display_name: display_name.into(),
             aor,
+            standing: None,
         };
         let owner = self.owner(&record.aor);
         self.handle(owner, Input::UserPut(record));

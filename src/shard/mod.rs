@@ -29,10 +29,12 @@ mod on_tick;
 mod padding;
 mod request;
 pub mod route;
+pub mod standing;
 mod usage;
 mod wheel;
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -51,6 +53,7 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::Letter;
 use crate::shard::route::Route;
+use crate::shard::standing::Standing;
 use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Roster};
 use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
@@ -95,6 +98,8 @@ pub struct UserRecord {
     pub ha1_md5: Option<[u8; 16]>,
     /// SHA-256("user:domain:password"), where `digest-sha-256` is enabled.
     pub ha1_sha256: Option<[u8; 32]>,
+    /// Contacts, access rules and so on; `None` where all of it is as by default, and then it costs nothing.
+    pub standing: Option<Arc<Standing>>,
 }
 
 impl UserRecord {

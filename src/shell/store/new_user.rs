@@ -84,6 +84,7 @@ impl Admission<'_> {
                 .then(|| ha1_sha256(user, realm, password)),
             display_name: display_name.into(),
             aor,
+            standing: None,
         })
     }
 

@@ -194,6 +194,7 @@ impl Store {
                 display_name,
                 ha1_md5,
                 ha1_sha256,
+                standing: None,
             }),
             Ok((None, _)) => Err(StoreError::Strange {
                 path: self.path.clone(),
