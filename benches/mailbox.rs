@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::unbounded;
+use muster::presence::Package;
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::letter::Letter;
@@ -91,9 +92,9 @@ struct Volley {
 impl Core for Volley {
     fn handle(&mut self, _: Now, input: Input<'_>, effects: &mut Effects) {
         let letter = match input {
-            Input::UserRemoved(presentity) => Letter::Unwatch {
-                presentity,
-                shard: self.shard,
+            Input::UserRemoved(user) => Letter::Gone {
+                package: Package::Presence,
+                user,
             },
             Input::Letter(letter) => letter,
             _ => return,

@@ -1,8 +1,9 @@
 //! What is known of a user's reachability, and who is told.
 //!
 //! On the owner's shard: a `Presentity` holds its publications, folds them (`aggregation`) into one `State`, and knows
-//! which shards watch (`audience`). On a watcher's shard: `Watching` holds the newest document of each watched
-//! presentity and the subscriptions that want it. Both sides are pure; letters between them are the scripts' business.
+//! how many watch on which shard at which level (`audience`). On a watcher's shard: `Watching` holds the newest document
+//! of each level at which somebody is watched, and the subscriptions that want it. Both sides are pure; letters between
+//! them are the scripts' business.
 //! What lasts of a user: `contacts`, `access` (who is at which `level`), `choice`, `card`, `waiting`.
 
 mod access;
@@ -13,6 +14,7 @@ mod choice;
 mod contacts;
 mod level;
 mod line;
+mod package;
 mod presentity;
 mod publication;
 mod state;
@@ -21,14 +23,15 @@ mod watching;
 
 pub use access::{Access, AccessError, MEMBERS_MAX, Member};
 pub use aggregation::{Said, aggregate};
-pub use audience::Audience;
+pub use audience::{Audience, Shown};
 pub use card::{Card, CardError, CardLine};
 pub use choice::{Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note};
 pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX};
 pub use level::Level;
 pub use line::is_line;
+pub use package::Package;
 pub use presentity::{Presentity, Published};
 pub use publication::{Content, EndpointKey, EntityTag, Limits, Publication, Publish, Refusal};
 pub use state::{Availability, State};
 pub use waiting::Waiting;
-pub use watching::{Shown, SubscriptionKey, Unwatched, Watched, Watching};
+pub use watching::{Placed, SubscriptionKey, Watching};

@@ -17,7 +17,7 @@ use crate::sip::time::Now;
 #[derive(Clone, Debug)]
 pub struct Presentity {
     publications: Publications,
-    /// Which shards watch.
+    /// Who watches, counted by shard and level.
     pub audience: Audience,
     state: State,
     since: Now,

@@ -1,160 +1,284 @@
-//! The watchers' side: which presentities this shard's users watch, what they look like, and whom to tell.
+//! The watchers' side: which users this shard's subscriptions watch, what they look like at which level, and whom to tell.
 //!
-//! The first local watcher makes the shard ask the presentity's owner, the last one makes it stop; in between the owner
-//! sends one letter a change, and the newest version wins. The dialogs live elsewhere; here a subscription is a number.
+//! Each subscription asks the watched user's owner, who answers with the level it may see and the newest document of that
+//! level; until then it is not here. In a view are all subscriptions of one level: the owner sends one letter a change and
+//! level, and the newest version wins. The dialogs live elsewhere; here a subscription is a number.
 //!
-//! Memory: an edge (one subscription to one presentity) costs 8 bytes in a sorted vector, 8 to 16 while it grows.
-//! A watched presentity costs a shard 64 bytes in its table, 75 to 150 with the table's slack, and a share in its
-//! document (about 600 bytes), which all shards of a process hold together. Sixty million edges of a million
-//! presentities, watched from two shards: half to one gigabyte of edges, 0.15 to 0.3 of tables, 0.6 of documents.
+//! When the rules of the watched user change, all its subscriptions are taken out of their views (`move_all`) and ask
+//! anew: until the answer comes they hold what they held, and are told nothing that their old level may see.
+//!
+//! Memory: an edge (one subscription to one user) costs 8 bytes in a sorted vector, 8 to 16 while it grows. A user watched
+//! at one level costs a shard 88 bytes in its table, 100 to 200 with the table's slack, and a share in the document (about
+//! 600 bytes), which all shards of a process hold together; each further level 64 bytes and its document.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use ahash::RandomState;
+use smallvec::SmallVec;
 
+use crate::presence::{Level, Package, Shown};
 use crate::sip::uri::Aor;
 
 /// A subscription of this shard, opaque here.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct SubscriptionKey(pub u64);
 
-/// What a watched presentity looks like: rendered once by its owner, shared by all who watch.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Shown {
-    /// The owner's `Presentity::version`.
-    pub version: u64,
-    /// The document.
-    pub document: Arc<[u8]>,
-}
-
-/// What `watch` found.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Watched<'a> {
-    /// The first watcher here: ask the owner; `put` will name this subscription when the answer comes.
-    AskOwner,
-    /// The owner was asked and has not answered yet; `put` will name this subscription.
-    Waiting,
-    /// This is the newest that is known.
-    Shown(&'a Shown),
-}
-
-/// What `unwatch` left behind.
+/// What became of a subscription whose owner has answered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Unwatched {
-    /// The last watcher here is gone: tell the owner.
-    TellOwner,
-    /// Others still watch.
-    OthersWatch,
-    /// This subscription did not watch this presentity.
-    NotWatching,
+pub enum Placed {
+    /// It watches from now on.
+    New,
+    /// It watched at `from` before: the owner is to take that back. `changed`: it now sees something else.
+    Moved {
+        /// The level before.
+        from: Level,
+        /// Is what it sees other than what it saw?
+        changed: bool,
+    },
 }
 
 /// All that this shard's users watch.
 #[derive(Debug)]
 pub struct Watching {
-    // Never iterated: the order of a hash map must not show.
-    table: HashMap<Aor, Seen, RandomState>,
+    // One table a package. Never iterated: the order of a hash map must not show.
+    tables: [HashMap<Aor, Seen, RandomState>; Package::ALL.len()],
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// By level; none is empty.
+    views: SmallVec<[View; 1]>,
+    /// Subscriptions that ask anew, and what they held before. Rare, so it has no place of its own.
+    moving: Option<Box<Moving>>,
 }
 
 #[derive(Debug)]
-struct Seen {
-    shown: Option<Shown>,
+struct View {
+    level: Level,
+    shown: Shown,
     /// Sorted, so that one of ten thousand is found at once and the order of notifying is always the same.
     subscriptions: Vec<SubscriptionKey>,
+}
+
+#[derive(Debug, Default)]
+struct Moving {
+    /// Sorted by the subscription.
+    all: Vec<(SubscriptionKey, Level, Shown)>,
 }
 
 impl Watching {
     /// Nothing watched yet. `seed` comes from the shard's generator, so that nobody can choose colliding names.
     pub fn new(seed: u64) -> Watching {
         Watching {
-            table: HashMap::with_hasher(RandomState::with_seeds(
-                seed,
-                seed.rotate_left(16),
-                seed.rotate_left(32),
-                seed.rotate_left(48),
-            )),
+            tables: Package::ALL.map(|package| {
+                let seed = seed.wrapping_add(package as u64);
+                HashMap::with_hasher(RandomState::with_seeds(
+                    seed,
+                    seed.rotate_left(16),
+                    seed.rotate_left(32),
+                    seed.rotate_left(48),
+                ))
+            }),
         }
     }
 
-    /// `subscription` watches `presentity` from now on. Doing it twice changes nothing.
-    pub fn watch(&mut self, presentity: &Aor, subscription: SubscriptionKey) -> Watched<'_> {
-        match self.table.entry(presentity.clone()) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Seen {
-                    shown: None,
-                    subscriptions: vec![subscription],
-                });
-                Watched::AskOwner
-            }
-            Entry::Occupied(occupied) => {
-                let seen = occupied.into_mut();
-                if let Err(at) = seen.subscriptions.binary_search(&subscription) {
-                    seen.subscriptions.insert(at, subscription);
-                }
-                seen.shown.as_ref().map_or(Watched::Waiting, Watched::Shown)
-            }
-        }
+    fn seen(&self, package: Package, user: &Aor) -> Option<&Seen> {
+        self.tables.get(package as usize)?.get(user)
     }
 
-    /// `subscription` watches `presentity` no longer.
-    pub fn unwatch(&mut self, presentity: &Aor, subscription: SubscriptionKey) -> Unwatched {
-        let Some(seen) = self.table.get_mut(presentity) else {
-            return Unwatched::NotWatching;
+    fn seen_mut(&mut self, package: Package, user: &Aor) -> Option<&mut Seen> {
+        self.tables.get_mut(package as usize)?.get_mut(user)
+    }
+
+    /// The owner has let `subscription` in at `level`; `shown` is the newest there. Call `put` before: others may see it too.
+    pub fn place(
+        &mut self,
+        package: Package,
+        user: &Aor,
+        level: Level,
+        shown: &Shown,
+        subscription: SubscriptionKey,
+    ) -> Placed {
+        let Some(table) = self.tables.get_mut(package as usize) else {
+            return Placed::New;
         };
-        let Ok(at) = seen.subscriptions.binary_search(&subscription) else {
-            return Unwatched::NotWatching;
+        let seen = match table.get_mut(user) {
+            Some(seen) => seen,
+            None => table.entry(user.clone()).or_default(),
         };
-        seen.subscriptions.remove(at);
-        if seen.subscriptions.is_empty() {
-            self.table.remove(presentity);
-            return Unwatched::TellOwner;
+        let before = seen.take(subscription);
+        let at = match seen.views.binary_search_by_key(&level, |view| view.level) {
+            Ok(at) => at,
+            Err(at) => {
+                let shown = shown.clone();
+                seen.views.insert(
+                    at,
+                    View {
+                        level,
+                        shown,
+                        subscriptions: Vec::with_capacity(1),
+                    },
+                );
+                at
+            }
+        };
+        let Some(view) = seen.views.get_mut(at) else {
+            return Placed::New;
+        };
+        if let Err(at) = view.subscriptions.binary_search(&subscription) {
+            view.subscriptions.insert(at, subscription);
         }
-        if seen.subscriptions.len() < seen.subscriptions.capacity() / 4 {
-            let half = seen.subscriptions.capacity() / 2;
-            seen.subscriptions.shrink_to(half);
+        match before {
+            None => Placed::New,
+            Some((from, held)) => Placed::Moved {
+                from,
+                changed: !Arc::ptr_eq(&held.document, &view.shown.document)
+                    && held.document != view.shown.document,
+            },
         }
-        Unwatched::OthersWatch
     }
 
-    /// What the owner says of `presentity`. Returns whom to notify, in a stable order: nobody where nobody watches (any
+    /// `subscription` watches no longer. The level that it had, for the owner; `None` where it did not watch.
+    pub fn unwatch(
+        &mut self,
+        package: Package,
+        user: &Aor,
+        subscription: SubscriptionKey,
+    ) -> Option<Level> {
+        let seen = self.seen_mut(package, user)?;
+        let (level, _) = seen.take(subscription)?;
+        if seen.views.is_empty() && seen.moving.is_none() {
+            self.tables.get_mut(package as usize)?.remove(user);
+        }
+        Some(level)
+    }
+
+    /// What the owner says of `user` at `level`. Returns whom to notify, in a stable order: nobody where nobody watches (any
     /// more) or where something as new is known already (letters of two owners may cross when a group moves).
-    pub fn put(&mut self, presentity: &Aor, shown: Shown) -> &[SubscriptionKey] {
-        match self.table.get_mut(presentity) {
-            Some(seen)
-                if seen
-                    .shown
-                    .as_ref()
-                    .is_none_or(|s| s.version < shown.version) =>
-            {
-                seen.shown = Some(shown);
-                &seen.subscriptions
+    pub fn put(
+        &mut self,
+        package: Package,
+        user: &Aor,
+        level: Level,
+        shown: &Shown,
+    ) -> &[SubscriptionKey] {
+        let view = self
+            .seen_mut(package, user)
+            .and_then(|seen| seen.views.iter_mut().find(|view| view.level == level));
+        match view {
+            Some(view) if view.shown.version < shown.version => {
+                view.shown = shown.clone();
+                &view.subscriptions
             }
             _ => &[],
         }
     }
 
-    /// The newest that is known of `presentity`.
-    pub fn shown(&self, presentity: &Aor) -> Option<&Shown> {
-        self.table.get(presentity)?.shown.as_ref()
+    /// What `subscription` sees of `user`.
+    pub fn shown(
+        &self,
+        package: Package,
+        user: &Aor,
+        subscription: SubscriptionKey,
+    ) -> Option<&Shown> {
+        let seen = self.seen(package, user)?;
+        let view = seen
+            .views
+            .iter()
+            .find(|view| view.subscriptions.binary_search(&subscription).is_ok());
+        match (view, &seen.moving) {
+            (Some(view), _) => Some(&view.shown),
+            (None, Some(moving)) => moving
+                .find(subscription)
+                .ok()
+                .and_then(|at| moving.all.get(at))
+                .map(|(_, _, held)| held),
+            (None, None) => None,
+        }
     }
 
-    /// Who watches `presentity` here, in a stable order.
-    pub fn subscriptions(&self, presentity: &Aor) -> &[SubscriptionKey] {
-        self.table
-            .get(presentity)
-            .map_or(&[], |seen| &seen.subscriptions)
+    /// All who watch `user`, whatever they see of them.
+    pub fn subscriptions(&self, package: Package, user: &Aor) -> Vec<SubscriptionKey> {
+        let Some(seen) = self.seen(package, user) else {
+            return Vec::new();
+        };
+        let placed = seen.views.iter().flat_map(|view| &view.subscriptions);
+        let moving = seen.moving.iter().flat_map(|moving| &moving.all);
+        let mut all: Vec<SubscriptionKey> = placed
+            .copied()
+            .chain(moving.map(|(key, _, _)| *key))
+            .collect();
+        all.sort_unstable();
+        all
     }
 
-    /// How many presentities are watched.
+    /// What they may see is to be asked anew: returns who asks. Those that ask already are not among them: their question
+    /// is still on its way to the owner, for an answer would have come before the word that made us ask.
+    pub fn move_all(&mut self, package: Package, user: &Aor) -> Vec<SubscriptionKey> {
+        let Some(seen) = self.seen_mut(package, user) else {
+            return Vec::new();
+        };
+        let mut asking = Vec::new();
+        let mut moving = seen.moving.take().unwrap_or_default();
+        for view in core::mem::take(&mut seen.views) {
+            for key in view.subscriptions {
+                asking.push(key);
+                moving.all.push((key, view.level, view.shown.clone()));
+            }
+        }
+        moving.all.sort_unstable_by_key(|(key, _, _)| *key);
+        asking.sort_unstable();
+        seen.moving = Some(moving);
+        asking
+    }
+
+    /// How many users are watched, counted once for each package.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.tables.iter().map(HashMap::len).sum()
     }
 
     /// Is nobody watched?
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.len() == 0
+    }
+}
+
+impl Seen {
+    /// Takes a subscription out of wherever it is: its level, and what it held.
+    fn take(&mut self, subscription: SubscriptionKey) -> Option<(Level, Shown)> {
+        if let Some(moving) = &mut self.moving
+            && let Ok(at) = moving.find(subscription)
+        {
+            let (_, level, held) = moving.all.remove(at);
+            if moving.all.is_empty() {
+                self.moving = None;
+            }
+            return Some((level, held));
+        }
+        for at in 0..self.views.len() {
+            let view = self.views.get_mut(at)?;
+            let Ok(place) = view.subscriptions.binary_search(&subscription) else {
+                continue;
+            };
+            view.subscriptions.remove(place);
+            let taken = (view.level, view.shown.clone());
+            let (count, capacity) = (view.subscriptions.len(), view.subscriptions.capacity());
+            if count == 0 {
+                self.views.remove(at);
+            } else if count < capacity / 4 {
+                view.subscriptions.shrink_to(capacity / 2);
+            }
+            return Some(taken);
+        }
+        None
+    }
+}
+
+impl Moving {
+    fn find(&self, subscription: SubscriptionKey) -> Result<usize, usize> {
+        self.all
+            .binary_search_by_key(&subscription, |(key, _, _)| *key)
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::session::LegRef;
+use crate::presence::{Level, Package, Shown};
 use crate::shard::ShardId;
 use crate::shard::effect::Latency;
 use crate::sip::time::Now;
@@ -20,6 +21,15 @@ pub struct Ticket {
     pub shard: ShardId,
     /// Its slot there.
     pub key: u64,
+}
+
+/// A subscription that asks to watch.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Whose it is: the owner's rules are about them.
+    pub watcher: Aor,
+    /// Where it lives.
+    pub subscription: LegRef,
 }
 
 /// What one shard tells another.
@@ -35,30 +45,69 @@ pub enum Letter {
         latency: Option<Latency>,
     },
 
-    /// To a presentity's owner: `shard` has a first watcher.
+    /// To a user's owner: may this subscription watch, and what does it see? Exactly one answer comes: `State` with the
+    /// question in it, or `WatchRefused`. Also asked of a subscription that watches already, after `Relevel`.
     Watch {
+        /// What of the user.
+        package: Package,
         /// Who is watched.
-        presentity: Aor,
-        /// The watchers' shard.
-        shard: ShardId,
+        user: Aor,
+        /// By whom.
+        asked: Asked,
     },
-    /// To a presentity's owner: `shard` has no watcher any more.
+    /// To a user's owner: one subscription that was let in at `level` is there no more, or at another level. One letter for
+    /// each `State` that answered a `Watch`.
     Unwatch {
+        /// What of the user.
+        package: Package,
         /// Who is no longer watched.
-        presentity: Aor,
-        /// The shard.
+        user: Aor,
+        /// By whom.
+        watcher: Aor,
+        /// At which level.
+        level: Level,
+        /// From which shard.
         shard: ShardId,
     },
-    /// To a watching shard: the state as its watchers may see it; `None` where there is no such user.
+    /// To a watching shard: the state as the watchers of one level may see it.
     State {
+        /// What of the user.
+        package: Package,
         /// Whose.
-        presentity: Aor,
-        /// Rises with each change; an older one is ignored.
-        version: u64,
-        /// The rendered document.
-        document: Option<Arc<[u8]>>,
+        user: Aor,
+        /// Who of that shard may see it.
+        level: Level,
+        /// The document, and how new it is: an older one is ignored.
+        shown: Shown,
         /// When the change came in; `None` for the answer to `Watch`.
         published: Option<Now>,
+        /// Set where this answers a `Watch`: the subscription watches at `level` from now on.
+        answers: Option<Asked>,
+    },
+    /// To a watching shard: the subscription may not watch, or there is no such user. It is not counted.
+    WatchRefused {
+        /// What of the user.
+        package: Package,
+        /// Whose.
+        user: Aor,
+        /// The question.
+        asked: Asked,
+        /// Why.
+        outcome: Outcome,
+    },
+    /// To a watching shard: what its watchers may see of this user is to be asked anew.
+    Relevel {
+        /// What of the user.
+        package: Package,
+        /// Whose rules have changed.
+        user: Aor,
+    },
+    /// To a watching shard: the user is no more. Each subscription ends, and gives its place back.
+    Gone {
+        /// What of the user.
+        package: Package,
+        /// Who.
+        user: Aor,
     },
 
     /// To a pair's keeper: a pager message.

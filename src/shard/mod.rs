@@ -23,9 +23,12 @@ mod on_refer;
 mod on_register;
 mod on_ring;
 mod on_roster;
+mod on_roster_news;
 mod on_session;
+mod on_state;
 mod on_subscribe;
 mod on_tick;
+mod on_watch;
 mod padding;
 mod request;
 pub mod route;
@@ -46,7 +49,7 @@ use crate::immcu::content::Party;
 use crate::immcu::pager::Pagers;
 use crate::immcu::ringing::{Ringing, RingingKey};
 use crate::immcu::session::Session;
-use crate::presence::{Presentity, Watching};
+use crate::presence::{Audience, Presentity, Watching};
 use crate::registrar::Bindings;
 use crate::shard::connection::Connections;
 use crate::shard::effect::{Effect, Effects};
@@ -206,12 +209,15 @@ pub struct Shard {
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
     watching: Watching,
+    /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
+    /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
+    left_behind: HashMap<Aor, Audience, ahash::RandomState>,
 
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
     pagers: Pagers,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
-    /// The highest version of a presentity that was told to a watching shard. A presentity that is forgotten and made anew
-    /// begins above it, also within one instant: else what is new would look old to who watches.
+    /// The highest version that was told to a watching shard, of whomever. What is told next has a higher one, also within
+    /// one instant and of a presentity that was forgotten and made anew: else what is new would look old to who watches.
     newest_version: u64,
 
     wheel: Wheel<Look>,
@@ -238,7 +244,7 @@ pub struct Census {
     pub connections: usize,
     /// Endpoints that are registered.
     pub endpoints: usize,
-    /// Presentities that are more than offline.
+    /// Presentities that are more than offline, and audiences of users who are no more.
     pub presentities: usize,
     /// Subscriptions and legs.
     pub dialogs: usize,
@@ -283,6 +289,7 @@ impl Shard {
         let by_aor = HashMap::with_hasher(hash());
         let sessions = HashMap::with_hasher(hash());
         let rosters = HashMap::with_hasher(hash());
+        let left_behind = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
@@ -304,6 +311,7 @@ impl Shard {
             users: SlotMap::with_key(),
             by_aor,
             watching,
+            left_behind,
             sessions,
             pagers,
             rosters,
@@ -324,7 +332,8 @@ impl Shard {
                 .users
                 .values()
                 .filter(|user| user.presentity.is_some())
-                .count(),
+                .count()
+                + self.left_behind.len(),
             dialogs: self.dialogs.len(),
             server_transactions: self.servers.len(),
             client_transactions: self.clients.len(),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::documents::{conference_info, pidf};
+use crate::documents::conference_info;
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
-use crate::shard::on_subscribe;
 use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
+use crate::shard::{on_state, on_subscribe};
 use crate::sip::build;
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
@@ -131,10 +131,15 @@ impl Shard {
             return Body::None;
         };
         match &subscription.subject {
-            Subject::Presence(presentity) => match self.watching.shown(presentity) {
-                Some(shown) => Body::Shared(pidf::CONTENT_TYPE, shown.document.clone()),
-                None => Body::None,
-            },
+            Subject::Watched(package, user) => {
+                match self
+                    .watching
+                    .shown(*package, user, on_state::watch_key(key))
+                {
+                    Some(shown) => Body::Shared(package.content_type(), shown.document.clone()),
+                    None => Body::None,
+                }
+            }
             Subject::Roster(session) => match self.rosters.get(session) {
                 Some(roster) => {
                     let next = subscription.version.map(|version| version.wrapping_add(1));

@@ -5,7 +5,8 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{
-    on_leg, on_message, on_publish, on_refer, on_ring, on_roster, on_session, on_subscribe,
+    on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state,
+    on_subscribe, on_watch,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -27,21 +28,37 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         }
 
         Letter::Watch {
-            presentity,
-            shard: watching,
-        } => on_publish::watch(shard, presentity, watching, effects),
+            package,
+            user,
+            asked,
+        } => on_watch::watch(shard, package, user, asked, effects),
         Letter::Unwatch {
-            presentity,
+            package,
+            user,
+            watcher: _,
+            level,
             shard: watching,
-        } => on_publish::unwatch(shard, &presentity, watching),
+        } => on_watch::unwatch(shard, package, &user, level, watching),
         Letter::State {
-            presentity,
-            version,
-            document,
+            package,
+            user,
+            level,
+            shown,
             published,
+            answers,
         } => {
-            on_subscribe::state(shard, &presentity, version, document, published, effects);
+            on_state::state(
+                shard, package, &user, level, &shown, published, answers, effects,
+            );
         }
+        Letter::WatchRefused {
+            package: _,
+            user: _,
+            asked,
+            outcome,
+        } => on_subscribe::refused(shard, on_leg::key_of(asked.subscription), &outcome, effects),
+        Letter::Relevel { package, user } => on_state::relevel(shard, package, &user, effects),
+        Letter::Gone { package, user } => on_state::gone(shard, package, &user, effects),
 
         Letter::Page {
             ticket,
@@ -186,7 +203,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             subscription,
             outcome,
         } => {
-            on_subscribe::roster_refused(
+            on_roster_news::refused(
                 shard,
                 session,
                 on_leg::key_of(subscription),
@@ -201,7 +218,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             partial,
             subscription,
         } => {
-            on_subscribe::roster(
+            on_roster_news::roster(
                 shard,
                 session,
                 version,
@@ -212,8 +229,8 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             );
         }
         Letter::RosterLost { session, user } => {
-            on_subscribe::roster_lost(shard, session, &user, effects)
+            on_roster_news::lost(shard, session, &user, effects)
         }
-        Letter::RosterEnded { session } => on_subscribe::roster_ended(shard, session, effects),
+        Letter::RosterEnded { session } => on_roster_news::ended(shard, session, effects),
     }
 }

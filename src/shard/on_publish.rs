@@ -1,16 +1,17 @@
 //! PUBLISH (RFC 3903), and the presentity's side of watching: aggregate once, render once, one letter a shard.
 
+use std::sync::Arc;
+
 use rand_core::Rng;
 
 use crate::documents::pidf;
-use crate::presence::{Content, EndpointKey, Presentity, Publish, Refusal};
+use crate::presence::{Content, EndpointKey, Level, Package, Presentity, Publish, Refusal, State};
 use crate::shard::effect::Effects;
-use crate::shard::letter::Letter;
+
 use crate::shard::request::{Request, Target};
-use crate::shard::{Shard, ShardId, UserKey, on_register};
+use crate::shard::{Shard, UserKey, on_register, on_watch};
 use crate::sip::header::{Event, Name};
 use crate::sip::time::Now;
-use crate::sip::uri::Aor;
 
 pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -92,42 +93,24 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
         }),
     }
     if changed {
-        tell_watchers(shard, key, Some(now), effects);
+        on_watch::tell(shard, Package::Presence, key, Some(now), effects);
     }
     on_register::tidy_up(shard, key);
 }
 
-/// The state of a user as watchers see it, rendered once, to each shard that watches.
-pub(super) fn tell_watchers(
-    shard: &mut Shard,
-    key: UserKey,
-    published: Option<Now>,
-    effects: &mut Effects,
-) {
-    let Some(user) = shard.users.get(key) else {
-        return;
+/// The document that the watchers of `level` see: rendered once for all of them. `None` where there is no presentity.
+pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u8]>> {
+    let user = shard.users.get(key)?;
+    let presentity = user.presentity.as_deref()?;
+    let entity = user.record.aor.uri();
+    let shown = if level == Level::Blocked {
+        State::OFFLINE.shown(&entity, Now(0))
+    } else {
+        presentity.shown(&entity)
     };
-    let Some(presentity) = &user.presentity else {
-        return;
-    };
-    if presentity.audience.is_empty() {
-        return;
-    }
-    let aor = user.record.aor.clone();
-    let version = presentity.version();
-    let watching: Vec<u16> = presentity.audience.iter().collect();
-    let document = render(presentity, &aor);
-    shard.newest_version = shard.newest_version.max(version);
-    for to in watching {
-        let document = Some(document.clone());
-        let letter = Letter::State {
-            presentity: aor.clone(),
-            version,
-            document,
-            published,
-        };
-        shard.post(ShardId(to), letter, effects);
-    }
+    let mut document = Vec::with_capacity(512);
+    pidf::write(&mut document, &shown);
+    Some(document.into())
 }
 
 impl Shard {
@@ -135,61 +118,4 @@ impl Shard {
     pub(super) fn born(&self) -> Now {
         self.now.max(Now(self.newest_version.saturating_add(1)))
     }
-}
-
-fn render(presentity: &Presentity, aor: &Aor) -> std::sync::Arc<[u8]> {
-    let mut document = Vec::with_capacity(512);
-    pidf::write(&mut document, &presentity.shown(&aor.uri()));
-    document.into()
-}
-
-/// A shard has a first watcher: it gets the state as it is, and each change from now on.
-pub(super) fn watch(shard: &mut Shard, aor: Aor, watching: ShardId, effects: &mut Effects) {
-    let (now, born) = (shard.now, shard.born());
-    let found = shard
-        .by_aor
-        .get(&aor)
-        .copied()
-        .and_then(|key| shard.users.get_mut(key));
-    let Some(user) = found else {
-        let letter = Letter::State {
-            presentity: aor,
-            version: now.0,
-            document: None,
-            published: None,
-        };
-        return shard.post(watching, letter, effects);
-    };
-    let any = !user.bindings.is_empty();
-    let presentity = user.presentity.get_or_insert_with(|| {
-        let mut presentity = Box::new(Presentity::new(born));
-        presentity.registered(now, any);
-        presentity
-    });
-    presentity.audience.add(watching.0);
-    let (version, document) = (presentity.version(), Some(render(presentity, &aor)));
-    shard.newest_version = shard.newest_version.max(version);
-    shard.post(
-        watching,
-        Letter::State {
-            presentity: aor,
-            version,
-            document,
-            published: None,
-        },
-        effects,
-    );
-}
-
-pub(super) fn unwatch(shard: &mut Shard, aor: &Aor, watching: ShardId) {
-    let Some(key) = shard.by_aor.get(aor).copied() else {
-        return;
-    };
-    let Some(user) = shard.users.get_mut(key) else {
-        return;
-    };
-    if let Some(presentity) = &mut user.presentity {
-        presentity.audience.remove(watching.0);
-    }
-    on_register::tidy_up(shard, key);
 }

@@ -123,7 +123,6 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
     let parent = message.to().tag().and_then(super::request::key_of_tag);
     let mut dialog = Dialog::answering(message, "").ok()?;
     let random = shard.rng.next_u32();
-    let _ = by;
     let expires = shard.now.after(Duration::from_secs(u64::from(REFER_S)));
     let place = shard.connections.get_mut(request.connection)?;
     if let Some(tag) = message.to().tag() {
@@ -143,6 +142,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
                     outcome: Outcome::of(100),
                     parent,
                 },
+                watcher: by.clone(),
                 event_id: format!("{}", message.cseq().number).into(),
                 expires,
                 waiting: None,

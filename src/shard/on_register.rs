@@ -2,12 +2,12 @@
 
 use core::time::Duration;
 
-use crate::presence::EndpointKey;
+use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::Letter;
+
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
-use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_publish};
+use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_watch};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -101,7 +101,7 @@ pub(super) fn connection_gone(
     if let Some(presentity) = &mut place.presentity {
         let ended = presentity.endpoint_gone(now, EndpointKey(connection.0));
         if presentity.registered(now, any) || ended {
-            on_publish::tell_watchers(shard, key, Some(now), effects);
+            on_watch::tell(shard, Package::Presence, key, Some(now), effects);
         }
     }
     tidy_up(shard, key);
@@ -118,7 +118,7 @@ fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
             .presentity
             .get_or_insert_with(|| Box::new(crate::presence::Presentity::new(born)));
         if presentity.registered(now, any) {
-            on_publish::tell_watchers(shard, key, Some(now), effects);
+            on_watch::tell(shard, Package::Presence, key, Some(now), effects);
         }
     }
     tidy_up(shard, key);
@@ -167,7 +167,7 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     if let Some(presentity) = &mut place.presentity {
         let expired = presentity.expire(now);
         if presentity.registered(now, any) || expired {
-            on_publish::tell_watchers(shard, key, Some(now), effects);
+            on_watch::tell(shard, Package::Presence, key, Some(now), effects);
         }
     }
     tidy_up(shard, key);
@@ -175,15 +175,15 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
 
 /// The store: a user was added or changed. Who is connected stays so.
 pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effects) {
-    if let Some(place) = shard
-        .by_aor
-        .get(&record.aor)
-        .and_then(|key| shard.users.get_mut(*key))
+    if let Some(key) = shard.by_aor.get(&record.aor).copied()
+        && let Some(place) = shard.users.get_mut(key)
     {
-        place.record = record;
+        let before = core::mem::replace(&mut place.record, record);
+        if before.standing != place.record.standing {
+            on_watch::standing_changed(shard, key, before.standing.as_deref(), effects);
+        }
         return;
     }
-    let _ = effects;
     let aor = record.aor.clone();
     let key = shard.users.insert(User {
         record,
@@ -191,6 +191,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         presentity: None,
         look_at: Now(0),
     });
+    on_watch::user_back(shard, key, &aor);
     shard.by_aor.insert(aor, key);
 }
 
@@ -203,17 +204,7 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
         return;
     };
     if let Some(presentity) = user.presentity {
-        let version = presentity.version().saturating_add(1).max(shard.now.0);
-        shard.newest_version = shard.newest_version.max(version);
-        for watching in presentity.audience.iter() {
-            let letter = Letter::State {
-                presentity: aor.clone(),
-                version,
-                document: None,
-                published: None,
-            };
-            shard.post(crate::shard::ShardId(watching), letter, effects);
-        }
+        on_watch::user_gone(shard, aor, presentity.audience, effects);
     }
     let theirs: Vec<ConnectionId> = shard
         .connections

@@ -1,36 +1,19 @@
-//! SUBSCRIBE (RFC 6665) to a user's presence (RFC 3856) or a conference's roster (RFC 4575), and what the subjects'
-//! owners say. The subscription lives here, with the watcher; the owner knows only this shard.
-
-use std::sync::Arc;
-
-use slotmap::{Key, KeyData};
+//! SUBSCRIBE (RFC 6665): to something of a user, or to a conference's roster (RFC 4575). The subscription lives here, with
+//! the watcher. What its subject's owner says comes in `on_state` and `on_roster_news`.
 
 use rand_core::Rng;
 
 use crate::dialect::simple;
-use crate::documents::{conference_info, pidf};
-use crate::immcu::SessionId;
+use crate::documents::conference_info;
 use crate::immcu::content::Outcome;
-use crate::immcu::session::LegRef;
-use crate::presence::{Shown, SubscriptionKey, Unwatched, Watched};
-use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::Letter;
+use crate::presence::Package;
+use crate::shard::effect::Effects;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target, dialog_contact, tag_of_key, with_tag};
-use crate::shard::usage::{Association, Roster, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_leg};
+use crate::shard::usage::{Association, Subject, Subscription, Usage};
+use crate::shard::{Look, Shard, on_roster_news, on_state};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
-use crate::sip::time::Now;
-use crate::sip::uri::Aor;
-
-fn watch_key(key: DialogKey) -> SubscriptionKey {
-    SubscriptionKey(key.data().as_ffi())
-}
-
-fn dialog_key(key: SubscriptionKey) -> DialogKey {
-    KeyData::from_ffi(key.0).into()
-}
 
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -42,20 +25,20 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     };
     let target = shard.target(message.uri(), &request.link);
     let (subject, media) = match (event.package, target) {
-        ("presence", Target::User(user)) => (Subject::Presence(user), pidf::CONTENT_TYPE),
+        (package, _) if Package::of_event(package).is_none() && package != "conference" => {
+            return shard.answer(request, 489, "", effects);
+        }
+        (_, Target::Unknown) => return shard.answer(request, 416, "", effects),
+        (_, Target::Elsewhere) => {
+            return shard.answer(request, 404, "Not A Domain Of Ours", effects);
+        }
         ("conference", Target::Session(session)) => {
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
         }
-        ("presence" | "conference", Target::Unknown) => {
-            return shard.answer(request, 416, "", effects);
+        (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {
+            (Subject::Watched(package, user), package.content_type())
         }
-        ("presence" | "conference", Target::Elsewhere) => {
-            return shard.answer(request, 404, "Not A Domain Of Ours", effects);
-        }
-        ("presence" | "conference", _) => {
-            return shard.answer(request, 404, "Nothing To Watch There", effects);
-        }
-        _ => return shard.answer(request, 489, "", effects),
+        _ => return shard.answer(request, 404, "Nothing To Watch There", effects),
     };
     if accept_quality(message.headers(Name::Accept), media) == Some(0) {
         return shard.answer(request, 406, "", effects);
@@ -70,7 +53,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(connection) = shard.connections.get(request.connection) else {
         return;
     };
-    let Some(user) = connection.user.clone() else {
+    let Some(watcher) = connection.user.clone() else {
         return;
     };
     let dialogs_max = shard.settings.dialogs_max;
@@ -103,6 +86,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             dialog: with_tag(dialog, &tag_of_key(slot, random)),
             usage: Usage::Subscription(Subscription {
                 subject: subject.clone(),
+                watcher: watcher.clone(),
                 event_id: event.id.unwrap_or_default().into(),
                 expires,
                 waiting: Some(server),
@@ -114,36 +98,9 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             offer: None,
         });
     match subject {
-        Subject::Presence(presentity) => match shard.watching.watch(&presentity, watch_key(key)) {
-            Watched::AskOwner => {
-                let letter = Letter::Watch {
-                    presentity: presentity.clone(),
-                    shard: shard.me,
-                };
-                shard.post_owner(&presentity, letter, effects);
-            }
-            Watched::Waiting => {}
-            Watched::Shown(_) => grant(shard, key, effects),
-        },
+        Subject::Watched(package, user) => on_state::ask(shard, package, user, key, effects),
         Subject::Roster(session) => {
-            let subscription = shard.leg_ref(key);
-            let roster = shard.rosters.entry(session).or_insert_with(|| Roster {
-                version: 0,
-                full: Arc::from(&[][..]),
-                partial: Arc::from(&[][..]),
-                subscriptions: Vec::new(),
-                asking: 0,
-            });
-            roster.asking += 1;
-            shard.post_session(
-                session,
-                Letter::WatchRoster {
-                    session,
-                    user,
-                    subscription,
-                },
-                effects,
-            );
+            on_roster_news::subscribe(shard, session, watcher, key, effects)
         }
         Subject::Refer { .. } => {}
     }
@@ -157,7 +114,7 @@ fn too_brief(shard: &mut Shard, request: Request<'_>, least_s: u64, effects: &mu
 }
 
 /// The subject is there: 200, and the state at once (RFC 6665 §4.2.1.2). A poll ends with its first NOTIFY.
-fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         connection,
         dialog,
@@ -241,163 +198,6 @@ pub(super) fn on_refresh(
     shard.notify(key, effects);
 }
 
-/// A presentity's owner: the state, or that there is no such user.
-pub(super) fn state(
-    shard: &mut Shard,
-    presentity: &Aor,
-    version: u64,
-    document: Option<Arc<[u8]>>,
-    published: Option<Now>,
-    effects: &mut Effects,
-) {
-    let keys: Vec<DialogKey> = match document {
-        Some(document) => {
-            let shown = Shown { version, document };
-            shard
-                .watching
-                .put(presentity, shown)
-                .iter()
-                .map(|key| dialog_key(*key))
-                .collect()
-        }
-        None => {
-            let keys: Vec<_> = shard
-                .watching
-                .subscriptions(presentity)
-                .iter()
-                .map(|key| dialog_key(*key))
-                .collect();
-            for key in keys {
-                refused(shard, key, &Outcome::with(404, "No Such User"), effects);
-            }
-            return;
-        }
-    };
-    let any = !keys.is_empty();
-    for key in keys {
-        let waits = matches!(
-            shard.dialogs.get(key).map(|association| &association.usage),
-            Some(Usage::Subscription(subscription)) if subscription.waiting.is_some()
-        );
-        if waits {
-            grant(shard, key, effects);
-        } else {
-            shard.notify(key, effects);
-        }
-    }
-    if let (Some(since), true) = (published, any) {
-        effects.list.push(Effect::Observe {
-            latency: Latency::PublishToNotify,
-            since,
-        });
-    }
-}
-
-/// A conference's owner: the roster.
-pub(super) fn roster(
-    shard: &mut Shard,
-    session: SessionId,
-    version: u32,
-    full: Arc<[u8]>,
-    partial: Arc<[u8]>,
-    subscription: Option<LegRef>,
-    effects: &mut Effects,
-) {
-    // Nobody here watches it any more, and its owner will hear so.
-    let Some(roster) = shard.rosters.get_mut(&session) else {
-        return;
-    };
-    if version >= roster.version {
-        (roster.version, roster.full) = (version, full);
-        roster.partial = partial;
-    }
-    if subscription.is_some() {
-        roster.asking = roster.asking.saturating_sub(1);
-    }
-    match subscription.map(on_leg::key_of) {
-        Some(key) if shard.dialogs.get(key).is_some() => {
-            roster.subscriptions.push(key);
-            grant(shard, key, effects);
-        }
-        Some(_) => {}
-        None => {
-            for key in roster.subscriptions.clone() {
-                shard.notify(key, effects);
-            }
-        }
-    }
-    unwatch_empty(shard, session, effects);
-}
-
-/// The conference's owner: this subscription to its roster is refused.
-pub(super) fn roster_refused(
-    shard: &mut Shard,
-    session: SessionId,
-    key: DialogKey,
-    outcome: &Outcome,
-    effects: &mut Effects,
-) {
-    if let Some(roster) = shard.rosters.get_mut(&session) {
-        roster.asking = roster.asking.saturating_sub(1);
-    }
-    refused(shard, key, outcome, effects);
-    unwatch_empty(shard, session, effects);
-}
-
-/// The conference is over (RFC 4575 §4.4): so are its subscriptions. Those that are still asked about will be refused.
-pub(super) fn roster_ended(shard: &mut Shard, session: SessionId, effects: &mut Effects) {
-    let Some(roster) = shard.rosters.get_mut(&session) else {
-        return;
-    };
-    for key in core::mem::take(&mut roster.subscriptions) {
-        shard.terminate(key, "noresource", effects);
-    }
-    unwatch_empty(shard, session, effects);
-}
-
-/// A user has left the conference with their last leg: only members see the roster.
-pub(super) fn roster_lost(
-    shard: &mut Shard,
-    session: SessionId,
-    user: &Aor,
-    effects: &mut Effects,
-) {
-    let Some(roster) = shard.rosters.get(&session) else {
-        return;
-    };
-    let theirs: Vec<DialogKey> = roster
-        .subscriptions
-        .iter()
-        .copied()
-        .filter(|key| {
-            let connection = shard
-                .dialogs
-                .get(*key)
-                .map(|association| association.connection);
-            let connection = connection.and_then(|connection| shard.connections.get(connection));
-            connection.is_some_and(|connection| connection.user.as_ref() == Some(user))
-        })
-        .collect();
-    for key in theirs {
-        shard.terminate(key, "rejected", effects);
-    }
-}
-
-fn unwatch_empty(shard: &mut Shard, session: SessionId, effects: &mut Effects) {
-    if shard
-        .rosters
-        .get(&session)
-        .is_some_and(|roster| roster.subscriptions.is_empty() && roster.asking == 0)
-    {
-        shard.rosters.remove(&session);
-        let letter = Letter::UnwatchRoster {
-            session,
-            shard: shard.me,
-        };
-        shard.post_session(session, letter, effects);
-    }
-}
-
 /// The subject's owner refuses: a SUBSCRIBE that waits is answered so, a subscription that stands is ended.
 pub(super) fn refused(shard: &mut Shard, key: DialogKey, outcome: &Outcome, effects: &mut Effects) {
     let Some(Association {
@@ -439,7 +239,7 @@ pub(super) fn notified(shard: &mut Shard, key: DialogKey, status: u16, effects: 
     }
 }
 
-/// Forgets a subscription without a word; its subject's owner learns when it was this shard's last.
+/// Forgets a subscription without a word; its subject's owner learns of it.
 pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         usage: Usage::Subscription(subscription),
@@ -449,21 +249,10 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         return;
     };
     match subscription.subject {
-        Subject::Presence(presentity) => {
-            if shard.watching.unwatch(&presentity, watch_key(key)) == Unwatched::TellOwner {
-                let letter = Letter::Unwatch {
-                    presentity: presentity.clone(),
-                    shard: shard.me,
-                };
-                shard.post_owner(&presentity, letter, effects);
-            }
+        Subject::Watched(package, user) => {
+            on_state::unwatch(shard, package, user, subscription.watcher, key, effects);
         }
-        Subject::Roster(session) => {
-            if let Some(roster) = shard.rosters.get_mut(&session) {
-                roster.subscriptions.retain(|other| *other != key);
-            }
-            unwatch_empty(shard, session, effects);
-        }
+        Subject::Roster(session) => on_roster_news::unsubscribe(shard, session, key, effects),
         Subject::Refer { .. } => {}
     }
 }

@@ -6,6 +6,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::immcu::leg::Leg;
 use crate::immcu::session::LegRef;
+use crate::presence::Package;
 use crate::shard::letter::Ticket;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
@@ -50,7 +51,8 @@ pub(crate) enum Usage {
 /// What a subscription is about.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Subject {
-    Presence(Aor),
+    /// Something of a user: its owner has asked, or is asked, at which level it may be seen.
+    Watched(Package, Aor),
     Roster(SessionId),
     /// How a REFER goes; its NOTIFY carries the status line.
     Refer {
@@ -65,7 +67,7 @@ impl Subject {
     /// The event package's name.
     pub fn package(&self) -> &'static str {
         match self {
-            Subject::Presence(_) => "presence",
+            Subject::Watched(package, _) => package.event(),
             Subject::Roster(_) => "conference",
             Subject::Refer { .. } => "refer",
         }
@@ -77,6 +79,8 @@ impl Subject {
 #[derive(Debug)]
 pub(crate) struct Subscription {
     pub subject: Subject,
+    /// Who subscribes.
+    pub watcher: Aor,
     /// The `id` of the Event header; may be empty.
     pub event_id: Box<str>,
     pub expires: Now,

@@ -15,7 +15,6 @@ use muster::shard::input::Input;
 use muster::shard::letter::Letter;
 use muster::shell::run::{self, Settings};
 use muster::sip::time::Now;
-use muster::sip::uri::Aor;
 
 use super::peer::{Peer, number_and_body, request};
 use super::server::{Closure, answer, certificate, start};
@@ -23,17 +22,20 @@ use super::spinners::two_cores;
 
 /// A letter that carries two numbers.
 fn letter(from: ShardId, number: u32) -> Letter {
-    Letter::Unwatch {
-        presentity: Aor::parse(&format!("{number}@example.com")).expect("an address"),
+    Letter::UnwatchRoster {
+        session: SessionId {
+            group: 0,
+            random: u64::from(number),
+        },
         shard: from,
     }
 }
 
 fn number_of(letter: &Letter) -> (ShardId, u32) {
-    let Letter::Unwatch { presentity, shard } = letter else {
+    let Letter::UnwatchRoster { session, shard } = letter else {
         panic!("only these are posted")
     };
-    (*shard, presentity.user().parse().expect("a number"))
+    (*shard, u32::try_from(session.random).expect("a number"))
 }
 
 #[test]

@@ -1,0 +1,35 @@
+//! What of a user can be watched: the event packages that share one mechanism (RFC 6665 §7.2).
+
+/// An event package whose subject is a user.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Package {
+    /// How the user is (RFC 3856).
+    Presence,
+}
+
+impl Package {
+    /// All of them, in their own order.
+    pub const ALL: [Package; 1] = [Package::Presence];
+
+    /// The one that the Event header names, or none of these.
+    pub fn of_event(name: &str) -> Option<Package> {
+        Package::ALL
+            .into_iter()
+            .find(|package| package.event() == name)
+    }
+
+    /// Its name in the Event header.
+    pub fn event(self) -> &'static str {
+        match self {
+            Package::Presence => "presence",
+        }
+    }
+
+    /// The type of its documents.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Package::Presence => crate::documents::pidf::CONTENT_TYPE,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What a watched user's owner says, on the shard of who watches: may a subscription watch, and what does its level see.
+//!
+//! Each subscription asks the owner once, and each answer that lets one in is paid back with one `Unwatch`: when the
+//! subscription ends, when it moves to another level, or at once where it ended before the answer came. So the owner's
+//! counts are exact. Letters between two shards arrive in order, and that is all that this rests on.
+
+use slotmap::{Key, KeyData};
+
+use crate::immcu::content::Outcome;
+use crate::presence::{Level, Package, Placed, Shown, SubscriptionKey};
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::{Asked, Letter};
+use crate::shard::usage::{Association, Subject, Usage};
+use crate::shard::{Shard, on_leg, on_subscribe};
+use crate::sip::dialog::DialogKey;
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// The number under which a dialog watches.
+pub(super) fn watch_key(key: DialogKey) -> SubscriptionKey {
+    SubscriptionKey(key.data().as_ffi())
+}
+
+fn dialog_key(key: SubscriptionKey) -> DialogKey {
+    KeyData::from_ffi(key.0).into()
+}
+
+/// Asks the owner what a subscription may see. Nothing is sent to the watcher until the answer.
+pub(super) fn ask(
+    shard: &mut Shard,
+    package: Package,
+    user: Aor,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get(key)
+    else {
+        return;
+    };
+    let asked = Asked {
+        watcher: subscription.watcher.clone(),
+        subscription: shard.leg_ref(key),
+    };
+    let owner = shard.route.owner(&user);
+    let letter = Letter::Watch {
+        package,
+        user,
+        asked,
+    };
+    shard.post(owner, letter, effects);
+}
+
+/// A subscription has ended. One that still waits for the owner's answer gives its place back when that comes.
+pub(super) fn unwatch(
+    shard: &mut Shard,
+    package: Package,
+    user: Aor,
+    watcher: Aor,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    if let Some(level) = shard.watching.unwatch(package, &user, watch_key(key)) {
+        give_back(shard, package, user, watcher, level, effects);
+    }
+}
+
+fn give_back(
+    shard: &mut Shard,
+    package: Package,
+    user: Aor,
+    watcher: Aor,
+    level: Level,
+    effects: &mut Effects,
+) {
+    let owner = shard.route.owner(&user);
+    let letter = Letter::Unwatch {
+        package,
+        user,
+        watcher,
+        level,
+        shard: shard.me,
+    };
+    shard.post(owner, letter, effects);
+}
+
+/// The owner: what a level sees. To all who watch at it, and to the subscription that this answers.
+#[expect(clippy::too_many_arguments, reason = "the letter's parts")]
+pub(super) fn state(
+    shard: &mut Shard,
+    package: Package,
+    user: &Aor,
+    level: Level,
+    shown: &Shown,
+    published: Option<Now>,
+    answers: Option<Asked>,
+    effects: &mut Effects,
+) {
+    let told = shard.watching.put(package, user, level, shown);
+    let told: Vec<DialogKey> = told.iter().map(|key| dialog_key(*key)).collect();
+    for key in &told {
+        shard.notify(*key, effects);
+    }
+    if let (Some(since), false) = (published, told.is_empty()) {
+        effects.list.push(Effect::Observe {
+            latency: Latency::PublishToNotify,
+            since,
+        });
+    }
+    if let Some(asked) = answers {
+        answered(shard, package, user, level, shown, asked, effects);
+    }
+}
+
+fn answered(
+    shard: &mut Shard,
+    package: Package,
+    user: &Aor,
+    level: Level,
+    shown: &Shown,
+    asked: Asked,
+    effects: &mut Effects,
+) {
+    let key = on_leg::key_of(asked.subscription);
+    let waits = match shard.dialogs.get(key).map(|association| &association.usage) {
+        Some(Usage::Subscription(subscription)) if matches!(&subscription.subject, Subject::Watched(p, u) if (*p, u) == (package, user)) => {
+            subscription.waiting.is_some()
+        }
+        // It has ended while it asked.
+        _ => return give_back(shard, package, user.clone(), asked.watcher, level, effects),
+    };
+    let placed = shard
+        .watching
+        .place(package, user, level, shown, watch_key(key));
+    if let Placed::Moved { from, changed } = placed {
+        give_back(shard, package, user.clone(), asked.watcher, from, effects);
+        if changed {
+            shard.notify(key, effects);
+        }
+    }
+    if waits {
+        on_subscribe::grant(shard, key, effects);
+    }
+}
+
+/// The owner's rules have changed: each subscription asks anew what it may see.
+pub(super) fn relevel(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
+    for key in shard.watching.move_all(package, user) {
+        ask(shard, package, user.clone(), dialog_key(key), effects);
+    }
+}
+
+/// The user is no more: so are the subscriptions.
+pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
+    for key in shard.watching.subscriptions(package, user) {
+        let outcome = Outcome::with(404, "No Such User");
+        on_subscribe::refused(shard, dialog_key(key), &outcome, effects);
+    }
+}
