@@ -7,7 +7,7 @@ use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
-use crate::immcu::content::{Content, Party, Sort};
+use crate::immcu::content::{Content, Party, Priority, Sort};
 use crate::sip::build::Draft;
 use crate::sip::header::{Name, Quoted};
 use crate::sip::link::Link;
@@ -144,6 +144,7 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
         body: body.into(),
         lines: lines.into(),
         sort,
+        priority: Priority::of(message.header(Name::Priority)),
         call_id: call_id(message),
     })
 }
@@ -290,6 +291,7 @@ pub fn not_delivered(to: &Aor, status: u16, reason: &str) -> Content {
         body: text.into_bytes().into(),
         lines: "".into(),
         sort: Sort::Signal,
+        priority: Priority::Ordinary,
         call_id: None,
     }
 }

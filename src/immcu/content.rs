@@ -22,6 +22,30 @@ pub enum Sort {
     Signal,
 }
 
+/// How urgent a request says that it is (RFC 3261 §20.26).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Priority {
+    /// `non-urgent`, `normal`, any other word, or nothing.
+    #[default]
+    Ordinary,
+    /// `urgent` or `emergency`.
+    Urgent,
+}
+
+impl Priority {
+    /// Reads the value of a Priority header.
+    pub fn of(value: Option<&str>) -> Priority {
+        let urgent = value.map(str::trim).is_some_and(|value| {
+            value.eq_ignore_ascii_case("urgent") || value.eq_ignore_ascii_case("emergency")
+        });
+        if urgent {
+            Priority::Urgent
+        } else {
+            Priority::Ordinary
+        }
+    }
+}
+
 /// The content of one MESSAGE.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Content {
@@ -33,6 +57,8 @@ pub struct Content {
     pub lines: Box<str>,
     /// A message or a signal.
     pub sort: Sort,
+    /// How urgent its sender says that it is.
+    pub priority: Priority,
     /// What its sender's client calls it in pager mode: its Call-ID, where that says nothing of where the sender is. A delivery
     /// report may name it so.
     pub call_id: Option<Box<str>>,
@@ -55,6 +81,8 @@ pub struct Outcome {
     pub status: u16,
     /// The reason phrase; empty for the standard's.
     pub reason: Box<str>,
+    /// After how many seconds it may be tried again, where that is known (RFC 3261 §20.33).
+    pub retry_after_s: Option<u32>,
 }
 
 impl Outcome {
@@ -63,6 +91,7 @@ impl Outcome {
         Outcome {
             status,
             reason: "".into(),
+            retry_after_s: None,
         }
     }
 
@@ -71,6 +100,7 @@ impl Outcome {
         Outcome {
             status,
             reason: reason.into(),
+            retry_after_s: None,
         }
     }
 
@@ -83,6 +113,7 @@ impl Outcome {
             _ => Outcome {
                 status,
                 reason: reason.chars().take(128).collect::<String>().into(),
+                retry_after_s: None,
             },
         }
     }
@@ -129,5 +160,19 @@ mod tests {
             &*Outcome::from_endpoint(486, "In a meeting").reason,
             "In a meeting"
         );
+    }
+
+    #[test]
+    fn two_words_are_urgent() {
+        for (value, priority) in [
+            (None, Priority::Ordinary),
+            (Some("normal"), Priority::Ordinary),
+            (Some("non-urgent"), Priority::Ordinary),
+            (Some("urgently"), Priority::Ordinary),
+            (Some(" Urgent "), Priority::Urgent),
+            (Some("EMERGENCY"), Priority::Urgent),
+        ] {
+            assert_eq!(Priority::of(value), priority, "{value:?}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! One participant's dialog with the server. Nobody learns another's address: each leg ends here.
 
 use crate::immcu::SessionId;
-use crate::immcu::ringing::RingingKey;
+use crate::immcu::ringing::{RingingKey, Stop};
 use crate::sip::time::Now;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
@@ -34,6 +34,8 @@ pub struct Leg {
     pub focus: bool,
     /// False while the client has still to be told so by a re-INVITE.
     pub told: bool,
+    /// Why it rings no longer, until the endpoint has said its last word.
+    pub stopped: Option<Stop>,
     /// The version in the origin line of our session description; rises with each one (RFC 3264 §5).
     pub sdp_version: u32,
 }

@@ -1,4 +1,4 @@
-//! An invitation while it rings at all of a user's endpoints: the first to accept wins, the others are cancelled.
+//! An invitation while it rings at a user's endpoints: the first to accept wins, the others are cancelled.
 
 use slotmap::new_key_type;
 
@@ -11,6 +11,31 @@ use crate::sip::uri::Aor;
 new_key_type! {
     /// An invitation that rings on this shard.
     pub struct RingingKey;
+}
+
+/// Why an endpoint rings no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// Another endpoint has accepted.
+    Elsewhere,
+    /// Another endpoint has declined in the person's name.
+    Declined,
+    /// Who invited has given up.
+    GivenUp,
+    /// It rang for as long as it may.
+    NoAnswer,
+}
+
+impl Stop {
+    /// The value of CANCEL's Reason (RFC 3326 §2): a client shows no missed call where it says 200.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Stop::Elsewhere => "SIP;cause=200;text=\"Call completed elsewhere\"",
+            Stop::Declined => "SIP;cause=603;text=\"Declined elsewhere\"",
+            Stop::GivenUp => "SIP;cause=487;text=\"The caller gave up\"",
+            Stop::NoAnswer => "SIP;cause=408;text=\"No answer\"",
+        }
+    }
 }
 
 /// An invitation on the shard of whom it rings.
@@ -37,17 +62,17 @@ pub struct Ringing {
 }
 
 impl Ringing {
-    /// A leg has refused. Returns what to tell the session when it was the last.
-    pub fn refused(&mut self, leg: DialogKey, outcome: Outcome) -> Option<Outcome> {
+    /// A leg has refused.
+    pub fn refused(&mut self, leg: DialogKey, outcome: Outcome) {
         self.legs.retain(|other| *other != leg);
-        let best = match self.best.take() {
+        self.best = Some(match self.best.take() {
             Some(best) => best.better(outcome),
             None => outcome,
-        };
-        if self.legs.is_empty() {
-            return Some(best);
-        }
-        self.best = Some(best);
-        None
+        });
+    }
+
+    /// Whether a person has declined: a 6xx speaks for all of their endpoints (RFC 3261 §16.7 step 5).
+    pub fn is_declined(&self) -> bool {
+        self.best.as_ref().is_some_and(|best| best.status >= 600)
     }
 }

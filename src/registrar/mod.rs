@@ -8,6 +8,7 @@
 
 mod binding;
 mod capability;
+mod gruu;
 
 use core::fmt;
 
@@ -16,6 +17,7 @@ use smallvec::SmallVec;
 
 pub use binding::{Endpoint, EndpointId};
 pub use capability::{Capabilities, Feature};
+pub use gruu::Gruu;
 
 use crate::sip::header::{Contacts, Name, NameAddr, has_token, number};
 use crate::sip::link::ConnectionId;

@@ -1,11 +1,16 @@
 //! What a shard knows of its connections.
 
 use crate::auth::Seen;
+use crate::immcu::content::{Content, Sort};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::{ConnectionId, Link};
+use crate::sip::time::Now;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
+
+/// Typing (RFC 3994).
+const IS_COMPOSING: &str = "application/im-iscomposing+xml";
 
 /// One connection, whoever speaks on it, and the ends of what hangs on it.
 #[derive(Debug)]
@@ -20,6 +25,9 @@ pub(crate) struct Connection {
     pub pending: u16,
     /// No message to it may be short; see `padding`.
     pub padded: bool,
+    /// When a person last did something here that no client does by itself: wrote, typed, called, took a call.
+    /// REGISTER, PUBLISH and SUBSCRIBE are refreshed by machines, and a MESSAGE is answered by one.
+    pub last_act: Option<Now>,
     /// The nonce counts seen here.
     pub seen: Seen,
     pub servers: Chain<ServerKey>,
@@ -49,6 +57,7 @@ impl Connections {
             behind: false,
             pending: 0,
             padded: false,
+            last_act: None,
             seen: Seen::default(),
             servers: Chain::default(),
             clients: Chain::default(),
@@ -81,6 +90,20 @@ impl Connections {
         self.count -= 1;
         self.padded -= usize::from(connection.padded);
         Some(connection)
+    }
+
+    /// A person did something here.
+    pub fn acted(&mut self, id: ConnectionId, now: Now) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.last_act = Some(now);
+        }
+    }
+
+    /// Something was said here: a person acts who writes or types, not a client that reports a delivery.
+    pub fn wrote(&mut self, id: ConnectionId, content: &Content, now: Now) {
+        if content.sort == Sort::Text || content.content_type.starts_with(IS_COMPOSING) {
+            self.acted(id, now);
+        }
     }
 
     /// From now on what is sent on it is padded.

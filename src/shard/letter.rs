@@ -6,9 +6,11 @@
 use std::sync::Arc;
 
 use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party};
+use crate::immcu::content::{Content, Outcome, Party, Priority};
+use crate::immcu::ringing::Stop;
 use crate::immcu::session::LegRef;
 use crate::presence::{Level, Package, Shown};
+use crate::registrar::Gruu;
 use crate::shard::ShardId;
 use crate::shard::effect::Latency;
 use crate::sip::time::Now;
@@ -30,6 +32,17 @@ pub struct Asked {
     pub watcher: Aor,
     /// Where it lives.
     pub subscription: LegRef,
+}
+
+/// Somebody who is to be rung.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Invited {
+    /// Who.
+    pub user: Aor,
+    /// The one endpoint that is meant, where one is.
+    pub gruu: Option<Gruu>,
+    /// How urgent the inviter says that it is.
+    pub priority: Priority,
 }
 
 /// What one shard tells another.
@@ -146,7 +159,7 @@ pub enum Letter {
         outcome: Outcome,
     },
 
-    /// To a user's owner: ring all endpoints.
+    /// To a user's owner: ring their endpoints.
     Ring {
         /// The session that invites.
         session: SessionId,
@@ -155,7 +168,7 @@ pub enum Letter {
         /// In whose name.
         from: Party,
         /// Whom.
-        to: Aor,
+        to: Invited,
         /// True where the session is a conference.
         focus: bool,
     },
@@ -167,6 +180,8 @@ pub enum Letter {
         invitation: u32,
         /// Whom it rings.
         to: Aor,
+        /// Why.
+        why: Stop,
     },
     /// To a session's owner: it rings.
     RingingNow {

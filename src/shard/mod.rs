@@ -6,14 +6,17 @@
 
 pub mod cdr_event;
 mod connection;
+mod correspondence;
 pub mod effect;
 mod handle;
 mod identity;
 pub mod input;
+mod interrupt;
 pub mod letter;
 mod notify;
 mod on_answer;
 mod on_connection;
+mod on_deliver;
 mod on_invite;
 mod on_leg;
 mod on_letter;
@@ -30,6 +33,7 @@ mod on_subscribe;
 mod on_tick;
 mod on_watch;
 mod padding;
+mod reach;
 mod request;
 pub mod route;
 pub mod standing;
@@ -41,7 +45,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
-use slotmap::SlotMap;
+use slotmap::{SecondaryMap, SlotMap};
 
 use crate::auth::{Authenticator, Credentials};
 use crate::immcu::SessionId;
@@ -52,9 +56,11 @@ use crate::immcu::session::Session;
 use crate::presence::{Audience, Presentity, Watching};
 use crate::registrar::Bindings;
 use crate::shard::connection::Connections;
+use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::Letter;
+use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
 use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Roster};
@@ -169,6 +175,8 @@ pub(crate) struct User {
     pub bindings: Bindings,
     /// Kept only while there is something to say or somebody who asks.
     pub presentity: Option<Box<Presentity>>,
+    /// Kept only while there is a conversation.
+    pub correspondence: Option<Box<Correspondence>>,
     /// When the wheel will look at this user; zero for never.
     pub look_at: Now,
 }
@@ -178,6 +186,7 @@ pub(crate) struct User {
 pub(crate) enum Look {
     User(UserKey),
     Client(ClientKey),
+    Delivery(DeliveryKey),
     Dialog(DialogKey),
     Ringing(RingingKey),
     Connection(crate::sip::link::ConnectionId),
@@ -205,6 +214,8 @@ pub struct Shard {
     dialogs: Chained<DialogKey, Association>,
     deliveries: SlotMap<DeliveryKey, Delivery>,
     ringings: SlotMap<RingingKey, Ringing>,
+    /// Whom an invitation rings next, and when.
+    rings_later: SecondaryMap<RingingKey, (Stages, Now)>,
 
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
@@ -308,6 +319,7 @@ impl Shard {
             dialogs: Chained::default(),
             deliveries: SlotMap::with_key(),
             ringings: SlotMap::with_key(),
+            rings_later: SecondaryMap::new(),
             users: SlotMap::with_key(),
             by_aor,
             watching,

@@ -3,7 +3,7 @@
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
 use crate::shard::usage::Purpose;
-use crate::shard::{Look, Shard, on_leg, on_message, on_ring, on_subscribe};
+use crate::shard::{Look, Shard, on_deliver, on_leg, on_ring, on_subscribe};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Progress, Step};
@@ -70,7 +70,7 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
         return;
     }
     match transaction.purpose {
-        Purpose::Page(delivery) => on_message::answered(shard, delivery, outcome, effects),
+        Purpose::Page(delivery) => on_deliver::answered(shard, delivery, outcome, effects),
         Purpose::Convey(conveyance) => {
             on_leg::conveyed(shard, &conveyance, status, outcome, effects)
         }

@@ -3,11 +3,11 @@
 use rand_core::Rng;
 
 use crate::dialect::simple;
-use crate::immcu::content::Outcome;
+use crate::immcu::content::{Outcome, Priority};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::session::Kind;
 use crate::shard::effect::Effects;
-use crate::shard::letter::Letter;
+use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::{Request, SDP_ID, Target, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Usage};
 use crate::shard::{Shard, on_leg, on_session};
@@ -80,6 +80,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let Some(server) = shard.open(request) else {
         return;
     };
+    shard.connections.acted(request.connection, shard.now);
     let random = shard.rng.next_u32();
     let Some(place) = shard.connections.get_mut(request.connection) else {
         return;
@@ -96,6 +97,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
                 cpim,
                 focus: false,
                 told: true,
+                stopped: None,
                 sdp_version: 1,
             }),
             offer: answer,
@@ -114,7 +116,11 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             &party,
             leg,
             endpoint,
-            Some(to),
+            Some(Invited {
+                user: to,
+                gruu: None,
+                priority: Priority::of(message.header(Name::Priority)),
+            }),
             effects,
         ),
         Target::Factory => on_session::start(

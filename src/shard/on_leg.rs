@@ -138,6 +138,9 @@ pub(super) fn on_message(
     let Some(server) = shard.open(request) else {
         return;
     };
+    shard
+        .connections
+        .wrote(request.connection, &content, shard.now);
     let (ticket, leg, since, from) = (
         shard.ticket(server),
         shard.leg_ref(key),

@@ -5,8 +5,8 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{
-    on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state,
-    on_subscribe, on_watch,
+    on_deliver, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session,
+    on_state, on_subscribe, on_watch,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -71,7 +71,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             from,
             to,
             content,
-        } => on_message::deliver(shard, ticket, from, to, content, effects),
+        } => on_deliver::deliver(shard, ticket, from, to, content, effects),
         Letter::Paged {
             ticket,
             from,
@@ -95,7 +95,8 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             session,
             invitation,
             to: _,
-        } => on_ring::stop(shard, session, invitation, effects),
+            why,
+        } => on_ring::stop(shard, session, invitation, why, effects),
         Letter::RingingNow {
             session,
             invitation,

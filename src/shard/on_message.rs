@@ -1,16 +1,14 @@
-//! Pager mode (RFC 3428): MESSAGE to a user → the pair's keeper gives it its place → every endpoint of the user.
+//! Pager mode (RFC 3428): MESSAGE to a user → the pair's keeper gives it its place → the user's endpoints (`on_deliver`).
 //! 200 only when an endpoint has answered 200.
 
-use crate::dialect::simple::{self, Reads};
+use crate::dialect::simple;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::pager::Pair;
+use crate::shard::Shard;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
-use crate::shard::request::{Request, Target, lone_request};
-use crate::shard::usage::{Delivery, DeliveryKey, Purpose};
-use crate::shard::{Shard, UserKey};
-use crate::sip::message::Method;
+use crate::shard::request::{Request, Target};
 use crate::sip::uri::Aor;
 
 pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
@@ -37,6 +35,12 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
     let Some(key) = shard.open(request) else {
         return;
     };
+    shard
+        .connections
+        .wrote(request.connection, &content, shard.now);
+    if content.sort == Sort::Text {
+        shard.writes_from(&author, &to, request.connection);
+    }
     let ticket = shard.ticket(key);
     let from = shard.party(&author);
     let pair = Pair::of(&author, &to);
@@ -86,142 +90,6 @@ pub(super) fn page(
         },
         effects,
     );
-}
-
-/// At the addressee's owner: one copy to each endpoint.
-pub(super) fn deliver(
-    shard: &mut Shard,
-    ticket: Ticket,
-    from: Party,
-    to: Aor,
-    content: Content,
-    effects: &mut Effects,
-) {
-    let counts = content.sort == Sort::Text;
-    let end = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
-        let pair = Pair::of(&from.aor, &to);
-        let letter = Letter::Paged {
-            ticket,
-            from: from.aor.clone(),
-            to: to.clone(),
-            counts,
-            outcome,
-        };
-        shard.post_owner(pair.keeper(), letter, effects);
-    };
-    let Some(key) = shard.by_aor.get(&to).copied() else {
-        return end(shard, Outcome::of(404), effects);
-    };
-    let mut endpoints = shard.reachable(key);
-    if from.aor == to {
-        // Who writes to themself writes to their other endpoints: nobody is sent their own message back.
-        let sender = shard
-            .servers
-            .get(Shard::ticket_key(ticket))
-            .map(|transaction| transaction.connection);
-        endpoints.retain(|(connection, _)| Some(*connection) != sender);
-    }
-    if endpoints.is_empty() {
-        return end(shard, Outcome::with(480, "The User Is Offline"), effects);
-    }
-    let delivery = shard.deliveries.insert(Delivery {
-        ticket,
-        from: from.aor.clone(),
-        to: to.clone(),
-        counts,
-        waiting: 0,
-        best: None,
-        told: false,
-    });
-    let from_text = format!("{};tag={}", simple::name_addr(&from), shard.fresh_tag());
-    let call_id = match &content.call_id {
-        Some(call_id) => call_id.to_string(),
-        None => shard.fresh_call_id(),
-    };
-    let to_uri = to.uri();
-    let now = shard.now;
-    for (connection, contact) in endpoints {
-        let sent = shard.ask(
-            connection,
-            Method::Message,
-            Purpose::Page(delivery),
-            effects,
-            |out, link, branch| {
-                let draft = lone_request(
-                    out,
-                    Method::Message,
-                    &contact,
-                    link,
-                    branch,
-                    &from_text,
-                    &to_uri,
-                    &call_id,
-                );
-                simple::write_content(draft, &from, &to_uri, &content, Reads::Unknown, now);
-            },
-        );
-        if let (Some(_), Some(delivery)) = (sent, shard.deliveries.get_mut(delivery)) {
-            delivery.waiting += 1;
-        }
-    }
-    if shard
-        .deliveries
-        .get(delivery)
-        .is_some_and(|delivery| delivery.waiting == 0)
-    {
-        shard.deliveries.remove(delivery);
-        end(shard, Outcome::with(480, "The User Is Offline"), effects);
-    }
-}
-
-/// An endpoint has answered, or never will.
-pub(super) fn answered(
-    shard: &mut Shard,
-    key: DeliveryKey,
-    outcome: Outcome,
-    effects: &mut Effects,
-) {
-    let Some(delivery) = shard.deliveries.get_mut(key) else {
-        return;
-    };
-    delivery.waiting = delivery.waiting.saturating_sub(1);
-    let last = delivery.waiting == 0;
-    let tell = if delivery.told {
-        None
-    } else if outcome.is_success() {
-        delivery.told = true;
-        Some(outcome)
-    } else {
-        let best = match delivery.best.take() {
-            Some(best) => best.better(outcome),
-            None => outcome,
-        };
-        if last {
-            Some(best)
-        } else {
-            delivery.best = Some(best);
-            None
-        }
-    };
-    if let Some(outcome) = tell {
-        let (ticket, counts) = (delivery.ticket, delivery.counts);
-        let (from, to) = (delivery.from.clone(), delivery.to.clone());
-        let pair = Pair::of(&from, &to);
-        shard.post_owner(
-            pair.keeper(),
-            Letter::Paged {
-                ticket,
-                from,
-                to,
-                counts,
-                outcome,
-            },
-            effects,
-        );
-    }
-    if last {
-        shard.deliveries.remove(key);
-    }
 }
 
 /// At the pair's keeper: it has ended. What was delivered is in the CDR before its sender is told.
@@ -337,20 +205,6 @@ fn record_end(
 }
 
 impl Shard {
-    /// The endpoints of a user: the connection and the Contact of each.
-    pub(super) fn reachable(
-        &self,
-        key: UserKey,
-    ) -> Vec<(crate::sip::link::ConnectionId, Box<str>)> {
-        let Some(user) = self.users.get(key) else {
-            return Vec::new();
-        };
-        user.bindings
-            .endpoints(self.now)
-            .map(|endpoint| (endpoint.connection, endpoint.contact().into()))
-            .collect()
-    }
-
     /// A fresh Call-ID.
     pub(super) fn fresh_call_id(&mut self) -> String {
         use rand_core::Rng;

@@ -100,6 +100,7 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
     if let Some(transaction) = shard.servers.get_mut(server) {
         transaction.to_tag = tag;
     }
+    shard.connections.acted(request.connection, shard.now);
     let ticket = shard.ticket(server);
     let by = shard.party(&by);
     shard.post_session(

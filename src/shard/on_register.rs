@@ -126,6 +126,7 @@ fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
 
 /// Forgets a presentity that says nothing, and arms the wheel for the next thing that ends by itself.
 pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
+    let (now, idle) = (shard.now, shard.settings.immcu.pager_idle);
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
@@ -135,6 +136,13 @@ pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
         .is_some_and(|presentity| presentity.is_idle())
     {
         place.presentity = None;
+    }
+    if let Some(correspondence) = &mut place.correspondence {
+        let bindings = &place.bindings;
+        correspondence.tidy_up(now, idle, |endpoint| bindings.endpoint(endpoint).is_some());
+        if correspondence.is_empty() {
+            place.correspondence = None;
+        }
     }
     let publication = place
         .presentity
@@ -189,6 +197,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         record,
         bindings: Bindings::default(),
         presentity: None,
+        correspondence: None,
         look_at: Now(0),
     });
     on_watch::user_back(shard, key, &aor);

@@ -1,4 +1,4 @@
-//! An invitation at the owner of whom it rings: every endpoint at once, the first to accept wins.
+//! An invitation at the owner of whom it rings: each endpoint in its turn (`reach`), the first to accept wins.
 
 use slotmap::Key;
 
@@ -8,10 +8,12 @@ use crate::dialect::simple;
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
 use crate::immcu::leg::{Leg, State};
-use crate::immcu::ringing::{Ringing, RingingKey};
+use crate::immcu::ringing::{Ringing, RingingKey, Stop};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
-use crate::shard::letter::Letter;
+use crate::shard::interrupt::held_back;
+use crate::shard::letter::{Invited, Letter};
+use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Wanted};
 use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Purpose, Usage};
 use crate::shard::{Look, Shard, on_leg};
@@ -28,55 +30,103 @@ pub(super) fn ring(
     session: SessionId,
     invitation: u32,
     from: Party,
-    to: Aor,
+    to: Invited,
     focus: bool,
     effects: &mut Effects,
 ) {
     let decline = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
-        shard.post_session(
-            session,
-            Letter::Declined {
-                session,
-                invitation,
-                outcome,
-            },
-            effects,
-        );
+        declined(shard, session, invitation, outcome, effects);
     };
     if shard.stopping {
         return decline(shard, Outcome::of(480), effects);
     }
-    let Some(key) = shard.by_aor.get(&to).copied() else {
+    let Some(user) = shard.by_aor.get(&to.user).copied() else {
         return decline(shard, Outcome::of(404), effects);
     };
-    let endpoints = shard.reachable(key);
-    if endpoints.is_empty() {
+    if let Some(outcome) = held_back(shard, user, &from.aor, to.priority) {
+        return decline(shard, outcome, effects);
+    }
+    let wanted = Wanted {
+        gruu: to.gruu.as_ref(),
+        method: Some(Method::Invite),
+        ..Wanted::default()
+    };
+    let stages = reach::stages(shard, user, &wanted);
+    if stages.is_empty() {
         return decline(shard, Outcome::with(480, "The User Is Offline"), effects);
     }
     let deadline = shard.now.after(shard.ringing_max());
-    let ringing = shard.ringings.insert(Ringing {
+    let key = shard.ringings.insert(Ringing {
         session,
         invitation,
-        from: from.clone(),
-        to: to.clone(),
+        from,
+        to: to.user,
         focus,
-        legs: Vec::with_capacity(endpoints.len()),
+        legs: Vec::new(),
         best: None,
         told: false,
         deadline,
     });
-    shard.look_at(deadline, Look::Ringing(ringing));
-    for (connection, contact) in endpoints {
-        ring_endpoint(shard, ringing, connection, &contact, effects);
-    }
-    if shard
-        .ringings
-        .get(ringing)
-        .is_some_and(|ringing| ringing.legs.is_empty())
-    {
-        shard.ringings.remove(ringing);
+    shard.look_at(deadline, Look::Ringing(key));
+    shard.rings_later.insert(key, (stages, shard.now));
+    if !ring_more(shard, key, effects) {
+        end_ringing(shard, key);
         decline(shard, Outcome::of(480), effects);
     }
+}
+
+/// Rings the next stage in which there is somebody. False where there is none.
+fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool {
+    loop {
+        let Some((mut stages, _)) = shard.rings_later.remove(key) else {
+            return false;
+        };
+        let Some(ringing) = shard.ringings.get(key) else {
+            return false;
+        };
+        let Some(user) = shard.by_aor.get(&ringing.to).copied() else {
+            return false;
+        };
+        let (before, stage) = (ringing.legs.len(), stages.take());
+        if !stages.is_empty() {
+            let at = shard.now.after(ACTIVE_FIRST);
+            shard.rings_later.insert(key, (stages, at));
+            shard.look_at(at, Look::Ringing(key));
+        }
+        for Reached {
+            connection,
+            contact,
+            ..
+        } in reach::still(shard, user, stage)
+        {
+            ring_endpoint(shard, key, connection, &contact, effects);
+        }
+        let ringing = shard.ringings.get(key);
+        if ringing.is_some_and(|ringing| ringing.legs.len() > before) {
+            return true;
+        }
+    }
+}
+
+fn end_ringing(shard: &mut Shard, key: RingingKey) -> Option<Ringing> {
+    shard.rings_later.remove(key);
+    shard.ringings.remove(key)
+}
+
+/// Tells the session that nobody has accepted.
+fn declined(
+    shard: &mut Shard,
+    session: SessionId,
+    invitation: u32,
+    outcome: Outcome,
+    effects: &mut Effects,
+) {
+    let letter = Letter::Declined {
+        session,
+        invitation,
+        outcome,
+    };
+    shard.post_session(session, letter, effects);
 }
 
 fn ring_endpoint(
@@ -120,6 +170,7 @@ fn ring_endpoint(
             cpim: false,
             focus,
             told: true,
+            stopped: None,
             sdp_version: 1,
         }),
         offer: None,
@@ -238,13 +289,16 @@ fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &
         on_leg::say_bye(shard, key, effects);
         return one_less(shard, ringing, key, Outcome::of(488), effects);
     }
-    let Some(ringing) = ringing.and_then(|ringing| shard.ringings.remove(ringing)) else {
+    let Some(ringing) = ringing.and_then(|ringing| end_ringing(shard, ringing)) else {
         return on_leg::say_bye(shard, key, effects);
     };
     for other in &ringing.legs {
         if *other != key {
-            cancel(shard, *other, effects);
+            cancel(shard, *other, Stop::Elsewhere, effects);
         }
+    }
+    if let Some(connection) = shard.dialogs.get(key).map(|leg| leg.connection) {
+        shard.connections.acted(connection, shard.now);
     }
     let endpoint = shard.endpoint_of(key);
     let (session, invitation) = (ringing.session, ringing.invitation);
@@ -270,7 +324,7 @@ pub(super) fn refused(shard: &mut Shard, leg: DialogKey, outcome: Outcome, effec
     one_less(shard, ringing, leg, outcome, effects);
 }
 
-/// One leg less rings; the last one's end is the invitation's.
+/// One leg less rings. Where it was the last, others have their turn; the last one's end is the invitation's.
 fn one_less(
     shard: &mut Shard,
     ringing: Option<RingingKey>,
@@ -282,74 +336,74 @@ fn one_less(
     let Some(ringing) = shard.ringings.get_mut(key) else {
         return;
     };
-    if let Some(outcome) = ringing.refused(leg, outcome) {
-        let (session, invitation) = (ringing.session, ringing.invitation);
-        shard.ringings.remove(key);
-        shard.post_session(
-            session,
-            Letter::Declined {
-                session,
-                invitation,
-                outcome,
-            },
-            effects,
-        );
+    ringing.refused(leg, outcome);
+    if ringing.is_declined() {
+        return give_up(shard, key, Stop::Declined, effects);
+    }
+    if ringing.legs.is_empty() && !ring_more(shard, key, effects) {
+        give_up(shard, key, Stop::NoAnswer, effects);
     }
 }
 
+/// Nobody accepts: who rings still is cancelled, and the session hears the best reason.
+fn give_up(shard: &mut Shard, key: RingingKey, why: Stop, effects: &mut Effects) {
+    let Some(ringing) = end_ringing(shard, key) else {
+        return;
+    };
+    for leg in &ringing.legs {
+        cancel(shard, *leg, why, effects);
+    }
+    let outcome = ringing
+        .best
+        .unwrap_or_else(|| Outcome::with(480, "No Answer"));
+    declined(shard, ringing.session, ringing.invitation, outcome, effects);
+}
+
 /// The session has lost interest.
-pub(super) fn stop(shard: &mut Shard, session: SessionId, invitation: u32, effects: &mut Effects) {
+pub(super) fn stop(
+    shard: &mut Shard,
+    session: SessionId,
+    invitation: u32,
+    why: Stop,
+    effects: &mut Effects,
+) {
     let found = shard
         .ringings
         .iter()
         .find(|(_, r)| r.session == session && r.invitation == invitation);
     let Some((key, _)) = found else { return };
-    if let Some(ringing) = shard.ringings.remove(key) {
+    if let Some(ringing) = end_ringing(shard, key) {
         for leg in ringing.legs {
-            cancel(shard, leg, effects);
+            cancel(shard, leg, why, effects);
         }
     }
 }
 
-/// It has rung long enough.
+/// The wheel: the next ones are to be rung, or it has rung long enough.
 pub(super) fn look(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
     let Some(ringing) = shard.ringings.get(key) else {
         return;
     };
-    if ringing.deadline > shard.now {
-        let at = ringing.deadline;
-        return shard.look_at(at, Look::Ringing(key));
+    if ringing.deadline <= shard.now {
+        return give_up(shard, key, Stop::NoAnswer, effects);
     }
-    let Some(ringing) = shard.ringings.remove(key) else {
-        return;
-    };
-    for leg in &ringing.legs {
-        cancel(shard, *leg, effects);
+    let next = shard.rings_later.get(key).map(|(_, at)| *at);
+    if next.is_some_and(|at| at <= shard.now) {
+        ring_more(shard, key, effects);
     }
-    let (session, invitation) = (ringing.session, ringing.invitation);
-    let outcome = ringing
-        .best
-        .unwrap_or_else(|| Outcome::with(480, "No Answer"));
-    shard.post_session(
-        session,
-        Letter::Declined {
-            session,
-            invitation,
-            outcome,
-        },
-        effects,
-    );
 }
 
 /// Cancels a leg that rings; it stays until its final answer has come, which may still be a 200.
-fn cancel(shard: &mut Shard, leg: DialogKey, effects: &mut Effects) {
-    let Some(Usage::Leg(Leg {
+fn cancel(shard: &mut Shard, leg: DialogKey, why: Stop, effects: &mut Effects) {
+    let Some(Leg {
         state: State::Ringing(_, client),
+        stopped,
         ..
-    })) = shard.dialogs.get(leg).map(|association| &association.usage)
+    }) = shard.leg_mut(leg)
     else {
         return;
     };
+    *stopped = Some(why);
     let client = *client;
     let now = shard.now;
     let Some(transaction) = shard.clients.get_mut(client) else {
@@ -376,9 +430,15 @@ fn send_cancel(shard: &mut Shard, client: ClientKey, leg: DialogKey, effects: &m
         return;
     };
     let dialog = &association.dialog;
+    let why = match &association.usage {
+        Usage::Leg(leg) => leg.stopped,
+        Usage::Subscription(_) => None,
+    };
     effects.send(association.connection, |out| {
         let mut draft = dialog.follow_up(out, "CANCEL", &link, branch, dialog.local_cseq, "");
-        draft.header("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"");
+        if let Some(why) = why {
+            draft.header("Reason", why.reason());
+        }
         draft.finish();
     });
 }

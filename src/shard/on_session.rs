@@ -4,11 +4,12 @@ use rand_core::Rng;
 
 use crate::dialect::simple;
 use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::content::{Content, Outcome, Party, Priority, Sort};
+use crate::immcu::ringing::Stop;
 use crate::immcu::session::{Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Letter, Ticket};
+use crate::shard::letter::{Invited, Letter, Ticket};
 use crate::shard::{Shard, ShardId, on_roster};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -31,7 +32,7 @@ pub(super) fn start(
     starter: &Party,
     leg: LegRef,
     endpoint: Box<str>,
-    to: Option<Aor>,
+    to: Option<Invited>,
     effects: &mut Effects,
 ) {
     let members_max = shard.settings.immcu.members_max;
@@ -47,7 +48,7 @@ pub(super) fn start(
     );
     let refused = joined.err();
     let invitation = match &to {
-        Some(to) => session.invite(to.clone(), None, members_max).ok(),
+        Some(to) => session.invite(to.user.clone(), None, members_max).ok(),
         None => None,
     };
     if let Some(refusal) = refused {
@@ -63,14 +64,15 @@ pub(super) fn start(
     shard.sessions.insert(id, session);
     match (to, invitation) {
         (Some(to), Some(invitation)) => {
+            let user = to.user.clone();
             let letter = Letter::Ring {
                 session: id,
                 invitation,
                 from: starter.clone(),
-                to: to.clone(),
+                to,
                 focus: false,
             };
-            shard.post_owner(&to, letter, effects);
+            shard.post_owner(&user, letter, effects);
         }
         (Some(_), None) => {
             shard.sessions.remove(&id);
@@ -474,6 +476,7 @@ pub(super) fn finish(
             session: id,
             invitation: invitation.number,
             to: invitation.user.clone(),
+            why: Stop::GivenUp,
         };
         shard.post_owner(&invitation.user, letter, effects);
     }
@@ -612,6 +615,7 @@ fn refer_outcome(
                 session: id,
                 invitation,
                 to: user.clone(),
+                why: Stop::GivenUp,
             };
             shard.post_owner(user, letter, effects);
         } else if gone.is_empty() {
@@ -641,7 +645,11 @@ fn refer_outcome(
                 session: id,
                 invitation,
                 from: by.clone(),
-                to: user.clone(),
+                to: Invited {
+                    user: user.clone(),
+                    gruu: None,
+                    priority: Priority::Ordinary,
+                },
                 focus: true,
             };
             shard.post_owner(user, letter, effects);

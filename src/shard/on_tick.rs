@@ -4,7 +4,8 @@ use crate::shard::effect::Effects;
 use crate::shard::on_subscribe;
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Look, Shard, on_answer, on_connection, on_leg, on_message, on_register, on_ring, on_session,
+    Look, Shard, on_answer, on_connection, on_deliver, on_leg, on_message, on_register, on_ring,
+    on_session,
 };
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
@@ -13,6 +14,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     for look in looks.drain(..) {
         match look {
             Look::User(key) => on_register::look(shard, key, effects),
+            Look::Delivery(key) => on_deliver::look(shard, key, effects),
             Look::Client(key) => on_answer::look(shard, key, effects),
             Look::Ringing(key) => on_ring::look(shard, key, effects),
             Look::Connection(connection) => on_connection::look(shard, connection, effects),

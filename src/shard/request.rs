@@ -233,8 +233,9 @@ impl Shard {
             None,
             effects,
             |mut draft| {
-                if outcome.status == 503 {
-                    draft.header("Retry-After", 5);
+                let soon = (outcome.status == 503).then_some(5);
+                if let Some(after_s) = outcome.retry_after_s.or(soon) {
+                    draft.header("Retry-After", after_s);
                 }
                 draft.finish();
             },

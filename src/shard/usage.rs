@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::immcu::SessionId;
-use crate::immcu::content::Outcome;
+use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::leg::Leg;
 use crate::immcu::session::LegRef;
 use crate::presence::Package;
+use crate::registrar::EndpointId;
 use crate::shard::letter::Ticket;
+use crate::shard::reach::{Reached, Stages};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -29,6 +31,31 @@ pub(crate) struct Delivery {
     pub waiting: usize,
     pub best: Option<Outcome>,
     pub told: bool,
+    /// The endpoint that has it, as long as no other one has.
+    pub only: Option<EndpointId>,
+    /// Whom it goes to when those who have it do not take it.
+    pub staged: Option<Box<Staged>>,
+}
+
+/// What a message needs for its next stage.
+#[derive(Debug)]
+pub(crate) struct Staged {
+    pub wording: Wording,
+    /// Those it went to.
+    pub reached: Vec<Reached>,
+    /// Those it will go to.
+    pub stages: Stages,
+    /// When the next stage begins.
+    pub next_at: Now,
+}
+
+/// What all copies of a pager message have in common.
+#[derive(Debug)]
+pub(crate) struct Wording {
+    pub from: Party,
+    pub tag: String,
+    pub call_id: Box<str>,
+    pub content: Content,
 }
 
 /// A dialog with its connection and its one usage (RFC 5057 §7: dialogs are not shared).
