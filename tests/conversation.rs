@@ -33,6 +33,14 @@
 //! - `NAME receives METHOD` or `NAME receives STATUS [to METHOD]`, then `in LABEL` (it belongs to that dialog) or `as LABEL`
 //!   (it makes one). `NAME receives nothing`.
 //! - `NAME answers STATUS [REASON] [to METHOD]` answers the newest request that waits.
+//! - What the store keeps of an actor's user is set as `muster user …` would, before a client connects or in between, and honoured before the
+//!   next step: `NAME has contact bob@example.com [named Bob B.] [in Friends and Work]`, `NAME has no contact X`; `NAME treats X as LEVEL`, where X is
+//!   an address, a domain, `same organisation` or `everyone`, and LEVEL `blocked`, `external`, `colleagues`, `workgroup`, `friends-and-family`
+//!   or `usual` (no rule); `NAME's privacy is on` (`off`); `NAME chooses STATE ["own words"] [until +600 s]`, `NAME resets`, where
+//!   STATE is `available`, `busy`, `do-not-disturb`, `urgent-only`, `be-right-back`, `away`, `off-work` or `appear-offline`; `NAME's note is TEXT`,
+//!   `NAME's out of office note is TEXT`, `NAME has no note`; `NAME forwards always to X`, `… on busy to X`, `… on no answer after 10 s to X`,
+//!   `NAME rings also X`, `NAME has no call rules`; `NAME's work phone is +49…` (also `mobile phone`, `home phone`, `other phone`, `title`, `company`,
+//!   `office`, `mail`; `gone` wipes it); `NAME waits for X`, `NAME waits no longer for X`; `NAME's messages are 3 new 1 urgent 2 old 0 urgent`.
 //! - `10 s pass`, also `min` and `h`.
 //! - Below a step, indented: header lines, an empty line, the body. What is sent has all that it needs without them; a line replaces what
 //!   would be sent, `(absent)` leaves it out. What is received must have these lines and this body, may have more, and must not
@@ -44,6 +52,7 @@ mod actor;
 mod binary;
 mod pattern;
 mod script;
+mod setting;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -54,6 +63,7 @@ use binary::Binary;
 use muster::shard::Settings;
 use pattern::Memory;
 use script::{Action, Label, Place, Play, Step, What};
+use setting::Setting;
 
 use crate::world::World;
 
@@ -70,6 +80,10 @@ trait Stage {
     fn is_closed(&mut self, socket: usize) -> bool;
     fn disconnect(&mut self, socket: usize);
     fn pass(&mut self, time: Duration);
+    /// Changes what the store keeps of a user. It may take effect as late as `honour`.
+    fn set(&mut self, aor: &str, setting: &Setting) -> Result<(), String>;
+    /// Waits until all that was set holds.
+    fn honour(&mut self);
 }
 
 impl Stage for World {
@@ -107,6 +121,15 @@ impl Stage for World {
     fn pass(&mut self, time: Duration) {
         World::pass(self, time);
     }
+
+    fn set(&mut self, aor: &str, setting: &Setting) -> Result<(), String> {
+        let now = self.now;
+        self.edit(aor, |standing| setting.apply(now, standing))
+    }
+
+    fn honour(&mut self) {
+        self.settle();
+    }
 }
 
 /// A play on its stage.
@@ -115,6 +138,8 @@ struct Performance<'a> {
     actors: Vec<Actor>,
     memory: Memory,
     connected: usize,
+    /// Something was set, and perhaps does not hold yet.
+    unhonoured: bool,
 }
 
 impl Performance<'_> {
@@ -131,7 +156,15 @@ impl Performance<'_> {
     }
 
     fn act(&mut self, step: &Step) -> Result<(), String> {
+        if let Action::Sets(actor, setting) = &step.action {
+            self.unhonoured = true;
+            return self.stage.set(&self.actors[*actor].aor, setting);
+        }
+        if core::mem::take(&mut self.unhonoured) {
+            self.stage.honour();
+        }
         match &step.action {
+            Action::Sets(..) => {}
             Action::Connects(actor) => self.connect(*actor),
             Action::Registers(actor) => self.register(*actor, step)?,
             Action::Disconnects(actor) => {
@@ -334,6 +367,7 @@ fn perform(stage: &mut dyn Stage, play: &Play) -> Result<(), String> {
         actors,
         memory: Memory::new(),
         connected: 0,
+        unhonoured: false,
     }
     .play(play)
 }

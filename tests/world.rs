@@ -4,8 +4,9 @@
 //! a connection that is adopted takes its unread bytes along, and `Closed` comes once. When a letter or an adopted
 //! connection arrives is up to the caller.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use muster::auth::{ha1_md5, ha1_sha256};
@@ -13,6 +14,7 @@ use muster::shard::cdr_event::CdrEvent;
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::letter::Letter;
+use muster::shard::standing::Standing;
 use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
 use muster::sip::frame::{Cut, FrameState, Limits, cut};
 use muster::sip::link::{ConnectionId, Link, Transport};
@@ -76,6 +78,8 @@ pub struct World {
     sockets: Vec<Socket>,
     slots: Vec<Slots>,
     homes: HashMap<(usize, ConnectionId), usize>,
+    /// What the store keeps.
+    store: BTreeMap<Aor, UserRecord>,
     /// All call detail record events so far.
     pub records: Vec<CdrEvent>,
     limits: Limits,
@@ -105,6 +109,7 @@ impl World {
             sockets: Vec::new(),
             slots: (0..shards).map(|_| Slots::default()).collect(),
             homes: HashMap::new(),
+            store: BTreeMap::new(),
             records: Vec::new(),
             limits: Limits::default(),
             effects: Effects::default(),
@@ -128,7 +133,32 @@ impl World {
             aor,
             standing: None,
         };
+        self.put(record);
+    }
+
+    /// Changes what the store keeps of a user, as the store does, and tells the owner.
+    pub fn edit(
+        &mut self,
+        aor: &str,
+        change: impl FnOnce(&mut Standing) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let mut record = self.store.get(aor).ok_or("no such user")?.clone();
+        let old = record
+            .standing
+            .take()
+            .map(Arc::unwrap_or_clone)
+            .unwrap_or_default();
+        let edited = old.edited(&record.aor, change);
+        if let Some(new) = edited.map_err(|refused| refused.to_string())? {
+            record.standing = new.shared();
+            self.put(record);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, record: UserRecord) {
         let owner = self.owner(&record.aor);
+        self.store.insert(record.aor.clone(), record.clone());
         self.handle(owner, Input::UserPut(record));
     }
 
@@ -136,6 +166,7 @@ impl World {
     pub fn remove_user(&mut self, aor: &str) {
         let aor = Aor::parse(aor).expect("the test's own address of record");
         let owner = self.owner(&aor);
+        self.store.remove(&aor);
         self.handle(owner, Input::UserRemoved(aor));
     }
 

@@ -139,6 +139,18 @@ impl Contacts {
         self.version
     }
 
+    /// The same contacts in the same groups, whatever the versions say?
+    pub fn is_same_list(&self, other: &Contacts) -> bool {
+        self.text == other.text && self.entries == other.entries && self.groups == other.groups
+    }
+
+    /// This list with a version of at least `version`.
+    #[must_use]
+    pub fn at_least(mut self, version: u64) -> Contacts {
+        self.version = self.version.max(version);
+        self
+    }
+
     /// How many contacts there are.
     pub fn len(&self) -> usize {
         self.entries.len()

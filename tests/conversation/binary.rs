@@ -12,7 +12,11 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
+use super::setting::Setting;
 use super::{Stage, password_of};
+use muster::shell::clock::Clock;
+use muster::shell::store::{DataDir, Store};
+use muster::sip::uri::Aor;
 
 /// How long something may take that the play expects.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -27,6 +31,8 @@ pub struct Binary {
     tls: Arc<ClientConfig>,
     sockets: Vec<Connection>,
     log: Arc<Mutex<String>>,
+    /// The same store that the server follows, opened as a command does.
+    store: Store,
 }
 
 struct Connection {
@@ -110,6 +116,8 @@ impl Binary {
                 panic!("the server is not ready:\n{}", log.lock().expect("a log"))
             });
         let tls = trust(&data_dir.join("tls/cert.pem"));
+        let opened = DataDir::open(&data_dir).and_then(|data_dir| Store::open(&data_dir));
+        let store = opened.expect("the server's store");
         Binary {
             child,
             folder,
@@ -117,6 +125,7 @@ impl Binary {
             tls,
             sockets: Vec::new(),
             log,
+            store,
         }
     }
 
@@ -256,5 +265,23 @@ impl Stage for Binary {
 
     fn pass(&mut self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn set(&mut self, aor: &str, setting: &Setting) -> Result<(), String> {
+        let aor = Aor::parse(aor).ok_or("no address of record")?;
+        let now = Clock::start().now();
+        let edited = self
+            .store
+            .edit(&aor, |standing| setting.apply(now, standing));
+        edited.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn honour(&mut self) {
+        // The server empties the journal when it has told its shards; then only their mailboxes lie between.
+        let until = Instant::now() + PATIENCE;
+        while self.store.journal_lines().expect("the store answers") > 0 && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -1,5 +1,7 @@
 //! A play as it is written, read into steps. `conversation.rs` tells how to write one.
 
+use super::setting::Setting;
+
 /// One step with its place.
 #[derive(Debug)]
 pub struct Step {
@@ -53,6 +55,8 @@ pub enum Action {
     Passes {
         seconds: u64,
     },
+    /// The store keeps something else of the actor's user from now on.
+    Sets(usize, Setting),
 }
 
 /// Where a request goes.
@@ -120,6 +124,9 @@ impl Play {
             let said = line.trim_end();
             if let Some(reason) = said.strip_prefix("Played on the pure server only: ") {
                 play.pure_only = Some(reason.to_owned());
+            } else if let Some((actor, setting)) = play.setting(said) {
+                let action = Action::Sets(actor, setting);
+                play.steps.push(step(index + 1, said, action, &block)?);
             } else if let Some((name, aor)) =
                 said.split_once(" is ").filter(|(_, aor)| aor.contains('@'))
             {
@@ -135,6 +142,13 @@ impl Play {
             }
         }
         Ok(play)
+    }
+
+    fn setting(&self, said: &str) -> Option<(usize, Setting)> {
+        let of = |(index, (name, _)): (usize, &(String, String))| {
+            Some((index, Setting::read(said.strip_prefix(name.as_str())?)?))
+        };
+        self.actors.iter().enumerate().find_map(of)
     }
 
     fn action(&self, said: &str) -> Option<Action> {

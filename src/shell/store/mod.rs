@@ -8,6 +8,7 @@ mod data_dir;
 mod follow;
 mod import;
 mod new_user;
+mod standing;
 mod users;
 
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use data_dir::{DataDir, Lock};
 pub use follow::Follower;
 pub use import::{ImportError, import};
 pub use new_user::Admission;
+pub use standing::EditError;
 pub use users::{AddError, Store};
 
 /// How long one program waits for another's write: a big import holds the lock for as long as its commit takes.

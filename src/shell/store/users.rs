@@ -5,15 +5,19 @@
 
 use std::path::PathBuf;
 
-use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use rusqlite::{Connection, Row, TransactionBehavior, params};
 
+use super::standing::{self, Statements, Unreadable};
 use super::{DataDir, StoreError, open_database};
 use crate::auth::Algorithm;
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
 /// Schema version n to n + 1. Never change one that was released: add one.
-const MIGRATIONS: [&str; 1] = ["
+const MIGRATIONS: [&str; 2] = [FIRST, standing::MIGRATION];
+
+/// Schema version 0 to 1.
+pub(super) const FIRST: &str = "
     CREATE TABLE user(
         aor          TEXT PRIMARY KEY,        -- user@domain, canonical
         display_name TEXT NOT NULL,           -- empty: none
@@ -25,9 +29,12 @@ const MIGRATIONS: [&str; 1] = ["
         id  INTEGER PRIMARY KEY AUTOINCREMENT,
         aor TEXT NOT NULL
     );
-"];
+";
 
-const COLUMNS: &str = "aor, display_name, ha1_md5, ha1_sha256";
+/// Statements that are kept ready: a table of standing data has a handful.
+const STATEMENTS_READY: usize = 64;
+
+pub(super) const COLUMNS: &str = "aor, display_name, ha1_md5, ha1_sha256";
 
 /// An open `muster.db`.
 #[derive(Debug)]
@@ -66,6 +73,7 @@ impl Store {
     pub fn open(data_dir: &DataDir) -> Result<Store, StoreError> {
         let path = data_dir.muster_db();
         let connection = open_database(&path, &MIGRATIONS)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_READY);
         Ok(Store { connection, path })
     }
 
@@ -111,6 +119,7 @@ impl Store {
             .execute("DELETE FROM user WHERE aor = ?1", [aor.as_str()])
             .map_err(failed)?;
         if gone > 0 {
+            standing::forget(&transaction, aor).map_err(failed)?;
             journal(&transaction, aor).map_err(failed)?;
         }
         transaction.commit().map_err(failed)?;
@@ -119,28 +128,26 @@ impl Store {
 
     /// The user `aor`.
     pub fn user(&self, aor: &str) -> Result<Option<UserRecord>, StoreError> {
-        let mut statement = self
-            .connection
-            .prepare_cached(&format!("SELECT {COLUMNS} FROM user WHERE aor = ?1"))
-            .map_err(|error| self.sql(error))?;
-        let row = statement
-            .query_row([aor], |row| Ok(self.user_in(row)))
-            .optional();
-        row.map_err(|error| self.sql(error))?.transpose()
+        standing::user_in(&self.connection, aor).map_err(|unreadable| unreadable.at(&self.path))
     }
 
-    /// Every user, by name. A million takes about a second.
+    /// Every user, by name, with all that is kept of them: one pass over all tables at once. A million takes a few seconds.
     pub fn users(&self, mut each: impl FnMut(UserRecord)) -> Result<(), StoreError> {
-        let failed = |error| self.sql(error);
-        let mut statement = self
-            .connection
-            .prepare(&format!("SELECT {COLUMNS} FROM user ORDER BY aor"))
-            .map_err(failed)?;
-        let mut rows = statement.query([]).map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            each(self.user_in(row)?);
-        }
-        Ok(())
+        let mut read = || -> Result<(), Unreadable> {
+            let mut statement = self
+                .connection
+                .prepare(&format!("SELECT {COLUMNS} FROM user ORDER BY aor"))?;
+            let mut statements = Statements::of_all(&self.connection)?;
+            let mut cursors = statements.cursors([])?;
+            let mut rows = statement.query([])?;
+            while let Some(row) = rows.next()? {
+                let mut user = record(row)?;
+                user.standing = cursors.standing_of(&user.aor)?.shared();
+                each(user);
+            }
+            Ok(())
+        };
+        read().map_err(|unreadable| unreadable.at(&self.path))
     }
 
     /// How many users there are.
@@ -148,6 +155,16 @@ impl Store {
         let count = self
             .connection
             .query_row("SELECT count(*) FROM user", [], |row| row.get::<_, i64>(0));
+        Ok(u64::try_from(count.map_err(|error| self.sql(error))?).unwrap_or(0))
+    }
+
+    /// How many changes a running server has not told its shards yet. Where none runs they stay.
+    pub fn journal_lines(&self) -> Result<u64, StoreError> {
+        let count = self
+            .connection
+            .query_row("SELECT count(*) FROM change", [], |row| {
+                row.get::<_, i64>(0)
+            });
         Ok(u64::try_from(count.map_err(|error| self.sql(error))?).unwrap_or(0))
     }
 
@@ -179,39 +196,24 @@ impl Store {
             .map_err(|error| self.sql(error))?;
         Ok((forgotten as u64, u64::try_from(locked_out).unwrap_or(0)))
     }
-
-    fn user_in(&self, row: &Row<'_>) -> Result<UserRecord, StoreError> {
-        let read = || -> rusqlite::Result<(Option<Aor>, UserRecordParts)> {
-            let aor = row.get_ref(0)?.as_str()?;
-            Ok((
-                Aor::parse(aor),
-                (row.get_ref(1)?.as_str()?.into(), row.get(2)?, row.get(3)?),
-            ))
-        };
-        match read() {
-            Ok((Some(aor), (display_name, ha1_md5, ha1_sha256))) => Ok(UserRecord {
-                aor,
-                display_name,
-                ha1_md5,
-                ha1_sha256,
-                standing: None,
-            }),
-            Ok((None, _)) => Err(StoreError::Strange {
-                path: self.path.clone(),
-                what: format!(
-                    "user {:?} is no address of record",
-                    row.get_ref(0)
-                        .ok()
-                        .and_then(|v| v.as_str().ok())
-                        .unwrap_or("")
-                ),
-            }),
-            Err(error) => Err(self.sql(error)),
-        }
-    }
 }
 
-type UserRecordParts = (Box<str>, Option<[u8; 16]>, Option<[u8; 32]>);
+/// A user without standing data from a row of [`COLUMNS`].
+pub(super) fn record(row: &Row<'_>) -> Result<UserRecord, Unreadable> {
+    let aor = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    Ok(UserRecord {
+        aor: Aor::parse(aor)
+            .ok_or_else(|| Unreadable::Strange(format!("user {aor:?} is no address of record")))?,
+        display_name: row
+            .get_ref(1)?
+            .as_str()
+            .map_err(rusqlite::Error::from)?
+            .into(),
+        ha1_md5: row.get(2)?,
+        ha1_sha256: row.get(3)?,
+        standing: None,
+    })
+}
 
 /// Writes a user and its line in the journal; false where there is one of that name.
 pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Result<bool> {
@@ -231,7 +233,8 @@ pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Re
     Ok(true)
 }
 
-fn journal(connection: &Connection, aor: &Aor) -> rusqlite::Result<()> {
+/// A line in the journal: something of this user changed.
+pub(super) fn journal(connection: &Connection, aor: &Aor) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO change(aor) VALUES (?1)")?
         .execute([aor.as_str()])?;
