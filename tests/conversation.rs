@@ -30,7 +30,7 @@
 //! - `NAME sends METHOD URI [as LABEL]` begins something; `as` names the dialog that it makes. `NAME sends METHOD in LABEL`
 //!   goes on in a dialog. `NAME cancels LABEL`. `NAME sends it again with the password`, or `with a wrong password`, answers the last 401.
 //!   `NAME sends the bytes` sends what is below as it is, each line with CR LF, and an empty line.
-//! - `NAME receives METHOD` or `NAME receives STATUS [to METHOD]`, then `in LABEL` (it belongs to that dialog) or `as LABEL`
+//! - `NAME receives METHOD` or `NAME receives STATUS [REASON] [to METHOD]`, then `in LABEL` (it belongs to that dialog) or `as LABEL`
 //!   (it makes one). `NAME receives nothing`.
 //! - `NAME answers STATUS [REASON] [to METHOD]` answers the newest request that waits.
 //! - What the store keeps of an actor's user is set as `muster user …` would, before a client connects or in between, and honoured before the
@@ -273,6 +273,7 @@ impl Performance<'_> {
         };
         let answer = |status| What::Response {
             status,
+            reason: None,
             method: Some("REGISTER".to_owned()),
         };
         // Who has proved itself on this connection is not challenged again.

@@ -1,6 +1,6 @@
 //! Conference state (RFC 4575): what a focus tells its members about one another, whole or as what changed.
 //!
-//! The reader is as strict as a member must be; the server itself only writes.
+//! The reader is as strict as a member must be; the server reads what a moderator wants the state to be.
 
 use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Element, Fault, Reader, Space};
@@ -10,6 +10,8 @@ pub const CONTENT_TYPE: &str = "application/conference-info+xml";
 
 /// Users in one document that is read.
 pub const USERS_MAX: usize = 1024;
+/// Roles of one user in a document that is read.
+pub const ROLES_MAX: usize = 8;
 
 /// Whole, or only what changed since the version before (RFC 4575 §4.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +35,8 @@ pub struct Conference<'a> {
     pub user_count_max: u32,
     /// How many are in it now.
     pub user_count: u32,
+    /// True where nobody comes in uninvited (§5.5.3).
+    pub locked: bool,
 }
 
 /// What an endpoint is up to (RFC 4575 §5.7.3).
@@ -89,6 +93,8 @@ pub struct User<'a> {
     pub joining: Option<Joining>,
     /// How it went.
     pub disconnection: Option<Disconnection>,
+    /// Why it went (§5.7.7), or empty.
+    pub reason: &'a str,
 }
 
 /// What is said about a user.
@@ -135,6 +141,7 @@ pub fn write<'a>(
         .open("conference-state")
         .element("user-count", conference.user_count)
         .element("active", "true")
+        .element("locked", conference.locked)
         .close();
     writer.open("users").attribute("state", extent.as_str());
     for entry in entries {
@@ -171,6 +178,12 @@ fn write_user(writer: &mut Writer<'_>, user: &User<'_>) {
     }
     if let Some(disconnection) = user.disconnection {
         writer.element("disconnection-method", disconnection.as_str());
+    }
+    if !user.reason.is_empty() {
+        writer
+            .open("disconnection-info")
+            .element("reason", user.reason)
+            .close();
     }
     writer
         .open("media")
@@ -234,10 +247,12 @@ pub struct Roster {
     pub state: Box<str>,
     /// Its version.
     pub version: u32,
-    /// What it is about, or empty.
-    pub subject: Box<str>,
+    /// What it is about, where it says so.
+    pub subject: Option<Box<str>>,
     /// How many are in it, where it says so.
     pub user_count: Option<u32>,
+    /// Whether nobody comes in uninvited, where it says so.
+    pub locked: Option<bool>,
     /// At most `USERS_MAX`, in the order in which they were written.
     pub users: Vec<RosterUser>,
 }
@@ -251,6 +266,8 @@ pub struct RosterUser {
     pub state: Box<str>,
     /// Shown to others, or empty.
     pub display_name: Box<str>,
+    /// The roles, at most `ROLES_MAX`.
+    pub roles: Vec<Box<str>>,
     /// The first endpoint's status, or empty.
     pub status: Box<str>,
 }
@@ -274,6 +291,8 @@ pub fn read(bytes: &[u8]) -> Result<Roster, Fault> {
             while let Some(inner) = reader.child()? {
                 if inner.is(Space::ConferenceInfo, "user-count") {
                     roster.user_count = reader.text()?.trim().parse().ok();
+                } else if inner.is(Space::ConferenceInfo, "locked") {
+                    roster.locked = Some(boolean(&reader.text()?)?);
                 } else {
                     reader.skip()?;
                 }
@@ -281,7 +300,7 @@ pub fn read(bytes: &[u8]) -> Result<Roster, Fault> {
         } else if element.is_strictly(Space::ConferenceInfo, "conference-description")? {
             while let Some(inner) = reader.child()? {
                 if inner.is(Space::ConferenceInfo, "subject") {
-                    roster.subject = reader.text()?.trim().into();
+                    roster.subject = Some(reader.text()?.trim().into());
                 } else {
                     reader.skip()?;
                 }
@@ -311,6 +330,8 @@ fn read_users(reader: &mut Reader<'_>, users: &mut Vec<RosterUser>) -> Result<()
         while let Some(inner) = reader.child()? {
             if inner.is(Space::ConferenceInfo, "display-text") {
                 user.display_name = reader.text()?.trim().into();
+            } else if inner.is(Space::ConferenceInfo, "roles") {
+                read_roles(reader, &mut user.roles)?;
             } else if inner.is(Space::ConferenceInfo, "endpoint") && user.status.is_empty() {
                 user.status = read_status(reader)?;
             } else {
@@ -320,6 +341,29 @@ fn read_users(reader: &mut Reader<'_>, users: &mut Vec<RosterUser>) -> Result<()
         users.push(user);
     }
     Ok(())
+}
+
+fn read_roles(reader: &mut Reader<'_>, roles: &mut Vec<Box<str>>) -> Result<(), Fault> {
+    while let Some(inner) = reader.child()? {
+        if inner.is(Space::ConferenceInfo, "entry") {
+            if roles.len() >= ROLES_MAX {
+                return Err(Fault::TooManyEntries);
+            }
+            roles.push(reader.text()?.trim().into());
+        } else {
+            reader.skip()?;
+        }
+    }
+    Ok(())
+}
+
+/// XML Schema's `boolean`.
+fn boolean(text: &str) -> Result<bool, Fault> {
+    match text.trim() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(Fault::Incomplete),
+    }
 }
 
 fn read_status(reader: &mut Reader<'_>) -> Result<Box<str>, Fault> {

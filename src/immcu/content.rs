@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::sip::build::reason;
 use crate::sip::uri::Aor;
 
 /// Somebody, with the name that others see.
@@ -115,6 +116,15 @@ impl Outcome {
                 reason: reason.chars().take(128).collect::<String>().into(),
                 retry_after_s: None,
             },
+        }
+    }
+
+    /// The reason phrase, the standard's where there is none of its own.
+    pub fn text(&self) -> &str {
+        if self.reason.is_empty() {
+            reason(self.status)
+        } else {
+            &self.reason
         }
     }
 

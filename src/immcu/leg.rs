@@ -19,6 +19,28 @@ pub enum State {
     Established,
 }
 
+/// What somebody is told who is to leave.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Parting {
+    /// Nothing.
+    Silent,
+    /// A moderator has sent them away.
+    Expelled,
+    /// A moderator has ended the conference.
+    Ended,
+}
+
+impl Parting {
+    /// The value of the Reason header of BYE (RFC 3326); empty for none.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Parting::Silent => "",
+            Parting::Expelled => "SIP;cause=403;text=\"Sent Away By A Moderator\"",
+            Parting::Ended => "SIP;cause=410;text=\"The Conference Has Ended\"",
+        }
+    }
+}
+
 /// A leg; its dialog is kept beside it.
 #[derive(Clone, Debug)]
 pub struct Leg {

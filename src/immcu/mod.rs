@@ -2,12 +2,13 @@
 //!
 //! A session has one owner shard, one roster and one order (`session`); each participant has a dialog of their own
 //! with the server, the leg (`leg`), on the shard of their connection. Pager messages between two users are one
-//! session as well (`pager`). Ringing all endpoints of a user is an invitation (`ringing`).
+//! session as well (`pager`). Who decides in a conference is its `room`. Ringing all endpoints of a user is an invitation (`ringing`).
 
 pub mod content;
 pub mod leg;
 pub mod pager;
 pub mod ringing;
+pub mod room;
 pub mod session;
 mod session_id;
 

@@ -4,6 +4,7 @@ use slotmap::new_key_type;
 
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
+use crate::immcu::room::Subject;
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -51,6 +52,8 @@ pub struct Ringing {
     pub to: Aor,
     /// True where the session is a conference.
     pub focus: bool,
+    /// What it is about.
+    pub subject: Subject,
     /// The legs that ring still.
     pub legs: Vec<DialogKey>,
     /// The best refusal so far.

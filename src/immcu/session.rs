@@ -1,11 +1,12 @@
 //! A session's one order and one roster, kept by the shard that owns the routing group of its starter.
 //!
 //! What always holds: a participant is known by its leg; numbers are never used twice in a session; a two-party
-//! session has at most two participants and one invitation. Not here: the participants' dialogs (they live where the
-//! participants' connections are), and how anything is written down.
+//! session has at most two participants and one invitation. Not here: who decides in a conference (`room`), the
+//! participants' dialogs (they live where the participants' connections are), and how anything is written down.
 
 use crate::immcu::SessionId;
 use crate::immcu::content::Party;
+use crate::immcu::room::{Right, Room, SUBJECT_CHARS_MAX};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -66,6 +67,10 @@ pub struct Invitation {
     pub user: Aor,
     /// The REFER that asked for it: a subscription to tell (RFC 3515 §2.4.4).
     pub refer: Option<LegRef>,
+    /// Who asked for it with a list (RFC 5366): a leg that is told when it fails.
+    pub asker: Option<LegRef>,
+    /// True once one of their endpoints rings.
+    pub alerting: bool,
 }
 
 /// Why something can't be done in a session.
@@ -75,13 +80,27 @@ pub enum Refusal {
     NotHere,
     /// The conference has as many members as it may: 486.
     Full,
-    /// Only who started the conference may do this: 403.
-    NotAllowed,
+    /// Only moderators have this right: 403.
+    NotAllowed(Right),
+    /// It is locked, and they were not invited: 403.
+    Locked,
+    /// They were sent away, and not invited again: 403.
+    SentAway,
+    /// Then nobody would moderate: 403.
+    NobodyModerates,
+    /// Somebody who is named is not in the conference: 404.
+    Stranger,
+    /// The subject has more characters than it may: 400.
+    SubjectTooLong,
     /// They take part already, or are being rung: 486.
     AlreadyHere,
     /// There is nobody to hear it: 480.
     Nobody,
 }
+
+const SUBJECT_TOO_LONG: &str = "The Subject Is Longer Than 255 Characters";
+// The text names the bound.
+const _: () = assert!(SUBJECT_CHARS_MAX == 255);
 
 impl Refusal {
     /// The status that tells a client.
@@ -89,7 +108,12 @@ impl Refusal {
         match self {
             Refusal::NotHere => 481,
             Refusal::Full | Refusal::AlreadyHere => 486,
-            Refusal::NotAllowed => 403,
+            Refusal::NotAllowed(_)
+            | Refusal::Locked
+            | Refusal::SentAway
+            | Refusal::NobodyModerates => 403,
+            Refusal::Stranger => 404,
+            Refusal::SubjectTooLong => 400,
             Refusal::Nobody => 480,
         }
     }
@@ -100,7 +124,20 @@ impl Refusal {
             Refusal::NotHere => "Call/Transaction Does Not Exist",
             Refusal::Full => "Conference Is Full",
             Refusal::AlreadyHere => "Already In The Session",
-            Refusal::NotAllowed => "Only The Initiator May Do This",
+            Refusal::NotAllowed(right) => match right {
+                Right::Lock => "Only A Moderator May Lock",
+                Right::Subject => "Only A Moderator May Change The Subject",
+                Right::Roles => "Only A Moderator May Change Roles",
+                Right::Expel => "Only A Moderator May Send Others Away",
+                Right::End => "Only A Moderator May End The Conference",
+                Right::InviteLocked => "Locked: Only A Moderator May Invite",
+                Right::InviteExpelled => "Was Sent Away: Only A Moderator May Invite",
+            },
+            Refusal::Locked => "The Conference Is Locked",
+            Refusal::SentAway => "Sent Away: A Moderator Must Invite You",
+            Refusal::NobodyModerates => "Somebody Must Stay Moderator",
+            Refusal::Stranger => "Not In This Conference",
+            Refusal::SubjectTooLong => SUBJECT_TOO_LONG,
             Refusal::Nobody => "Nobody Else Is In The Session",
         }
     }
@@ -125,6 +162,8 @@ pub struct Session {
     pub version: u32,
     /// The shards with subscriptions to the roster.
     pub audience: Vec<u16>,
+    /// What only a conference has; a subject may come before it is one.
+    pub room: Room,
     /// True once the CDR knows of it.
     pub recorded: bool,
     /// When it began.
@@ -144,6 +183,7 @@ impl Session {
             invitations: Vec::new(),
             version: 0,
             audience: Vec::new(),
+            room: Room::default(),
             recorded: false,
             began: now,
             next: 0,
@@ -178,6 +218,7 @@ impl Session {
         }
         let number = self.number();
         let Party { aor: user, display } = who;
+        let someone = user.clone();
         self.participants.push(Participant {
             number,
             user,
@@ -188,6 +229,8 @@ impl Session {
             messages_sent: 0,
             active,
         });
+        self.arrived(&someone);
+        self.make_room(members_max);
         self.participants.last().ok_or(Refusal::Full)
     }
 
@@ -199,11 +242,10 @@ impl Session {
         &mut self,
         user: Aor,
         refer: Option<LegRef>,
+        asker: Option<LegRef>,
         members_max: usize,
     ) -> Result<u32, Refusal> {
-        if self.participants.iter().any(|p| p.user == user)
-            || self.invitations.iter().any(|i| i.user == user)
-        {
+        if self.has(&user) || self.rings(&user) {
             return Err(Refusal::AlreadyHere);
         }
         if self.kind == Kind::Conference
@@ -212,11 +254,16 @@ impl Session {
             return Err(Refusal::Full);
         }
         let number = self.number();
+        self.room.expelled.retain(|one| *one != user);
+        self.room.absent.retain(|one| one.user != user);
         self.invitations.push(Invitation {
             number,
             user,
             refer,
+            asker,
+            alerting: false,
         });
+        self.make_room(members_max);
         Ok(number)
     }
 
@@ -285,19 +332,16 @@ impl Session {
         }
     }
 
-    /// Two become many: the same session under a new CDR row, with all who are in it.
+    /// Two become many: the same session under a new CDR row, with all who are in it. Who started it moderates.
     /// Returns the row that it continues; nothing changes where it is a conference already.
     pub fn promote(&mut self, record: SessionId) -> Option<SessionId> {
         if self.kind == Kind::Conference {
             return None;
         }
         self.kind = Kind::Conference;
+        self.room.moderators = vec![self.initiator.clone()];
+        self.pass_on_role();
         Some(core::mem::replace(&mut self.record, record))
-    }
-
-    /// Whether `user` may send others away or decide about the room.
-    pub fn is_led_by(&self, user: &Aor) -> bool {
-        self.initiator == *user
     }
 }
 
@@ -372,13 +416,13 @@ mod tests {
         );
         assert_eq!(session.id, first, "its URI stays what it was");
         assert_eq!(
-            session.invite(user("bob").aor, None, 3),
+            session.invite(user("bob").aor, None, None, 3),
             Err(Refusal::AlreadyHere)
         );
-        let carol = session.invite(user("carol").aor, None, 3);
+        let carol = session.invite(user("carol").aor, None, None, 3);
         assert_eq!(carol, Ok(3));
         assert_eq!(
-            session.invite(user("dave").aor, None, 3),
+            session.invite(user("dave").aor, None, None, 3),
             Err(Refusal::Full)
         );
         assert!(session.invitation_ended(3).is_some());

@@ -4,7 +4,9 @@ use crate::shard::effect::Effects;
 use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
-use crate::shard::{Shard, on_answer, on_connection, on_invite, on_leg, on_letter, on_message};
+use crate::shard::{
+    Shard, on_answer, on_command, on_connection, on_invite, on_leg, on_letter, on_message,
+};
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
 use crate::sip::header::{Name, tokens};
 use crate::sip::link::ConnectionId;
@@ -163,8 +165,7 @@ fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
             on_leg::on_reinvite(shard, request, key, effects)
         }
         (Method::Refer, true) => on_refer::on_refer(shard, request, key, effects),
-        // RFC 6086 §4.2.2: no Info Package was negotiated, so there is none to act on.
-        (Method::Info, true) => shard.answer(request, 469, "Bad Info Package", effects),
+        (Method::Info, true) => on_command::on_info(shard, request, key, effects),
         (Method::Subscribe, true) => {
             shard.answer(request, 403, "Subscribe Outside Of The Invitation", effects);
         }

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Priority};
+use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
+use crate::immcu::room::{Command, Subject};
 use crate::immcu::session::LegRef;
 use crate::presence::{Level, Package, Shown};
 use crate::registrar::Gruu;
@@ -171,6 +173,8 @@ pub enum Letter {
         to: Invited,
         /// True where the session is a conference.
         focus: bool,
+        /// What it is about.
+        subject: Subject,
     },
     /// To a user's owner: stop ringing.
     StopRinging {
@@ -303,6 +307,8 @@ pub enum Letter {
     End {
         /// The leg.
         leg: LegRef,
+        /// What BYE says of why.
+        parting: Parting,
     },
     /// To a leg: the session is a conference now.
     Promote {
@@ -324,6 +330,17 @@ pub enum Letter {
         user: Aor,
         /// True to remove.
         remove: bool,
+    },
+    /// To a session's owner: what a member asks the focus for, all or nothing.
+    Command {
+        /// The session.
+        session: SessionId,
+        /// Who asks.
+        leg: LegRef,
+        /// The request that waits for the answer.
+        ticket: Ticket,
+        /// What, in this order.
+        commands: Box<[Command]>,
     },
     /// To a REFER's subscription: how it goes (RFC 3515 §2.4.5).
     Referred {

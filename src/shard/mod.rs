@@ -15,6 +15,7 @@ mod interrupt;
 pub mod letter;
 mod notify;
 mod on_answer;
+mod on_command;
 mod on_connection;
 mod on_deliver;
 mod on_invite;

@@ -1,19 +1,24 @@
 //! INVITE outside a dialog: to a user, to a session, to the conference factory. And CANCEL.
 
+use std::collections::BTreeSet;
+
 use rand_core::Rng;
 
+use crate::dialect::conference::{self, BadAsk};
 use crate::dialect::simple;
 use crate::immcu::content::{Outcome, Priority};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::session::Kind;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
+use crate::shard::on_session::Beginning;
 use crate::shard::request::{Request, SDP_ID, Target, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Usage};
 use crate::shard::{Shard, on_leg, on_session};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, accept_quality};
 use crate::sip::transaction::ServerKey;
+use crate::sip::uri::Aor;
 
 pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -42,16 +47,30 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     {
         return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
     }
+    // Who starts it has a place of their own.
+    let wanted_max = shard.settings.immcu.members_max.saturating_sub(1);
+    let asked = conference::invitation(message, wanted_max.saturating_add(1))
+        .and_then(|asked| Ok((asked, conference::subject(message)?)));
+    let (asked, subject) = match asked {
+        Ok(asked) => asked,
+        Err(bad) => return refuse_ask(shard, request, bad, effects),
+    };
+    if asked.list.is_some() && target != Target::Factory {
+        return shard.answer(
+            request,
+            403,
+            "A List Is For The Conference Factory",
+            effects,
+        );
+    }
+    let wanted = list_of(shard, request, &user, asked.list.unwrap_or_default());
+    if wanted.users.len() + wanted.unknown.len() > wanted_max {
+        return refuse_ask(shard, request, BadAsk::TooMany, effects);
+    }
     let mut cpim = false;
     let mut answer = None;
-    if !message.body().is_empty() {
-        if !message
-            .content_type()
-            .is_some_and(|media| media.is("application/sdp"))
-        {
-            return on_leg::refuse_type(shard, request, effects);
-        }
-        match simple::answer_offer(message.body(), &request.link, SDP_ID, 1) {
+    if let Some(sdp) = asked.sdp {
+        match simple::answer_offer(sdp, &request.link, SDP_ID, 1) {
             Ok((body, reads)) => {
                 cpim = reads;
                 answer = Some(body);
@@ -107,32 +126,39 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let leg = shard.leg_ref(key);
     let party = shard.party(&user);
     let endpoint = shard.endpoint_of(key);
+    let priority = Priority::of(message.header(Name::Priority));
+    let invited = |user: Aor| Invited {
+        user,
+        gruu: None,
+        priority,
+    };
+    let mut begin = |kind: Kind, wanted: Vec<Invited>, effects: &mut Effects| {
+        let beginning = Beginning {
+            id: session,
+            kind,
+            starter: party.clone(),
+            leg,
+            endpoint: endpoint.clone(),
+            subject: subject.clone(),
+            wanted,
+        };
+        on_session::start(shard, beginning, effects);
+    };
     match target {
         // The owner is this shard: the starter's routing group names the session.
-        Target::User(to) => on_session::start(
-            shard,
-            session,
-            Kind::TwoParty,
-            &party,
-            leg,
-            endpoint,
-            Some(Invited {
-                user: to,
-                gruu: None,
-                priority: Priority::of(message.header(Name::Priority)),
-            }),
-            effects,
-        ),
-        Target::Factory => on_session::start(
-            shard,
-            session,
-            Kind::Conference,
-            &party,
-            leg,
-            endpoint,
-            None,
-            effects,
-        ),
+        Target::User(to) => begin(Kind::TwoParty, vec![invited(to)], effects),
+        Target::Factory => {
+            begin(
+                Kind::Conference,
+                wanted.users.into_iter().map(invited).collect(),
+                effects,
+            );
+            if !wanted.unknown.is_empty() {
+                let missed = wanted.unknown.iter().map(|(uri, why)| (&**uri, why));
+                let report = conference::not_invited(missed);
+                on_session::report_to(shard, session, leg, report, effects);
+            }
+        }
         _ => shard.post_session(
             session,
             Letter::Join {
@@ -144,6 +170,56 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             effects,
         ),
     }
+}
+
+fn refuse_ask(shard: &mut Shard, request: Request<'_>, bad: BadAsk, effects: &mut Effects) {
+    let limit = format!(
+        "At Most {} Can Be Invited",
+        shard.settings.immcu.members_max.saturating_sub(1)
+    );
+    let reason = match bad {
+        BadAsk::TooMany => &limit,
+        _ => bad.reason(),
+    };
+    shard.answer_with(request, bad.status(), reason, effects, |mut draft| {
+        if bad.status() == 415 {
+            draft.header("Accept", conference::ACCEPT);
+            draft.header("Accept-Encoding", "identity");
+        }
+        draft.finish();
+    });
+}
+
+/// Whom a list of recipients names.
+#[derive(Default)]
+struct Wanted {
+    /// Users of ours, who may not exist: each once, and not who invites.
+    users: Vec<Aor>,
+    /// The others as they were written, with what to say of them.
+    unknown: Vec<(Box<str>, Outcome)>,
+}
+
+fn list_of(shard: &Shard, request: Request<'_>, starter: &Aor, list: Vec<Box<str>>) -> Wanted {
+    let mut wanted = Wanted::default();
+    let mut seen: BTreeSet<Aor> = BTreeSet::from([starter.clone()]);
+    for uri in list {
+        match shard.target(&uri, &request.link) {
+            Target::User(user) => {
+                if seen.insert(user.clone()) {
+                    wanted.users.push(user);
+                }
+            }
+            Target::Elsewhere => {
+                let why = Outcome::with(404, "Not A Domain Of Ours");
+                wanted.unknown.push((uri, why));
+            }
+            Target::Unknown => wanted.unknown.push((uri, Outcome::of(416))),
+            Target::Session(_) | Target::Factory | Target::Server => {
+                wanted.unknown.push((uri, Outcome::with(403, "Not A User")));
+            }
+        }
+    }
+    wanted
 }
 
 /// CANCEL: answered 200 whatever comes of it; the INVITE is answered 487 where it still waits (RFC 3261 §9.2).

@@ -6,10 +6,11 @@ use core::time::Duration;
 use slotmap::KeyData;
 use smallvec::SmallVec;
 
+use crate::dialect::conference::INFO_PACKAGE;
 use crate::dialect::simple::{self, Reads};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
-use crate::immcu::leg::{Leg, State};
+use crate::immcu::leg::{Leg, Parting, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
@@ -232,13 +233,13 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
                     leg.cpim = cpim;
                 }
             }
-            None => end(shard, key, effects),
+            None => end(shard, key, Parting::Silent, effects),
         }
     }
 }
 
 /// The ACK has come, or what proves that the 2xx has: what had to wait for it may go out.
-fn confirm(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+pub(super) fn confirm(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if let Some(leg) = shard.leg_mut(key)
         && matches!(leg.state, State::Confirming(_))
     {
@@ -313,6 +314,9 @@ pub(super) fn on_reinvite(
         );
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
+        if focus {
+            draft.header("Recv-Info", INFO_PACKAGE);
+        }
         if body.is_empty() {
             draft.finish();
         } else {
@@ -395,6 +399,7 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
         draft.header("Supported", SUPPORTED);
         if focus {
             draft.header("Allow-Events", "conference, refer");
+            draft.header("Recv-Info", INFO_PACKAGE);
         }
         draft.body("application/sdp", &body);
     });
@@ -415,19 +420,23 @@ pub(super) fn refuse(shard: &mut Shard, leg: LegRef, outcome: &Outcome, effects:
 }
 
 /// The session's owner: this leg is to end.
-pub(super) fn end(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+pub(super) fn end(shard: &mut Shard, key: DialogKey, parting: Parting, effects: &mut Effects) {
     match shard.leg(key).map(|leg| leg.state) {
         Some(State::Offered(server)) => {
             shard.drop_dialog(key);
             shard.settle(server, &Outcome::of(480), effects);
         }
-        Some(State::Established | State::Confirming(_)) => say_bye(shard, key, effects),
+        Some(State::Established | State::Confirming(_)) => part(shard, key, parting, effects),
         Some(State::Ringing(..)) | None => {}
     }
 }
 
 /// Says BYE and forgets the dialog: whatever comes back changes nothing (RFC 3261 §15.1.1).
 pub(super) fn say_bye(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    part(shard, key, Parting::Silent, effects);
+}
+
+fn part(shard: &mut Shard, key: DialogKey, parting: Parting, effects: &mut Effects) {
     let Some(mut association) = shard.drop_dialog(key) else {
         return;
     };
@@ -437,10 +446,11 @@ pub(super) fn say_bye(shard: &mut Shard, key: DialogKey, effects: &mut Effects) 
         Purpose::Forget,
         effects,
         |out, link, branch| {
-            association
-                .dialog
-                .request(out, "BYE", link, branch)
-                .finish();
+            let mut draft = association.dialog.request(out, "BYE", link, branch);
+            if !parting.reason().is_empty() {
+                draft.header("Reason", parting.reason());
+            }
+            draft.finish();
         },
     );
 }
@@ -528,6 +538,7 @@ pub(super) fn reinvite(shard: &mut Shard, key: DialogKey, effects: &mut Effects)
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         draft.header("Allow-Events", "conference, refer");
+        draft.header("Recv-Info", INFO_PACKAGE);
         draft.body("application/sdp", &simple::offer(&link, SDP_ID, version));
     });
 }

@@ -5,8 +5,8 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{
-    on_deliver, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session,
-    on_state, on_subscribe, on_watch,
+    on_command, on_deliver, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news,
+    on_session, on_state, on_subscribe, on_watch,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -88,8 +88,11 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             from,
             to,
             focus,
+            subject,
         } => {
-            on_ring::ring(shard, session, invitation, from, to, focus, effects);
+            on_ring::ring(
+                shard, session, invitation, from, to, focus, subject, effects,
+            );
         }
         Letter::StopRinging {
             session,
@@ -167,7 +170,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             leg,
             reason,
         } => on_session::leave(shard, session, leg, reason, effects),
-        Letter::End { leg } => on_leg::end(shard, on_leg::key_of(leg), effects),
+        Letter::End { leg, parting } => on_leg::end(shard, on_leg::key_of(leg), parting, effects),
         Letter::Promote { leg } => on_leg::promote(shard, leg, effects),
 
         Letter::Refer {
@@ -178,8 +181,14 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             user,
             remove,
         } => {
-            on_session::refer(shard, session, &by, ticket, watcher, &user, remove, effects);
+            on_command::refer(shard, session, &by, ticket, watcher, &user, remove, effects);
         }
+        Letter::Command {
+            session,
+            leg,
+            ticket,
+            commands,
+        } => on_command::command(shard, session, leg, ticket, &commands, effects),
         Letter::Referred { watcher, outcome } => {
             on_refer::referred(shard, watcher, outcome, effects)
         }

@@ -4,11 +4,13 @@ use slotmap::Key;
 
 use rand_core::Rng;
 
+use crate::dialect::conference::INFO_PACKAGE;
 use crate::dialect::simple;
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::ringing::{Ringing, RingingKey, Stop};
+use crate::immcu::room::Subject;
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::interrupt::held_back;
@@ -25,6 +27,7 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Step};
 use crate::sip::uri::Aor;
 
+#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
 pub(super) fn ring(
     shard: &mut Shard,
     session: SessionId,
@@ -32,6 +35,7 @@ pub(super) fn ring(
     from: Party,
     to: Invited,
     focus: bool,
+    subject: Subject,
     effects: &mut Effects,
 ) {
     let decline = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
@@ -62,6 +66,7 @@ pub(super) fn ring(
         from,
         to: to.user,
         focus,
+        subject,
         legs: Vec::new(),
         best: None,
         told: false,
@@ -139,11 +144,12 @@ fn ring_endpoint(
     let Some(ringing) = shard.ringings.get(key) else {
         return;
     };
-    let (session, focus, user, from) = (
+    let (session, focus, user, from, subject) = (
         ringing.session,
         ringing.focus,
         ringing.to.clone(),
         ringing.from.clone(),
+        ringing.subject.clone(),
     );
     // In a conference the dialog is with the focus; P-Asserted-Identity says who invites (RFC 4579 §5.5).
     let local = if focus {
@@ -197,6 +203,12 @@ fn ring_endpoint(
         draft.header("P-Asserted-Identity", simple::name_addr(&from));
         draft.header("Allow", super::request::ALLOW);
         draft.header("Supported", super::request::SUPPORTED);
+        if !subject.as_str().is_empty() {
+            draft.header("Subject", subject.as_str());
+        }
+        if focus {
+            draft.header("Recv-Info", INFO_PACKAGE);
+        }
         draft.body("application/sdp", &simple::offer(&link, SDP_ID, 1));
     });
     if let Some(ringing) = shard.ringings.get_mut(key) {

@@ -1,23 +1,20 @@
 //! A conference's roster at its owner: who may read it, and one letter a watching shard when it changes (RFC 4575).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::documents::conference_info::{self, Conference, Entry, Extent, Status, User};
+use crate::documents::conference_info::{
+    self, Conference, Disconnection, Entry, Extent, Status, User,
+};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
-use crate::immcu::session::{Joining, Kind, LegRef, Participant, Session};
+use crate::immcu::room::Absent;
+use crate::immcu::session::{Invitation, Joining, Kind, LegRef, Participant, Session};
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::request::SESSION_PREFIX;
 use crate::shard::{Shard, ShardId};
 use crate::sip::uri::Aor;
-
-/// What has changed in a roster: for the partial document.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Change {
-    Joined,
-    Left,
-}
 
 /// A shard has a subscription to the roster. Only who is in the conference may read it.
 pub(super) fn watch(
@@ -92,13 +89,9 @@ pub(super) fn lose(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Ef
     }
 }
 
-/// The roster has changed: one letter a watching shard, with both documents once.
-pub(super) fn tell(
-    shard: &mut Shard,
-    id: SessionId,
-    change: Option<(Change, Participant)>,
-    effects: &mut Effects,
-) {
+/// The conference has changed, and in its roster what is said of `changed`: one letter a watching shard, with both
+/// documents once.
+pub(super) fn tell(shard: &mut Shard, id: SessionId, changed: &[Aor], effects: &mut Effects) {
     let members_max = shard.settings.immcu.members_max;
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
@@ -108,10 +101,7 @@ pub(super) fn tell(
         return;
     }
     let full = full_document(session, members_max);
-    let partial: Arc<[u8]> = match change {
-        Some((change, participant)) => partial_document(session, change, &participant, members_max),
-        None => Arc::from(&[][..]),
-    };
+    let partial = partial_document(session, changed, members_max);
     let (version, audience) = (session.version, session.audience.clone());
     for watching in audience {
         let (full, partial) = (full.clone(), partial.clone());
@@ -136,69 +126,125 @@ fn document<'a>(
     let conference = Conference {
         entity: &entity,
         version: session.version,
-        subject: "",
+        subject: session.room.subject.as_str(),
         user_count_max: u32::try_from(members_max).unwrap_or(u32::MAX),
         user_count: u32::try_from(session.user_count()).unwrap_or(u32::MAX),
+        locked: session.room.locked,
     };
     let mut out = Vec::with_capacity(512 + 256 * session.participants.len());
     conference_info::write(&mut out, extent, &conference, entries);
     out.into()
 }
 
-/// A participant as others see them: the endpoint is named by the address of record, for nobody learns another's.
-fn member<'a>(session: &Session, participant: &'a Participant, uri: &'a str) -> Entry<'a> {
-    let owner = session.is_led_by(&participant.user);
-    Entry::Present(User {
-        entity: uri,
-        display_name: &participant.display,
-        role: if owner { "moderator" } else { "participant" },
-        endpoint: uri,
-        status: Status::Connected,
-        joining: Some(match participant.joining {
-            Joining::DialedIn => conference_info::Joining::DialedIn,
-            Joining::DialedOut => conference_info::Joining::DialedOut,
-        }),
-        disconnection: None,
-    })
+/// What the roster says of one user: in it, being rung, or absent.
+enum Line<'a> {
+    Member(&'a Participant),
+    Rung(&'a Invitation),
+    Absent(&'a Absent, String),
+    Gone(&'a Aor),
+}
+
+impl<'a> Line<'a> {
+    fn of(session: &'a Session, user: &'a Aor) -> Line<'a> {
+        if let Some(one) = session.participants.iter().find(|one| one.user == *user) {
+            Line::Member(one)
+        } else if let Some(one) = session.invitations.iter().find(|one| one.user == *user) {
+            Line::Rung(one)
+        } else if let Some(one) = session.room.absent.iter().find(|one| one.user == *user) {
+            Line::absent(one)
+        } else {
+            Line::Gone(user)
+        }
+    }
+
+    fn absent(absent: &'a Absent) -> Line<'a> {
+        let outcome = &absent.outcome;
+        let reason = format!("{} {}", outcome.status, outcome.text());
+        Line::Absent(absent, reason)
+    }
+
+    fn user(&self) -> &'a Aor {
+        match self {
+            Line::Member(one) => &one.user,
+            Line::Rung(one) => &one.user,
+            Line::Absent(one, _) => &one.user,
+            Line::Gone(user) => user,
+        }
+    }
+
+    /// As others see it: the endpoint is named by the address of record, for nobody learns another's.
+    fn entry<'e>(&'e self, session: &Session, uri: &'e str) -> Entry<'e> {
+        let blank = User {
+            entity: uri,
+            display_name: "",
+            role: "",
+            endpoint: uri,
+            status: Status::DialingOut,
+            joining: Some(conference_info::Joining::DialedOut),
+            disconnection: None,
+            reason: "",
+        };
+        Entry::Present(match self {
+            Line::Gone(_) => return Entry::Deleted { entity: uri },
+            Line::Member(one) => User {
+                display_name: &one.display,
+                role: if session.is_led_by(&one.user) {
+                    "moderator"
+                } else {
+                    "participant"
+                },
+                status: Status::Connected,
+                joining: Some(match one.joining {
+                    Joining::DialedIn => conference_info::Joining::DialedIn,
+                    Joining::DialedOut => conference_info::Joining::DialedOut,
+                }),
+                ..blank
+            },
+            Line::Rung(one) if one.alerting => User {
+                status: Status::Alerting,
+                ..blank
+            },
+            Line::Rung(_) => blank,
+            Line::Absent(one, reason) => User {
+                status: Status::Disconnected,
+                disconnection: Some(match one.outcome.status {
+                    // Busy here, busy everywhere, declined (RFC 4575 §5.7.6 knows no more).
+                    486 | 600 | 603 => Disconnection::Busy,
+                    _ => Disconnection::Failed,
+                }),
+                reason,
+                ..blank
+            },
+        })
+    }
 }
 
 fn full_document(session: &Session, members_max: usize) -> Arc<[u8]> {
-    let mut seen: Vec<&Aor> = Vec::new();
-    let mut users: Vec<(&Participant, String)> = Vec::new();
-    for participant in &session.participants {
-        // Somebody with two endpoints is one user of the conference.
-        if !seen.contains(&&participant.user) {
-            seen.push(&participant.user);
-            users.push((participant, participant.user.uri()));
-        }
-    }
-    let entries = users
-        .iter()
-        .map(|(participant, uri)| member(session, participant, uri));
+    // Somebody with two endpoints is one user of the conference; one who is rung may have come another way.
+    let mut seen: BTreeSet<&Aor> = BTreeSet::new();
+    let members = session.participants.iter().map(Line::Member);
+    let rung = session.invitations.iter().map(Line::Rung);
+    let absent = session.room.absent.iter().map(Line::absent);
+    let lines: Vec<(Line<'_>, String)> = members
+        .chain(rung)
+        .chain(absent)
+        .filter(|line| seen.insert(line.user()))
+        .map(|line| {
+            let uri = line.user().uri();
+            (line, uri)
+        })
+        .collect();
+    let entries = lines.iter().map(|(line, uri)| line.entry(session, uri));
     document(session, Extent::Full, members_max, entries)
 }
 
-fn partial_document(
-    session: &Session,
-    change: Change,
-    participant: &Participant,
-    members_max: usize,
-) -> Arc<[u8]> {
-    let uri = participant.user.uri();
-    let still = session
-        .participants
+fn partial_document(session: &Session, changed: &[Aor], members_max: usize) -> Arc<[u8]> {
+    let lines: Vec<(Line<'_>, String)> = changed
         .iter()
-        .any(|p| p.user == participant.user);
-    let entry = match change {
-        Change::Left if !still => Entry::Deleted { entity: &uri },
-        _ => member(session, participant, &uri),
-    };
-    document(
-        session,
-        Extent::Partial,
-        members_max,
-        core::iter::once(entry),
-    )
+        .map(|user| (Line::of(session, user), user.uri()))
+        .collect();
+    let entries = lines.iter().map(|(line, uri)| line.entry(session, uri));
+    document(session, Extent::Partial, members_max, entries)
 }
 
 /// The focus as somebody who speaks.

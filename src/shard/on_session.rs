@@ -2,17 +2,21 @@
 
 use rand_core::Rng;
 
-use crate::dialect::simple;
+use crate::dialect::{conference, simple};
 use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party, Priority, Sort};
+use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
+use crate::immcu::room::Subject;
 use crate::immcu::session::{Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Invited, Letter, Ticket};
 use crate::shard::{Shard, ShardId, on_roster};
 use crate::sip::time::Now;
-use crate::sip::uri::Aor;
+
+/// Why a conference is over that a moderator has ended, for the CDR.
+pub(super) const CONFERENCE_ENDED: &str = "conference ended";
 
 impl From<Refusal> for Outcome {
     fn from(refusal: Refusal) -> Outcome {
@@ -20,74 +24,80 @@ impl From<Refusal> for Outcome {
     }
 }
 
-/// A session begins: with an invitation to `to`, or as an empty room with its starter.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "who, where and whom: each its own kind of thing"
-)]
-pub(super) fn start(
-    shard: &mut Shard,
-    id: SessionId,
-    kind: Kind,
-    starter: &Party,
-    leg: LegRef,
-    endpoint: Box<str>,
-    to: Option<Invited>,
-    effects: &mut Effects,
-) {
+/// How a session begins.
+pub(super) struct Beginning {
+    pub id: SessionId,
+    pub kind: Kind,
+    pub starter: Party,
+    pub leg: LegRef,
+    pub endpoint: Box<str>,
+    pub subject: Subject,
+    /// Whom it rings: the other one of two, or those of a list.
+    pub wanted: Vec<Invited>,
+}
+
+/// A session begins: with an invitation to another one, or as a room with its starter and whom a list invites (RFC 5366).
+pub(super) fn start(shard: &mut Shard, beginning: Beginning, effects: &mut Effects) {
     let members_max = shard.settings.immcu.members_max;
-    let mut session = Session::new(id, kind, starter.aor.clone(), shard.now);
-    let active = to.is_none();
-    let joined = session.join(
-        starter.clone(),
+    let Beginning {
+        id,
+        kind,
+        starter,
         leg,
         endpoint,
-        Joining::DialedIn,
-        active,
-        members_max,
-    );
-    let refused = joined.err();
-    let invitation = match &to {
-        Some(to) => session.invite(to.user.clone(), None, members_max).ok(),
-        None => None,
+        subject,
+        wanted,
+    } = beginning;
+    let two = kind == Kind::TwoParty;
+    let mut session = Session::new(id, kind, starter.aor.clone(), shard.now);
+    session.room.subject = subject;
+    let joining = Joining::DialedIn;
+    let joined = session.join(starter.clone(), leg, endpoint, joining, !two, members_max);
+    let refused = joined.err().map(Outcome::from);
+    let refused = match wanted.first() {
+        Some(to) if two && to.user == starter.aor => Some(Outcome::with(486, "That Is You")),
+        _ => refused,
     };
-    if let Some(refusal) = refused {
-        return shard.post(
-            ShardId(leg.shard),
-            Letter::Refuse {
-                leg,
-                outcome: refusal.into(),
-            },
-            effects,
-        );
+    if let Some(outcome) = refused {
+        return shard.post(ShardId(leg.shard), Letter::Refuse { leg, outcome }, effects);
     }
     shard.sessions.insert(id, session);
-    match (to, invitation) {
-        (Some(to), Some(invitation)) => {
-            let user = to.user.clone();
-            let letter = Letter::Ring {
-                session: id,
-                invitation,
-                from: starter.clone(),
-                to,
-                focus: false,
-            };
-            shard.post_owner(&user, letter, effects);
-        }
-        (Some(_), None) => {
-            shard.sessions.remove(&id);
-            let outcome = Outcome::with(486, "That Is You");
-            shard.post(ShardId(leg.shard), Letter::Refuse { leg, outcome }, effects);
-        }
-        (None, _) => {
-            record_start(shard, id, None, effects);
-            shard.post(
-                ShardId(leg.shard),
-                Letter::Welcome { leg, focus: true },
-                effects,
-            );
-        }
+    if !two {
+        record_start(shard, id, None, effects);
+        let welcome = Letter::Welcome { leg, focus: true };
+        shard.post(ShardId(leg.shard), welcome, effects);
     }
+    let asker = (!two).then_some(leg);
+    for to in wanted {
+        // Those past the limit were refused before, with the whole list: who is left out here is here already.
+        let _ = invite(shard, id, &starter, to, None, asker, effects);
+    }
+}
+
+/// Rings a user for the session.
+pub(super) fn invite(
+    shard: &mut Shard,
+    id: SessionId,
+    by: &Party,
+    to: Invited,
+    refer: Option<LegRef>,
+    asker: Option<LegRef>,
+    effects: &mut Effects,
+) -> Result<(), Refusal> {
+    let members_max = shard.settings.immcu.members_max;
+    let session = shard.sessions.get_mut(&id).ok_or(Refusal::NotHere)?;
+    let user = to.user.clone();
+    let invitation = session.invite(user.clone(), refer, asker, members_max)?;
+    let letter = Letter::Ring {
+        session: id,
+        invitation,
+        from: by.clone(),
+        to,
+        focus: session.kind == Kind::Conference,
+        subject: session.room.subject.clone(),
+    };
+    shard.post_owner(&user, letter, effects);
+    Ok(())
 }
 
 /// An INVITE to the session's own URI.
@@ -106,6 +116,9 @@ pub(super) fn join(
     let Some(session) = shard.sessions.get(&id).filter(|_| !shard.stopping) else {
         return refuse(shard, Outcome::of(404), effects);
     };
+    if let Err(refusal) = session.admits(&user.aor) {
+        return refuse(shard, refusal.into(), effects);
+    }
     // A third one who knows the URI makes it a conference, as REFER does. While the first two have not met yet there
     // is nothing to join.
     if session.kind == Kind::TwoParty {
@@ -130,38 +143,35 @@ pub(super) fn join(
                 effects,
             );
             record_joined(shard, id, &participant, effects);
-            on_roster::tell(
-                shard,
-                id,
-                Some((on_roster::Change::Joined, participant)),
-                effects,
-            );
+            on_roster::tell(shard, id, &[participant.user], effects);
         }
         Err(refusal) => refuse(shard, refusal.into(), effects),
     }
 }
 
-/// It rings somewhere: the starter of a two-party session hears so.
+/// It rings somewhere: who asked for it hears so, and a conference's roster shows it.
 pub(super) fn ringing(shard: &mut Shard, id: SessionId, invitation: u32, effects: &mut Effects) {
+    let Some(session) = shard.sessions.get_mut(&id) else {
+        return;
+    };
+    let found = session
+        .invitations
+        .iter_mut()
+        .find(|i| i.number == invitation);
+    let Some(invitation) = found else { return };
+    invitation.alerting = true;
+    let (user, refer) = (invitation.user.clone(), invitation.refer);
+    if session.kind == Kind::Conference {
+        on_roster::tell(shard, id, &[user], effects);
+    }
+    if let Some(watcher) = refer {
+        let outcome = Outcome::of(180);
+        let letter = Letter::Referred { watcher, outcome };
+        return shard.post(ShardId(watcher.shard), letter, effects);
+    }
     let Some(session) = shard.sessions.get(&id) else {
         return;
     };
-    if let Some(refer) = session
-        .invitations
-        .iter()
-        .find(|i| i.number == invitation)
-        .and_then(|i| i.refer)
-    {
-        let outcome = Outcome::of(180);
-        return shard.post(
-            ShardId(refer.shard),
-            Letter::Referred {
-                watcher: refer,
-                outcome,
-            },
-            effects,
-        );
-    }
     if let Some(leg) = session
         .participants
         .iter()
@@ -189,11 +199,27 @@ pub(super) fn accepted(
         .and_then(|session| Some((session.invitation_ended(invitation)?, session)));
     // Nobody waits for it any more: cancelled, over, or the server stops.
     let Some((invitation, session)) = ended else {
-        return shard.post(ShardId(leg.shard), Letter::End { leg }, effects);
+        return shard.post(
+            ShardId(leg.shard),
+            Letter::End {
+                leg,
+                parting: Parting::Silent,
+            },
+            effects,
+        );
     };
     let joined = match session.join(party, leg, endpoint, Joining::DialedOut, true, members_max) {
         Ok(participant) => participant.clone(),
-        Err(_) => return shard.post(ShardId(leg.shard), Letter::End { leg }, effects),
+        Err(_) => {
+            return shard.post(
+                ShardId(leg.shard),
+                Letter::End {
+                    leg,
+                    parting: Parting::Silent,
+                },
+                effects,
+            );
+        }
     };
     let kind = session.kind;
     if let Some(watcher) = invitation.refer {
@@ -216,12 +242,7 @@ pub(super) fn accepted(
     );
     if kind == Kind::Conference {
         record_joined(shard, id, &joined, effects);
-        return on_roster::tell(
-            shard,
-            id,
-            Some((on_roster::Change::Joined, joined)),
-            effects,
-        );
+        return on_roster::tell(shard, id, &[joined.user], effects);
     }
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
@@ -253,12 +274,23 @@ pub(super) fn declined(
     outcome: Outcome,
     effects: &mut Effects,
 ) {
+    let members_max = shard.settings.immcu.members_max;
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
     let Some(invitation) = session.invitation_ended(invitation) else {
         return;
     };
+    if session.kind == Kind::Conference {
+        session.missed(&invitation.user, outcome.clone(), members_max);
+        let user = invitation.user.clone();
+        on_roster::tell(shard, id, &[user], effects);
+        if let Some(asker) = invitation.asker {
+            let missed = (invitation.user.as_str(), &outcome);
+            let report = conference::not_invited(core::iter::once(missed));
+            report_to(shard, id, asker, report, effects);
+        }
+    }
     if let Some(watcher) = invitation.refer {
         return shard.post(
             ShardId(watcher.shard),
@@ -266,6 +298,9 @@ pub(super) fn declined(
             effects,
         );
     }
+    let Some(session) = shard.sessions.get(&id) else {
+        return;
+    };
     if session.kind == Kind::TwoParty {
         let waiting: Vec<LegRef> = session.participants.iter().map(|p| p.leg).collect();
         shard.sessions.remove(&id);
@@ -388,18 +423,33 @@ pub(super) fn conveyed(
         &outcome.reason
     };
     let content = simple::not_delivered(&missed, outcome.status, reason);
-    let from = on_roster::focus_party(session);
-    let since = shard.now;
+    report_to(shard, id, speaker, content, effects);
+}
+
+/// The focus itself says something to one leg of a session, if that is still in it.
+pub(super) fn report_to(
+    shard: &mut Shard,
+    id: SessionId,
+    leg: LegRef,
+    content: Content,
+    effects: &mut Effects,
+) {
+    let Some(session) = shard.sessions.get(&id) else {
+        return;
+    };
+    if session.by_leg(leg).is_none() {
+        return;
+    }
     let letter = Letter::Convey {
         session: id,
-        legs: [speaker.key].into(),
-        from,
+        legs: [leg.key].into(),
+        from: on_roster::focus_party(session),
         speaker: None,
         ticket: None,
-        since,
+        since: shard.now,
         content,
     };
-    shard.post(ShardId(speaker.shard), letter, effects);
+    shard.post(ShardId(leg.shard), letter, effects);
 }
 
 /// A leg is gone.
@@ -424,13 +474,12 @@ pub(super) fn leave(
         return finish(shard, id, reason, effects);
     }
     if kind == Kind::Conference {
-        let user = participant.user.clone();
-        on_roster::tell(
-            shard,
-            id,
-            Some((on_roster::Change::Left, participant)),
-            effects,
-        );
+        let user = participant.user;
+        let mut changed = vec![user.clone()];
+        if let Some(session) = shard.sessions.get_mut(&id) {
+            changed.extend(session.pass_on_role());
+        }
+        on_roster::tell(shard, id, &changed, effects);
         on_roster::lose(shard, id, user, effects);
     }
 }
@@ -442,6 +491,11 @@ pub(super) fn finish(
     reason: &'static str,
     effects: &mut Effects,
 ) {
+    let parting = if reason == CONFERENCE_ENDED {
+        Parting::Ended
+    } else {
+        Parting::Silent
+    };
     let Some(participants) = shard
         .sessions
         .get_mut(&id)
@@ -458,7 +512,7 @@ pub(super) fn finish(
             record_left(shard, id, participant, reason, effects);
         }
         let leg = participant.leg;
-        shard.post(ShardId(leg.shard), Letter::End { leg }, effects);
+        shard.post(ShardId(leg.shard), Letter::End { leg, parting }, effects);
     }
     let Some(session) = shard.sessions.remove(&id) else {
         return;
@@ -498,7 +552,7 @@ pub(super) fn finish(
 }
 
 /// Two become many: the same session, a new CDR row that continues the old one, and both parties are told.
-fn promote(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
+pub(super) fn promote(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
     const REASON: &str = "became a conference";
     let record = SessionId {
         group: id.group,
@@ -534,128 +588,6 @@ fn promote(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
     for participant in left {
         let leg = participant.leg;
         shard.post(ShardId(leg.shard), Letter::Promote { leg }, effects);
-    }
-}
-
-/// REFER: invite somebody, or send somebody away (RFC 4579 §5.5, §5.11).
-#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
-pub(super) fn refer(
-    shard: &mut Shard,
-    id: SessionId,
-    by: &Party,
-    ticket: Ticket,
-    watcher: Option<LegRef>,
-    user: &Aor,
-    remove: bool,
-    effects: &mut Effects,
-) {
-    let outcome = refer_outcome(shard, id, by, watcher, user, remove, effects);
-    let accepted = outcome.is_success();
-    shard.post(
-        ticket.shard,
-        Letter::Answer {
-            ticket,
-            outcome: outcome.clone(),
-            latency: None,
-        },
-        effects,
-    );
-    // The REFER's own answer is on its way first; then its subscription hears how it goes (RFC 3515 §2.4.4).
-    if let Some(watcher) = watcher {
-        let letter = match (accepted, remove) {
-            (true, false) => Letter::Referred {
-                watcher,
-                outcome: Outcome::of(100),
-            },
-            (true, true) => Letter::Referred {
-                watcher,
-                outcome: Outcome::of(200),
-            },
-            (false, _) => Letter::ReferRefused { watcher },
-        };
-        shard.post(ShardId(watcher.shard), letter, effects);
-    }
-}
-
-fn refer_outcome(
-    shard: &mut Shard,
-    id: SessionId,
-    by: &Party,
-    watcher: Option<LegRef>,
-    user: &Aor,
-    remove: bool,
-    effects: &mut Effects,
-) -> Outcome {
-    let members_max = shard.settings.immcu.members_max;
-    let Some(session) = shard
-        .sessions
-        .get_mut(&id)
-        .filter(|s| s.participants.iter().any(|p| p.user == by.aor))
-    else {
-        return Refusal::NotHere.into();
-    };
-    if remove {
-        if by.aor != *user && !session.is_led_by(&by.aor) {
-            return Refusal::NotAllowed.into();
-        }
-        let gone: Vec<LegRef> = session
-            .participants
-            .iter()
-            .filter(|p| p.user == *user)
-            .map(|p| p.leg)
-            .collect();
-        let rung = session
-            .invitations
-            .iter()
-            .find(|i| i.user == *user)
-            .map(|i| i.number);
-        if let Some(invitation) = rung {
-            session.invitation_ended(invitation);
-            let letter = Letter::StopRinging {
-                session: id,
-                invitation,
-                to: user.clone(),
-                why: Stop::GivenUp,
-            };
-            shard.post_owner(user, letter, effects);
-        } else if gone.is_empty() {
-            return Outcome::with(404, "Not In This Conference");
-        }
-        for leg in gone {
-            shard.post(ShardId(leg.shard), Letter::End { leg }, effects);
-            leave(shard, id, leg, "removed", effects);
-        }
-        return Outcome::of(202);
-    }
-    if session.kind == Kind::TwoParty
-        && session
-            .participants
-            .iter()
-            .any(|participant| !participant.active)
-    {
-        return Outcome::of(491);
-    }
-    let was_two = session.kind == Kind::TwoParty;
-    match session.invite(user.clone(), watcher, members_max) {
-        Ok(invitation) => {
-            if was_two {
-                promote(shard, id, effects);
-            }
-            let letter = Letter::Ring {
-                session: id,
-                invitation,
-                from: by.clone(),
-                to: Invited {
-                    user: user.clone(),
-                    gruu: None,
-                    priority: Priority::Ordinary,
-                },
-                focus: true,
-            };
-            shard.post_owner(user, letter, effects);
-            Outcome::of(202)
-        }
-        Err(refusal) => refusal.into(),
     }
 }
 

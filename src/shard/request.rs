@@ -25,8 +25,8 @@ use super::usage::Purpose;
 
 /// The methods that we answer, for Allow.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MESSAGE, PUBLISH, SUBSCRIBE, NOTIFY, REFER, INFO, UPDATE";
-/// The extensions that we know (RFC 5626, RFC 4488).
-pub(crate) const SUPPORTED: &str = "outbound, norefersub";
+/// The extensions that we know (RFC 5626, RFC 4488, RFC 5366).
+pub(crate) const SUPPORTED: &str = "outbound, norefersub, recipient-list-invite";
 /// The event packages that we serve.
 pub(crate) const EVENTS: &str = "presence, conference, refer";
 

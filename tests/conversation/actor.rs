@@ -339,8 +339,11 @@ impl Actor {
         step: &Step,
         memory: &mut Memory,
     ) -> Result<Option<Vec<u8>>, String> {
-        if let What::Response { status, .. } = what
-            && heard.status != Some(*status)
+        if let What::Response { status, reason, .. } = what
+            && (heard.status != Some(*status)
+                || reason
+                    .as_ref()
+                    .is_some_and(|reason| heard.reason != *reason))
         {
             return Err(format!(
                 "expected {status}, and this came:\n{}",

@@ -72,7 +72,12 @@ pub enum Place {
 #[derive(Debug, Clone)]
 pub enum What {
     Request(String),
-    Response { status: u16, method: Option<String> },
+    Response {
+        status: u16,
+        /// The reason phrase, where the play says it.
+        reason: Option<String>,
+        method: Option<String>,
+    },
 }
 
 /// What a message that comes has to do with a dialog.
@@ -221,6 +226,11 @@ impl Play {
             },
             ["receives", "nothing"] => Action::ReceivesNothing(actor),
             ["receives", what, ref rest @ ..] => {
+                let words = rest
+                    .iter()
+                    .position(|word| ["to", "in", "as"].contains(word));
+                let (reason, rest) = rest.split_at(words.unwrap_or(rest.len()));
+                let reason = (!reason.is_empty()).then(|| reason.join(" "));
                 let (method, rest) = match rest {
                     ["to", method, rest @ ..] => (Some(owned(method)), rest),
                     rest => (None, rest),
@@ -232,9 +242,14 @@ impl Play {
                     _ => return None,
                 };
                 let what = match what.parse() {
-                    Ok(status) => What::Response { status, method },
+                    Ok(status) => What::Response {
+                        status,
+                        reason,
+                        method,
+                    },
                     Err(_)
                         if method.is_none()
+                            && reason.is_none()
                             && what.bytes().all(|byte| byte.is_ascii_uppercase()) =>
                     {
                         What::Request(owned(what))
@@ -303,7 +318,7 @@ fn a_play_is_read() {
         steps,
         [
             r#"5 Sends { actor: 1, method: "INVITE", place: To { uri: "sip:b@x", label: Some("call") } }"#,
-            r#"11 Receives { actor: 0, what: Response { status: 200, method: Some("INVITE") }, label: In("call") }"#,
+            r#"11 Receives { actor: 0, what: Response { status: 200, reason: None, method: Some("INVITE") }, label: In("call") }"#,
             r#"12 Answers { actor: 0, status: 486, reason: Some("Busy Here"), method: Some("INVITE") }"#,
             "13 Passes { seconds: 600 }",
         ]

@@ -9,6 +9,7 @@ const CONFERENCE: Conference<'static> = Conference {
     subject: "tea & cake",
     user_count_max: 250,
     user_count: 2,
+    locked: false,
 };
 
 const ALICE: User<'static> = User {
@@ -19,6 +20,7 @@ const ALICE: User<'static> = User {
     status: Status::Connected,
     joining: Some(Joining::FocusOwner),
     disconnection: None,
+    reason: "",
 };
 
 const BOB: User<'static> = User {
@@ -29,6 +31,7 @@ const BOB: User<'static> = User {
     status: Status::Disconnected,
     joining: Some(Joining::DialedOut),
     disconnection: Some(Disconnection::Booted),
+    reason: "480 The User Is Offline",
 };
 
 fn written(extent: Extent, conference: &Conference<'_>, entries: &[Entry<'_>]) -> String {
@@ -54,7 +57,7 @@ fn a_partial_document_names_who_came_changed_and_went() {
             "<conference-description><subject>tea &amp; cake</subject><conf-uris><entry>",
             "<uri>sip:im-0010000000000000abc@example.com</uri><purpose>participation</purpose></entry></conf-uris>",
             "<maximum-user-count>250</maximum-user-count></conference-description>",
-            "<conference-state><user-count>2</user-count><active>true</active></conference-state>",
+            "<conference-state><user-count>2</user-count><active>true</active><locked>false</locked></conference-state>",
             "<users state=\"partial\"><user entity=\"sip:alice@example.com\" state=\"full\">",
             "<display-text>Alice &quot;A&quot;</display-text><roles><entry>moderator</entry></roles>",
             "<endpoint entity=\"sip:alice@example.com\"><status>connected</status>",
@@ -75,18 +78,27 @@ fn what_is_written_reads_back() {
     assert_eq!(&*roster.entity, CONFERENCE.entity);
     assert_eq!(&*roster.state, "full");
     assert_eq!(roster.version, 7);
-    assert_eq!(&*roster.subject, "tea & cake");
+    assert_eq!(roster.subject.as_deref(), Some("tea & cake"));
+    assert_eq!(roster.locked, Some(false));
     assert_eq!(roster.user_count, Some(2));
     let seen: Vec<_> = roster
         .users
         .iter()
-        .map(|user| (&*user.entity, &*user.display_name, &*user.status))
+        .map(|user| {
+            let role = user.roles.first().map_or("", |role| &**role);
+            (&*user.entity, &*user.display_name, &*user.status, role)
+        })
         .collect();
     assert_eq!(
         seen,
         [
-            ("sip:alice@example.com", "Alice \"A\"", "connected"),
-            ("sip:bob@example.com", "", "disconnected")
+            (
+                "sip:alice@example.com",
+                "Alice \"A\"",
+                "connected",
+                "moderator"
+            ),
+            ("sip:bob@example.com", "", "disconnected", "")
         ]
     );
 }
@@ -110,6 +122,19 @@ fn bad_documents_are_refused() {
         (
             format!("{root} entity='sip:a@b'><users><user/></users></conference-info>"),
             Fault::Incomplete,
+        ),
+        (
+            format!(
+                "{root} entity='sip:a@b'><conference-state><locked>yes</locked></conference-state></conference-info>"
+            ),
+            Fault::Incomplete,
+        ),
+        (
+            format!(
+                "{root} entity='sip:a@b'><users><user entity='sip:c@d'><roles>{}</roles></user></users></conference-info>",
+                "<entry>x</entry>".repeat(ROLES_MAX + 1)
+            ),
+            Fault::TooManyEntries,
         ),
         (
             format!("{root} entity='sip:a@b'><users xmlns='urn:x'/></conference-info>"),
@@ -180,6 +205,16 @@ const STATE: Shape = shape(
     ]),
 );
 
+/// §5.7.7: `execution-type`.
+const EXECUTION: Shape = shape(
+    "disconnection-info",
+    Inside::Parts(&[
+        Part::Maybe(&shape("when", Inside::Date)),
+        Part::Maybe(&shape("reason", TEXT)),
+        Part::Maybe(&shape("by", TEXT)),
+    ]),
+);
+
 /// §5.7: `endpoint-type`.
 const ENDPOINT: Shape = with(
     &["entity"],
@@ -209,6 +244,7 @@ const ENDPOINT: Shape = with(
                 "disconnection-method",
                 Inside::Word(&["departed", "booted", "failed", "busy"]),
             )),
+            Part::Maybe(&EXECUTION),
             Part::Many(&with(
                 &["id"],
                 shape("media", Inside::Parts(&[Part::Maybe(&shape("type", TEXT))])),
@@ -250,6 +286,7 @@ const CONFERENCE_INFO: Shape = with(
 fn what_is_written_has_the_schemas_shape() {
     let silent = Conference {
         subject: "",
+        locked: true,
         ..CONFERENCE
     };
     let entries = [
