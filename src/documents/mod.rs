@@ -11,10 +11,12 @@ pub mod iscomposing;
 pub mod multipart;
 pub mod pidf;
 pub mod resource_lists;
+pub mod rlmi;
 pub mod rpid;
 #[cfg(test)]
 mod schema;
 pub mod sdp;
 pub mod sipfrag;
 pub mod timestamp;
+pub mod winfo;
 pub mod xml;

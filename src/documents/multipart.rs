@@ -191,6 +191,38 @@ fn read_part(bytes: &[u8]) -> Result<Part<'_>, Fault> {
     }
 }
 
+/// Writes parts that belong together (RFC 2387). The boundary is the caller's, who makes it so that no part can have it.
+#[derive(Debug)]
+pub struct Related<'o> {
+    out: &'o mut Vec<u8>,
+    boundary: &'o str,
+}
+
+impl<'o> Related<'o> {
+    /// Begins a body at the end of `out`.
+    pub fn begin(out: &'o mut Vec<u8>, boundary: &'o str) -> Related<'o> {
+        debug_assert!(is_boundary(boundary), "{boundary}");
+        Related { out, boundary }
+    }
+
+    /// Adds a part. `cid` is its Content-ID without the angle brackets.
+    pub fn part(&mut self, content_type: &str, cid: &str, body: &[u8]) {
+        let head = format!(
+            "--{}\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <{cid}>\r\nContent-Type: {content_type}\r\n\r\n",
+            self.boundary
+        );
+        self.out.extend_from_slice(head.as_bytes());
+        self.out.extend_from_slice(body);
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// That is all.
+    pub fn end(self) {
+        let end = format!("--{}--\r\n", self.boundary);
+        self.out.extend_from_slice(end.as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,6 +263,31 @@ mod tests {
         check(
             "--b1\r\nContent-Transfer-Encoding: BINARY\r\n\r\nx\r\n--b1--",
             Ok(&["text/plain||x"]),
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        let mut out = Vec::new();
+        let mut body = Related::begin(&mut out, "b1");
+        body.part("application/rlmi+xml", "r@x", b"<list/>");
+        body.part("application/pidf+xml", "1@x", b"<presence>\n</presence>\n");
+        body.end();
+        let parts = read("b1", &out).expect("well made");
+        let found: Vec<_> = parts
+            .iter()
+            .map(|part| (part.content_type(), part.header("content-id"), part.body))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("application/rlmi+xml", Some("<r@x>"), &b"<list/>"[..]),
+                (
+                    "application/pidf+xml",
+                    Some("<1@x>"),
+                    &b"<presence>\n</presence>\n"[..]
+                ),
+            ]
         );
     }
 

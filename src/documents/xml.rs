@@ -99,6 +99,10 @@ pub enum Space {
     IsComposing,
     /// RFC 4826.
     ResourceLists,
+    /// RFC 4662.
+    Rlmi,
+    /// RFC 3858.
+    WatcherInfo,
     /// Bound to a namespace that is not in this list: an extension.
     Other,
     /// No namespace at all.
@@ -120,6 +124,8 @@ const SPACES: &[(Space, &str)] = &[
         Space::ResourceLists,
         "urn:ietf:params:xml:ns:resource-lists",
     ),
+    (Space::Rlmi, "urn:ietf:params:xml:ns:rlmi"),
+    (Space::WatcherInfo, "urn:ietf:params:xml:ns:watcherinfo"),
 ];
 
 impl Space {

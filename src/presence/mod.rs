@@ -4,6 +4,7 @@
 //! how many watch on which shard at which level (`audience`). On a watcher's shard: `Watching` holds the newest document
 //! of each level at which somebody is watched, and the subscriptions that want it. Both sides are pure; letters between
 //! them are the scripts' business.
+//! Who they are by name (`watchers`) the owner knows only while the user asks.
 //! What lasts of a user: `contacts`, `access` (who is at which `level`), `choice`, `card`, `waiting`.
 
 mod access;
@@ -19,6 +20,7 @@ mod presentity;
 mod publication;
 mod state;
 mod waiting;
+mod watchers;
 mod watching;
 
 pub use access::{Access, AccessError, MEMBERS_MAX, Member};
@@ -34,4 +36,5 @@ pub use presentity::{Presentity, Published};
 pub use publication::{Content, EndpointKey, EntityTag, Limits, Publication, Publish, Refusal};
 pub use state::{Availability, State};
 pub use waiting::Waiting;
+pub use watchers::Watchers;
 pub use watching::{Placed, SubscriptionKey, Watching};

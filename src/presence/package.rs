@@ -1,16 +1,20 @@
 //! What of a user can be watched: the event packages that share one mechanism (RFC 6665 §7.2).
 
+use crate::documents::{pidf, winfo};
+
 /// An event package whose subject is a user.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum Package {
     /// How the user is (RFC 3856).
     Presence,
+    /// Who watches the user's presence (RFC 3857).
+    Watchers,
 }
 
 impl Package {
     /// All of them, in their own order.
-    pub const ALL: [Package; 1] = [Package::Presence];
+    pub const ALL: [Package; 2] = [Package::Presence, Package::Watchers];
 
     /// The one that the Event header names, or none of these.
     pub fn of_event(name: &str) -> Option<Package> {
@@ -23,13 +27,15 @@ impl Package {
     pub fn event(self) -> &'static str {
         match self {
             Package::Presence => "presence",
+            Package::Watchers => "presence.winfo",
         }
     }
 
     /// The type of its documents.
     pub fn content_type(self) -> &'static str {
         match self {
-            Package::Presence => crate::documents::pidf::CONTENT_TYPE,
+            Package::Presence => pidf::CONTENT_TYPE,
+            Package::Watchers => winfo::CONTENT_TYPE,
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::presence::publication::{
     EndpointKey, EntityTag, Limits, Publications, Publish, Refusal,
 };
 use crate::presence::state::State;
+use crate::presence::watchers::Watchers;
 use crate::sip::time::Now;
 
 /// A presentity, on the shard that owns its user.
@@ -19,6 +20,8 @@ pub struct Presentity {
     publications: Publications,
     /// Who watches, counted by shard and level.
     pub audience: Audience,
+    /// Who they are, while somebody asks for that.
+    pub watchers: Option<Box<Watchers>>,
     state: State,
     since: Now,
     version: u64,
@@ -42,6 +45,7 @@ impl Presentity {
         Presentity {
             publications: Publications::default(),
             audience: Audience::default(),
+            watchers: None,
             state: State::OFFLINE,
             since: now,
             version: now.0,

@@ -31,7 +31,7 @@ pub struct Ticket {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Asked {
     /// Whose it is: the owner's rules are about them.
-    pub watcher: Aor,
+    pub watcher: Party,
     /// Where it lives.
     pub subscription: LegRef,
 }
@@ -123,6 +123,26 @@ pub enum Letter {
         package: Package,
         /// Who.
         user: Aor,
+    },
+
+    /// To a watching shard: who watches this user's presence there? Asked when somebody wants to know, and followed by the
+    /// letters of who comes and goes.
+    WhoWatches {
+        /// Who is watched.
+        user: Aor,
+        /// The question's number.
+        question: u64,
+    },
+    /// To a user's owner: these.
+    WatchedBy {
+        /// Who is watched.
+        user: Aor,
+        /// The question's number.
+        question: u64,
+        /// From which shard.
+        shard: ShardId,
+        /// Who, with the name that others see, with how many subscriptions, and since when.
+        watchers: Box<[(Party, u32, Now)]>,
     },
 
     /// To a pair's keeper: a pager message.

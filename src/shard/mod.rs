@@ -33,6 +33,7 @@ mod on_state;
 mod on_subscribe;
 mod on_tick;
 mod on_watch;
+mod on_winfo;
 mod padding;
 mod reach;
 mod request;
@@ -60,7 +61,7 @@ use crate::shard::connection::Connections;
 use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
-use crate::shard::letter::Letter;
+use crate::shard::letter::{Asked, Letter};
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
@@ -221,6 +222,8 @@ pub struct Shard {
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
     watching: Watching,
+    /// Subscriptions to a user's list of watchers that wait until it is complete.
+    winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
     /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
     /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
     left_behind: HashMap<Aor, Audience, ahash::RandomState>,
@@ -302,6 +305,7 @@ impl Shard {
         let sessions = HashMap::with_hasher(hash());
         let rosters = HashMap::with_hasher(hash());
         let left_behind = HashMap::with_hasher(hash());
+        let winfo_waits = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
@@ -325,6 +329,7 @@ impl Shard {
             by_aor,
             watching,
             left_behind,
+            winfo_waits,
             sessions,
             pagers,
             rosters,

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::documents::conference_info;
+use crate::documents::{conference_info, winfo};
+use crate::presence::Package;
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
-use crate::shard::{on_state, on_subscribe};
+use crate::shard::{on_state, on_subscribe, on_winfo};
 use crate::sip::build;
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
@@ -15,6 +16,8 @@ use crate::sip::message::Method;
 enum Body {
     None,
     Shared(&'static str, Arc<[u8]>),
+    /// Made for this one, of this type.
+    Own(String, Vec<u8>),
     Line(String),
 }
 
@@ -116,6 +119,7 @@ impl Shard {
             match &body {
                 Body::None => draft.finish(),
                 Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
+                Body::Own(content_type, bytes) => draft.body(content_type, bytes),
                 Body::Line(line) => draft.body("message/sipfrag;version=2.0", line.as_bytes()),
             }
         });
@@ -131,6 +135,10 @@ impl Shard {
             return Body::None;
         };
         match &subscription.subject {
+            Subject::Watched(Package::Watchers, _) => match on_winfo::body(self, key) {
+                Some(document) => Body::Own(winfo::CONTENT_TYPE.into(), document),
+                None => Body::None,
+            },
             Subject::Watched(package, user) => {
                 match self
                     .watching

@@ -6,7 +6,7 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{
     on_command, on_deliver, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news,
-    on_session, on_state, on_subscribe, on_watch,
+    on_session, on_state, on_subscribe, on_watch, on_winfo,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -35,10 +35,10 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::Unwatch {
             package,
             user,
-            watcher: _,
+            watcher,
             level,
             shard: watching,
-        } => on_watch::unwatch(shard, package, &user, level, watching),
+        } => on_watch::unwatch(shard, package, &user, &watcher, level, watching, effects),
         Letter::State {
             package,
             user,
@@ -59,6 +59,16 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         } => on_subscribe::refused(shard, on_leg::key_of(asked.subscription), &outcome, effects),
         Letter::Relevel { package, user } => on_state::relevel(shard, package, &user, effects),
         Letter::Gone { package, user } => on_state::gone(shard, package, &user, effects),
+
+        Letter::WhoWatches { user, question } => {
+            on_winfo::who_watches(shard, user, question, effects);
+        }
+        Letter::WatchedBy {
+            user,
+            question,
+            shard: from,
+            watchers,
+        } => on_winfo::watched_by(shard, &user, question, from, &watchers, effects),
 
         Letter::Page {
             ticket,

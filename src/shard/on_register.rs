@@ -7,7 +7,7 @@ use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
 
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
-use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_watch};
+use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_watch, on_winfo};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -212,6 +212,7 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
     let Some(user) = shard.users.remove(key) else {
         return;
     };
+    on_winfo::refuse_waiting(shard, aor, effects);
     if let Some(presentity) = user.presentity {
         on_watch::user_gone(shard, aor, presentity.audience, effects);
     }

@@ -25,6 +25,16 @@ fn dialog_key(key: SubscriptionKey) -> DialogKey {
     KeyData::from_ffi(key.0).into()
 }
 
+/// Whose the subscription is, and since when.
+pub(super) fn watcher_of(shard: &Shard, key: SubscriptionKey) -> Option<(Aor, Now)> {
+    match &shard.dialogs.get(dialog_key(key))?.usage {
+        Usage::Subscription(subscription) => {
+            Some((subscription.watcher.clone(), subscription.since))
+        }
+        Usage::Leg(_) => None,
+    }
+}
+
 /// Asks the owner what a subscription may see. Nothing is sent to the watcher until the answer.
 pub(super) fn ask(
     shard: &mut Shard,
@@ -41,7 +51,7 @@ pub(super) fn ask(
         return;
     };
     let asked = Asked {
-        watcher: subscription.watcher.clone(),
+        watcher: shard.party(&subscription.watcher),
         subscription: shard.leg_ref(key),
     };
     let owner = shard.route.owner(&user);
@@ -129,13 +139,29 @@ fn answered(
             subscription.waiting.is_some()
         }
         // It has ended while it asked.
-        _ => return give_back(shard, package, user.clone(), asked.watcher, level, effects),
+        _ => {
+            return give_back(
+                shard,
+                package,
+                user.clone(),
+                asked.watcher.aor,
+                level,
+                effects,
+            );
+        }
     };
     let placed = shard
         .watching
         .place(package, user, level, shown, watch_key(key));
     if let Placed::Moved { from, changed } = placed {
-        give_back(shard, package, user.clone(), asked.watcher, from, effects);
+        give_back(
+            shard,
+            package,
+            user.clone(),
+            asked.watcher.aor,
+            from,
+            effects,
+        );
         if changed {
             shard.notify(key, effects);
         }

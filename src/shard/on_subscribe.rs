@@ -88,12 +88,14 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
                 subject: subject.clone(),
                 watcher: watcher.clone(),
                 event_id: event.id.unwrap_or_default().into(),
+                since: shard.now,
                 expires,
                 waiting: Some(server),
                 granted_s,
                 outstanding: false,
                 stale: false,
                 version: None,
+                told: None,
             }),
             offer: None,
         });
@@ -182,8 +184,11 @@ pub(super) fn on_refresh(
         if let Usage::Subscription(subscription) = &mut association.usage {
             subscription.granted_s = granted_s;
             subscription.expires = expires;
-            // RFC 4575 §4.6: a refresh gets the full state.
+            // RFC 4575 §4.6, RFC 3857 §4.6: a refresh gets the full state.
             subscription.version = None;
+            if let Some(told) = &mut subscription.told {
+                told.list = None;
+            }
         }
     }
     shard.answer_with(request, 200, "", effects, |mut draft| {

@@ -8,7 +8,7 @@ use crate::presence::{Access, Audience, Contacts, Level, Package, Presentity, Sh
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
-use crate::shard::{Shard, ShardId, UserKey, on_publish, on_register};
+use crate::shard::{Shard, ShardId, UserKey, on_publish, on_register, on_winfo};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -28,7 +28,13 @@ pub(super) fn watch(
         .get(&user)
         .copied()
         .ok_or_else(|| Outcome::with(404, "No Such User"))
-        .and_then(|key| Ok((key, admit(shard, package, key, &asked.watcher)?)));
+        .and_then(|key| Ok((key, admit(shard, package, key, &asked.watcher.aor)?)));
+    if let Ok((key, _)) = found
+        && package == Package::Watchers
+        && on_winfo::waits(shard, key, &user, &asked, effects)
+    {
+        return;
+    }
     let (key, level) = match found {
         Ok(found) => found,
         Err(outcome) => {
@@ -49,6 +55,7 @@ pub(super) fn watch(
     let Some(shown) = known.or_else(|| show(shard, package, key, level)) else {
         return;
     };
+    let watcher = (package == Package::Presence).then(|| asked.watcher.clone());
     let letter = Letter::State {
         package,
         user,
@@ -58,12 +65,19 @@ pub(super) fn watch(
         answers: Some(asked),
     };
     shard.post(to, letter, effects);
+    if let Some(watcher) = watcher {
+        on_winfo::came(shard, key, &watcher, effects);
+    }
 }
 
 /// Who may watch, and as whom. A refusal says no more than everybody may know.
 fn admit(shard: &Shard, package: Package, key: UserKey, watcher: &Aor) -> Result<Level, Outcome> {
     match package {
         Package::Presence => Ok(level_of(shard, key, watcher)),
+        Package::Watchers => match level_of(shard, key, watcher) {
+            Level::Own => Ok(Level::Own),
+            _ => Err(Outcome::with(403, "Only Your Own Watchers")),
+        },
     }
 }
 
@@ -109,6 +123,7 @@ pub(super) fn standing_changed(
 fn render(shard: &Shard, package: Package, key: UserKey, level: Level) -> Option<Arc<[u8]>> {
     match package {
         Package::Presence => on_publish::render(shard, key, level),
+        Package::Watchers => on_winfo::render(shard, key),
     }
 }
 
@@ -128,7 +143,7 @@ fn show(shard: &mut Shard, package: Package, key: UserKey, level: Level) -> Opti
 }
 
 /// The presentity of a user, made where there is none: somebody watches.
-fn presentity(shard: &mut Shard, key: UserKey) -> Option<&mut Presentity> {
+pub(super) fn presentity(shard: &mut Shard, key: UserKey) -> Option<&mut Presentity> {
     let (now, born) = (shard.now, shard.born());
     let user = shard.users.get_mut(key)?;
     let any = !user.bindings.is_empty();
@@ -144,8 +159,10 @@ pub(super) fn unwatch(
     shard: &mut Shard,
     package: Package,
     user: &Aor,
+    watcher: &Aor,
     level: Level,
     watching: ShardId,
+    effects: &mut Effects,
 ) {
     let Some(key) = shard.by_aor.get(user).copied() else {
         if let Some(audience) = shard.left_behind.get_mut(user) {
@@ -162,6 +179,10 @@ pub(super) fn unwatch(
         .and_then(|user| user.presentity.as_mut())
     {
         presentity.audience.remove(package, level, watching.0);
+    }
+    match package {
+        Package::Presence => on_winfo::went(shard, key, watcher, watching, effects),
+        Package::Watchers => on_winfo::forget_unasked(shard, key),
     }
     on_register::tidy_up(shard, key);
 }

@@ -110,6 +110,8 @@ pub(crate) struct Subscription {
     pub watcher: Aor,
     /// The `id` of the Event header; may be empty.
     pub event_id: Box<str>,
+    /// When it began.
+    pub since: Now,
     pub expires: Now,
     /// The SUBSCRIBE that waits until the subject's owner has answered.
     pub waiting: Option<ServerKey>,
@@ -121,6 +123,17 @@ pub(crate) struct Subscription {
     pub stale: bool,
     /// The version of the roster that was sent last; `None` for none, so the next is a full one.
     pub version: Option<u32>,
+    /// Of a list of watchers: what was told last.
+    pub told: Option<Box<Told>>,
+}
+
+/// Where a subscription to a list of watchers is (RFC 3858 §4.2: its documents are numbered).
+#[derive(Debug)]
+pub(crate) struct Told {
+    /// Of the next document.
+    pub version: u32,
+    /// The list as it was told last; `None` where the next document is to be a whole one.
+    pub list: Option<Arc<[u8]>>,
 }
 
 /// What a request of ours is for.
