@@ -8,6 +8,7 @@
 mod dice;
 mod fellow;
 mod ledger;
+mod roster;
 mod theme;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -197,6 +198,12 @@ impl Run {
             Deed::Page => fellow.page(scene, other),
             Deed::Invite => fellow.invite(scene, format!("sip:{}", aor(other))),
             Deed::OpenRoom => fellow.invite(scene, "sip:conference@example.com".to_owned()),
+            Deed::OpenForAll => {
+                let count = scene.dice.below(6);
+                let list: Vec<usize> = (0..=count).map(|_| scene.dice.below(self.users)).collect();
+                fellow.invite_all(scene, "sip:conference@example.com".to_owned(), &list);
+            }
+            Deed::Command => fellow.command(scene),
             Deed::JoinRoom => room.into_iter().for_each(|room| fellow.invite(scene, room)),
             Deed::Cancel => fellow.cancel(scene),
             Deed::Say => fellow.say(scene),
@@ -302,7 +309,7 @@ impl Run {
         let mut wrong = Vec::new();
         for (index, fellow) in self.fellows.iter().enumerate() {
             for (event, subject, state) in fellow.watched() {
-                let seen = (index, newest_part(event, state));
+                let seen = (index, state.map(str::to_owned));
                 if let (Some(members), Some(state)) = (self.ledger.members(subject), state)
                     && !state.contains(&format!("<user-count>{members}</user-count>"))
                     && state.contains("<user-count>")
@@ -318,14 +325,23 @@ impl Run {
             }
         }
         wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
-        let asked: Vec<(&str, String)> = states
-            .keys()
-            .filter(|(event, _)| *event == "presence")
-            .cloned()
+        // Anybody may ask how a user is; a roster is shown to who is in the conference, as each is that watches it.
+        let anybody = (0..self.fellows.len()).find(|index| self.fellows[*index].is_up());
+        let asked: Vec<(&str, String, Option<usize>)> = states
+            .iter()
+            .map(|((event, subject), seen)| {
+                let member = seen.first().map(|(index, _)| *index);
+                let asker = if *event == "presence" {
+                    anybody
+                } else {
+                    member
+                };
+                (*event, subject.clone(), asker)
+            })
             .collect();
         let mut answers = BTreeMap::new();
-        if let Some(asker) = (0..self.fellows.len()).find(|index| self.fellows[*index].is_up()) {
-            for (event, subject) in asked {
+        for (event, subject, asker) in asked {
+            if let Some(asker) = asker.filter(|index| self.fellows[*index].is_up()) {
                 self.fellows[asker].watch(scene!(self, true), event, subject.clone(), 3600);
                 self.calm();
                 let newest = self.fellows[asker]
@@ -334,7 +350,7 @@ impl Run {
                     .last();
                 answers.insert(
                     (event, subject),
-                    newest.and_then(|(_, _, state)| newest_part(event, state)),
+                    newest.and_then(|(_, _, state)| state.map(str::to_owned)),
                 );
             }
         }
@@ -377,18 +393,6 @@ impl Run {
         if !stops {
             self.ledger.check_records(&self.world.records);
         }
-    }
-}
-
-/// What two watchers of one thing must agree on: a presence document as it is, of a roster the version.
-fn newest_part(event: &str, state: Option<&str>) -> Option<String> {
-    let state = state?;
-    match event {
-        "conference" => state
-            .match_indices("version=\"")
-            .nth(1)
-            .map(|(at, _)| state[at..].chars().take(16).collect()),
-        _ => Some(state.to_owned()),
     }
 }
 

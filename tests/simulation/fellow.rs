@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 
 use super::dice::Dice;
 use super::ledger::{Ledger, Way};
+use super::roster::Roster;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
 
@@ -83,9 +84,9 @@ struct Watch {
     /// The user, or the session's URI.
     subject: String,
     granted: bool,
-    /// The last state.
+    /// The last state; of a roster what is known of it.
     state: Option<String>,
-    version: Option<u32>,
+    roster: Roster,
     /// The server has said so.
     terminated: bool,
     doubtful: bool,
@@ -367,6 +368,11 @@ impl Fellow {
 
     /// Invites a user, the factory, or joins a session.
     pub fn invite(&mut self, scene: &mut Scene<'_>, uri: String) {
+        self.invite_all(scene, uri, &[]);
+    }
+
+    /// Invites the factory with a list of users (RFC 5366), or without.
+    pub fn invite_all(&mut self, scene: &mut Scene<'_>, uri: String, list: &[usize]) {
         let name = uri
             .strip_prefix("sip:im-")
             .and_then(|rest| rest.split('@').next());
@@ -376,20 +382,29 @@ impl Fellow {
         let leg = scene.ledger.new_leg(self.user);
         self.dialogs[dialog].leg = Some(leg);
         let offers = scene.dice.percent(80);
-        let lines = format!(
-            "Contact: {}\r\n{}",
-            self.contact(),
-            if offers {
-                "Content-Type: application/sdp\r\n"
-            } else {
-                ""
-            }
+        let entries: String = list
+            .iter()
+            .map(|user| format!("<entry uri=\"sip:{}\"/>", aor(*user)))
+            .collect();
+        let recipients = format!(
+            "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{entries}</list></resource-lists>"
         );
-        let body = if offers {
-            SDP.to_owned() + "\r\n"
-        } else {
-            String::new()
+        let (content_type, body) = match (offers, list) {
+            (true, []) => ("application/sdp", format!("{SDP}\r\n")),
+            (false, []) => ("", String::new()),
+            (false, _) => ("application/resource-lists+xml", recipients),
+            (true, _) => (
+                "multipart/mixed;boundary=cut",
+                format!(
+                    "--cut\r\nContent-Type: application/sdp\r\n\r\n{SDP}\r\n--cut\r\n\
+                     Content-Type: application/resource-lists+xml\r\n\r\n{recipients}\r\n--cut--\r\n"
+                ),
+            ),
         };
+        let mut lines = format!("Contact: {}\r\n", self.contact());
+        if !content_type.is_empty() {
+            let _ = write!(lines, "Content-Type: {content_type}\r\n");
+        }
         let branch = self.in_dialog_to(
             scene,
             dialog,
@@ -512,6 +527,56 @@ impl Fellow {
             String::new(),
             Purpose::Other,
         );
+    }
+
+    /// Asks the focus of one of its sessions for something that a moderator may: whether it is one it does not know.
+    pub fn command(&mut self, scene: &mut Scene<'_>) {
+        let Some(dialog) = self.pick_leg(scene) else {
+            return;
+        };
+        let leg = self.dialogs[dialog].leg;
+        let session = leg.and_then(|leg| scene.ledger.legs[leg].session.clone());
+        let Some(session) = session else { return };
+        let others: Vec<usize> = scene
+            .ledger
+            .legs
+            .iter()
+            .filter(|leg| leg.session.as_ref() == Some(&session))
+            .map(|leg| leg.user)
+            .collect();
+        let other = scene.dice.pick(&others).copied().unwrap_or(self.user);
+        let user = |attributes: &str, inside: &str| {
+            format!(
+                "<users><user entity=\"sip:{}\"{attributes}>{inside}</user></users>",
+                aor(other)
+            )
+        };
+        let role = |role: &str| user("", &format!("<roles><entry>{role}</entry></roles>"));
+        let (state, inside) = match scene.dice.below(100) {
+            chance @ 0..=29 => {
+                let locked = chance < 12;
+                let inside =
+                    format!("<conference-state><locked>{locked}</locked></conference-state>");
+                ("partial", inside)
+            }
+            30..=49 => {
+                let subject = scene.dice.below(4);
+                let inside = format!(
+                    "<conference-description><subject>{subject}</subject></conference-description>"
+                );
+                ("partial", inside)
+            }
+            50..=69 => ("partial", role("moderator")),
+            70..=84 => ("partial", role("participant")),
+            85..=95 => ("partial", user(" state=\"deleted\"", "")),
+            _ => ("deleted", String::new()),
+        };
+        let body = format!(
+            "<conference-info xmlns=\"urn:ietf:params:xml:ns:conference-info\" entity=\"sip:im-{session}@example.com\" \
+             state=\"{state}\">{inside}</conference-info>"
+        );
+        let lines = "Info-Package: conference\r\nContent-Type: application/conference-info+xml\r\n";
+        self.within(scene, dialog, "INFO", lines, body, Purpose::Other);
     }
 
     /// Leaves one of its sessions.
@@ -1091,9 +1156,14 @@ impl Fellow {
                 .blame(format!("a NOTIFY that nobody asked for:\n{}", heard.full()));
         };
         if !heard.body.is_empty() {
-            let text = heard.text();
+            let mut text = heard.text();
             if watch.event == "conference" {
-                watch.take_roster(&text, scene.ledger);
+                if let Err(wrong) = watch.roster.take(&heard.body) {
+                    scene
+                        .ledger
+                        .blame(format!("fellow {}: {wrong}", self.index));
+                }
+                text = watch.roster.text();
             }
             watch.state = Some(text);
         }
@@ -1224,33 +1294,6 @@ impl Fellow {
                 Some((watch.event, &*watch.subject, watch.state.as_deref()))
             })
     }
-}
-
-impl Watch {
-    /// A roster's document: a full one, or the next change (RFC 4575 §4.4). What is kept is its version and count.
-    fn take_roster(&mut self, text: &str, ledger: &mut Ledger) {
-        let version: Option<u32> =
-            between(text, "version=\"", "\"", 1).and_then(|text| text.parse().ok());
-        let full = text.contains("state=\"full\"");
-        match (version, self.version) {
-            (None, _) => ledger.blame(format!("a roster without a version:\n{text}")),
-            (Some(new), Some(old)) if new < old => {
-                ledger.blame(format!("roster version {new} after {old}"))
-            }
-            (Some(new), old) if !full && old != Some(new.wrapping_sub(1)) => {
-                ledger.blame(format!("a partial roster of version {new} after {old:?}"));
-            }
-            _ => self.version = version,
-        }
-    }
-}
-
-/// What stands between two texts; `skip` occurrences of the first are passed over (the XML declaration has a version too).
-fn between<'a>(text: &'a str, before: &str, after: &str, skip: usize) -> Option<&'a str> {
-    let (at, _) = text.match_indices(before).nth(skip)?;
-    text[at + before.len()..]
-        .split_once(after)
-        .map(|(found, _)| found)
 }
 
 fn text(number: usize) -> String {
