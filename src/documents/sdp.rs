@@ -1,7 +1,7 @@
 //! Session descriptions (RFC 4566), as far as sessions of instant messages need them: `m=message PORT sip null`
 //! with `a=accept-types`. An offer is read into its media lines; the answer has as many, in the same order (RFC 3264 §6).
 //!
-//! Media other than messages are answered with port 0 here; calls are not this server's yet (issue 3).
+//! Media other than messages are answered with port 0 here: calls are between their ends, and this server is in none.
 
 use core::net::IpAddr;
 

@@ -2,6 +2,7 @@
 
 use crate::auth::Seen;
 use crate::immcu::content::{Content, Sort};
+use crate::shard::usage::EndKey;
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::{ConnectionId, Link};
@@ -33,6 +34,7 @@ pub(crate) struct Connection {
     pub servers: Chain<ServerKey>,
     pub clients: Chain<ClientKey>,
     pub dialogs: Chain<DialogKey>,
+    pub ends: Chain<EndKey>,
 }
 
 /// The connections of a shard, by slot.
@@ -62,6 +64,7 @@ impl Connections {
             servers: Chain::default(),
             clients: Chain::default(),
             dialogs: Chain::default(),
+            ends: Chain::default(),
         });
         if let Some(place) = self.slots.get_mut(slot)
             && place.replace(connection).is_none()

@@ -5,7 +5,8 @@ use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Shard, on_answer, on_command, on_connection, on_invite, on_leg, on_letter, on_message,
+    Shard, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_leg,
+    on_letter, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
 use crate::sip::header::{Name, tokens};
@@ -81,6 +82,9 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let method = message.method();
     if method == Method::Ack {
         // An ACK is never answered: of a refused INVITE it ends nothing that we keep (timer I is zero here).
+        if let Some(call) = on_call_pass::named(shard, request) {
+            return on_call_pass::on_ack(shard, request, call, effects);
+        }
         return on_leg::on_ack(shard, request, effects);
     }
     let pending = shard.servers.find(request.connection, message);
@@ -106,12 +110,22 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     {
         return shard.answer(request, 483, "", effects);
     }
-    if let Some(unknown) = unknown_extensions(message) {
+    let call = message
+        .to()
+        .tag()
+        .and_then(|_| on_call_pass::named(shard, request));
+    // What a call needs is between its ends: a proxy looks at Proxy-Require alone (RFC 3261 §16.3 step 5).
+    let ends = call.is_some() || (method == Method::Invite && on_call::is_call(message));
+    if let Some(unknown) = unknown_extensions(message, ends) {
         return shard.answer_with(request, 420, "", effects, |mut draft| {
             draft.header("Unsupported", unknown);
             draft.header("Supported", SUPPORTED);
             draft.finish();
         });
+    }
+    if let Some(call) = call {
+        // Tags and connection say who speaks, not From alone: a call that was sent on is to somebody else in To.
+        return on_call_pass::on_request(shard, request, call, effects);
     }
     if method == Method::Options && message.to().tag().is_none() {
         return on_options(shard, request, effects);
@@ -187,10 +201,11 @@ fn out_of_bounds(shard: &Shard, request: Request<'_>) -> Option<(u16, &'static s
 }
 
 /// The extensions that a request requires and we don't know (RFC 3261 §8.2.2.3).
-fn unknown_extensions(message: &Message<'_>) -> Option<String> {
+fn unknown_extensions(message: &Message<'_>, ends: bool) -> Option<String> {
     let mut unknown = String::new();
     let required = message
         .headers(Name::Require)
+        .filter(|_| !ends)
         .chain(message.headers(Name::ProxyRequire));
     for token in tokens(required) {
         if !tokens(core::iter::once(SUPPORTED)).any(|known| known.eq_ignore_ascii_case(token)) {

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::calls::carried::{Answer, Invite, Passing};
+use crate::calls::search::Found;
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Priority};
 use crate::immcu::leg::Parting;
@@ -15,6 +17,7 @@ use crate::presence::{Level, Package, Shown};
 use crate::registrar::Gruu;
 use crate::shard::ShardId;
 use crate::shard::effect::Latency;
+use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -374,6 +377,115 @@ pub enum Letter {
     ReferRefused {
         /// The subscription.
         watcher: LegRef,
+    },
+
+    /// To a user's owner: there is a call; whom shall it ring?
+    CallAsk {
+        /// The call.
+        call: SessionId,
+        /// The target's number there.
+        target: usize,
+        /// Who is looked for.
+        to: Invited,
+        /// Who calls.
+        from: Aor,
+        /// On which connection of which shard: it does not ring itself.
+        except: (ShardId, ConnectionId),
+        /// The INVITE.
+        invite: Arc<Invite>,
+    },
+    /// To a call's owner: whom it shall ring.
+    CallFound {
+        /// The call.
+        call: SessionId,
+        /// The target's number there.
+        target: usize,
+        /// Whom.
+        found: Box<Found>,
+    },
+    /// To an endpoint's shard: ring it.
+    CallRing {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+        /// For whom.
+        user: Aor,
+        /// Over which connection.
+        connection: ConnectionId,
+        /// The endpoint's Contact.
+        contact: Box<str>,
+        /// How the call has come here, as History-Info says it; may be empty.
+        history: Box<str>,
+        /// The INVITE.
+        invite: Arc<Invite>,
+    },
+    /// To a call's owner: an endpoint has answered, with whatever status.
+    CallHeard {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+        /// The endpoint's shard.
+        shard: ShardId,
+        /// What it said.
+        answer: Box<Answer>,
+        /// Its instance id; may be empty.
+        endpoint: Box<str>,
+    },
+    /// To a client's shard: cancel the INVITE that it was sent.
+    CallCancel {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+        /// True where somebody else has answered.
+        elsewhere: bool,
+    },
+    /// To a client's shard: the call is with it.
+    CallTalk {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+        /// The callee's tag.
+        tag: Box<str>,
+        /// True where it talks with a conference.
+        conference: bool,
+    },
+    /// To a client's shard: the call is over for it, and the other side can't say so itself.
+    CallOver {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+    },
+    /// To a call's owner: the call is over for this client.
+    CallEnded {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+        /// Why, for the CDR.
+        reason: &'static str,
+    },
+    /// To a client's shard: a request of the other side.
+    CallPass {
+        /// The call.
+        call: SessionId,
+        /// The receiver's number there.
+        end: u32,
+        /// The request that waits; none for ACK.
+        ticket: Option<Ticket>,
+        /// The request.
+        passing: Box<Passing>,
+    },
+    /// To the shard of a request that waits: the other side's answer.
+    CallAnswer {
+        /// The request.
+        ticket: Ticket,
+        /// The answer.
+        answer: Box<Answer>,
     },
 
     /// To a session's owner: `shard` has a subscription to the roster.

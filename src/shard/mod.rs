@@ -15,6 +15,10 @@ mod interrupt;
 pub mod letter;
 mod notify;
 mod on_answer;
+mod on_call;
+mod on_call_ask;
+mod on_call_end;
+mod on_call_pass;
 mod on_command;
 mod on_connection;
 mod on_deliver;
@@ -65,7 +69,7 @@ use crate::shard::letter::{Asked, Letter};
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
-use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Roster};
+use crate::shard::usage::{Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster};
 use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
@@ -94,7 +98,11 @@ impl Core for Shard {
     }
 
     fn is_quiet(&self) -> bool {
-        self.servers.is_empty() && self.deliveries.is_empty() && self.sessions.is_empty()
+        self.servers.is_empty()
+            && self.deliveries.is_empty()
+            && self.sessions.is_empty()
+            && self.calls.is_empty()
+            && self.ends.is_empty()
     }
 }
 
@@ -191,6 +199,7 @@ pub(crate) enum Look {
     Delivery(DeliveryKey),
     Dialog(DialogKey),
     Ringing(RingingKey),
+    Call(SessionId),
     Connection(crate::sip::link::ConnectionId),
 }
 
@@ -229,6 +238,12 @@ pub struct Shard {
     left_behind: HashMap<Aor, Audience, ahash::RandomState>,
 
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
+    /// Calls of users of this shard.
+    calls: HashMap<SessionId, Call, ahash::RandomState>,
+    /// The clients of this shard that have a part in a call: the caller's, and whoever rings or talks.
+    ends: Chained<EndKey, End>,
+    /// By the call and the number there.
+    end_of: HashMap<(SessionId, u32), EndKey, ahash::RandomState>,
     pagers: Pagers,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
     /// The highest version that was told to a watching shard, of whomever. What is told next has a higher one, also within
@@ -273,6 +288,10 @@ pub struct Census {
     pub ringings: usize,
     /// IM sessions and conferences owned here.
     pub sessions: usize,
+    /// Calls owned here.
+    pub calls: usize,
+    /// Clients of this shard with a part in a call.
+    pub ends: usize,
     /// Pager sessions kept here.
     pub pagers: usize,
     /// Presentities watched from here.
@@ -306,6 +325,8 @@ impl Shard {
         let rosters = HashMap::with_hasher(hash());
         let left_behind = HashMap::with_hasher(hash());
         let winfo_waits = HashMap::with_hasher(hash());
+        let calls = HashMap::with_hasher(hash());
+        let end_of = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
@@ -331,6 +352,9 @@ impl Shard {
             left_behind,
             winfo_waits,
             sessions,
+            calls,
+            ends: Chained::default(),
+            end_of,
             pagers,
             rosters,
             newest_version: 0,
@@ -358,6 +382,8 @@ impl Shard {
             deliveries: self.deliveries.len(),
             ringings: self.ringings.len(),
             sessions: self.sessions.len(),
+            calls: self.calls.len(),
+            ends: self.ends.len(),
             pagers: self.pagers.len(),
             watched: self.watching.len(),
             rosters: self.rosters.len(),

@@ -3,7 +3,9 @@
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
 use crate::shard::usage::Purpose;
-use crate::shard::{Look, Shard, on_deliver, on_leg, on_ring, on_subscribe};
+use crate::shard::{
+    Look, Shard, on_call_end, on_call_pass, on_deliver, on_leg, on_ring, on_subscribe,
+};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Progress, Step};
@@ -37,6 +39,15 @@ pub(super) fn on_answer(
             let leg = *leg;
             shard.look_at(deadline, Look::Client(key));
             on_ring::answered(shard, key, leg, step, message, effects);
+        }
+        (Method::Invite, Purpose::Call(end)) => {
+            let end = *end;
+            shard.look_at(deadline, Look::Client(key));
+            on_call_end::answered(shard, key, end, step, message, effects);
+        }
+        (_, Purpose::Pass(_)) => {
+            shard.look_at(deadline, Look::Client(key));
+            on_call_pass::answered(shard, key, step, message, effects);
         }
         (Method::Invite, Purpose::Reinvite(leg)) => {
             let leg = *leg;
@@ -78,6 +89,8 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
             on_subscribe::notified(shard, subscription, status, effects)
         }
         Purpose::Invite(leg) => on_ring::refused(shard, leg, outcome, effects),
+        Purpose::Call(end) => on_call_end::unanswered(shard, end, &outcome, effects),
+        Purpose::Pass(errand) => on_call_pass::unanswered(shard, &errand, status, effects),
         Purpose::Reinvite(leg) if status == 408 => on_leg::lost(shard, leg, "no answer", effects),
         Purpose::Reinvite(_) | Purpose::Forget => {}
     }

@@ -3,7 +3,7 @@
 use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::usage::Usage;
-use crate::shard::{Look, Shard, on_answer, on_leg, on_register};
+use crate::shard::{Look, Shard, on_answer, on_call, on_leg, on_register};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::Malformed;
@@ -97,8 +97,12 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
     // alone now, would then begin with a dialog that is gone.
     let requests: Vec<_> = shard.clients.keys(&connection.clients).collect();
     let dialogs: Vec<_> = shard.dialogs.keys(&connection.dialogs).collect();
+    let ends: Vec<_> = shard.ends.keys(&connection.ends).collect();
     for key in requests {
         on_answer::failed(shard, key, &Outcome::with(480, "Connection Lost"), effects);
+    }
+    for key in ends {
+        on_call::lose(shard, key, "connection lost", effects);
     }
     for key in dialogs {
         on_leg::lost(shard, key, "connection lost", effects);

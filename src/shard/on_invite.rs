@@ -14,7 +14,7 @@ use crate::shard::letter::{Invited, Letter};
 use crate::shard::on_session::Beginning;
 use crate::shard::request::{Request, SDP_ID, Target, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Usage};
-use crate::shard::{Shard, on_leg, on_session};
+use crate::shard::{Shard, on_call, on_leg, on_session};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, accept_quality};
 use crate::sip::transaction::ServerKey;
@@ -25,9 +25,20 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let target = shard.target(message.uri(), &request.link);
     match target {
         Target::User(_) | Target::Session(_) | Target::Factory => {}
+        Target::Call(_) => return shard.answer(request, 481, "", effects),
         Target::Server => return shard.answer(request, 405, "", effects),
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
+    }
+    if let Target::User(to) = &target
+        && on_call::is_call(message)
+    {
+        let to = Invited {
+            user: to.clone(),
+            gruu: None,
+            priority: Priority::of(message.header(Name::Priority)),
+        };
+        return on_call::invite(shard, request, to, effects);
     }
     if accept_quality(message.headers(Name::Accept), "application/sdp") == Some(0) {
         return shard.answer(request, 406, "", effects);
@@ -214,7 +225,7 @@ fn list_of(shard: &Shard, request: Request<'_>, starter: &Aor, list: Vec<Box<str
                 wanted.unknown.push((uri, why));
             }
             Target::Unknown => wanted.unknown.push((uri, Outcome::of(416))),
-            Target::Session(_) | Target::Factory | Target::Server => {
+            Target::Session(_) | Target::Factory | Target::Server | Target::Call(_) => {
                 wanted.unknown.push((uri, Outcome::with(403, "Not A User")));
             }
         }
@@ -231,6 +242,9 @@ pub(super) fn on_cancel(
     effects: &mut Effects,
 ) {
     shard.answer(request, 200, "", effects);
+    if on_call::cancelled(shard, request.connection, server, effects) {
+        return;
+    }
     match on_leg::offered(shard, server) {
         Some(key) => on_leg::cancelled(shard, key, effects),
         None => shard.settle(server, &Outcome::of(487), effects),

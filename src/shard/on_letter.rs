@@ -5,8 +5,9 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::{
-    on_command, on_deliver, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news,
-    on_session, on_state, on_subscribe, on_watch, on_winfo,
+    on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_deliver, on_leg, on_message,
+    on_refer, on_ring, on_roster, on_roster_news, on_session, on_state, on_subscribe, on_watch,
+    on_winfo,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -205,6 +206,70 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
 
         Letter::ReferRefused { watcher } => {
             on_subscribe::forget(shard, on_leg::key_of(watcher), effects)
+        }
+
+        Letter::CallAsk {
+            call,
+            target,
+            to,
+            from,
+            except,
+            invite,
+        } => on_call_ask::ask(shard, call, target, &to, &from, except, &invite, effects),
+        Letter::CallFound {
+            call,
+            target,
+            found,
+        } => on_call::found(shard, call, target, *found, effects),
+        Letter::CallRing {
+            call,
+            end,
+            user,
+            connection,
+            contact,
+            history,
+            invite,
+        } => {
+            let place = on_call_end::Ring {
+                call,
+                end,
+                user,
+                connection,
+                contact,
+                history,
+            };
+            on_call_end::ring(shard, place, &invite, effects);
+        }
+        Letter::CallHeard {
+            call,
+            end,
+            shard: from,
+            answer,
+            endpoint,
+        } => on_call::heard(shard, call, end, from, *answer, endpoint, effects),
+        Letter::CallCancel {
+            call,
+            end,
+            elsewhere,
+        } => on_call_end::cancel(shard, call, end, elsewhere, effects),
+        Letter::CallTalk {
+            call,
+            end,
+            tag,
+            conference,
+        } => on_call_end::talk(shard, call, end, &tag, conference, effects),
+        Letter::CallOver { call, end } => on_call_end::over(shard, call, end, effects),
+        Letter::CallEnded { call, end, reason } => {
+            on_call::ended(shard, call, end, reason, effects);
+        }
+        Letter::CallPass {
+            call,
+            end,
+            ticket,
+            passing,
+        } => on_call_pass::deliver(shard, call, end, ticket, &passing, effects),
+        Letter::CallAnswer { ticket, answer } => {
+            on_call_pass::answer(shard, Shard::ticket_key(ticket), &answer, effects);
         }
 
         Letter::WatchRoster {

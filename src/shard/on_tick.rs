@@ -4,8 +4,8 @@ use crate::shard::effect::Effects;
 use crate::shard::on_subscribe;
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Look, Shard, on_answer, on_connection, on_deliver, on_leg, on_message, on_register, on_ring,
-    on_session,
+    Look, Shard, on_answer, on_call, on_connection, on_deliver, on_leg, on_message, on_register,
+    on_ring, on_session,
 };
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
@@ -17,6 +17,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
             Look::Delivery(key) => on_deliver::look(shard, key, effects),
             Look::Client(key) => on_answer::look(shard, key, effects),
             Look::Ringing(key) => on_ring::look(shard, key, effects),
+            Look::Call(call) => on_call::look(shard, call, effects),
             Look::Connection(connection) => on_connection::look(shard, connection, effects),
             Look::Dialog(key) => match shard.dialogs.get(key).map(|association| &association.usage)
             {
@@ -39,4 +40,5 @@ pub(super) fn on_stop(shard: &mut Shard, effects: &mut Effects) {
     for session in sessions {
         on_session::finish(shard, session, "server stopped", effects);
     }
+    on_call::stop(shard, effects);
 }

@@ -47,6 +47,8 @@ pub(crate) enum Target {
     Session(SessionId),
     /// The conference factory: `sip:conference@…`.
     Factory,
+    /// A call, as a route names it: `sip:call-…`.
+    Call(SessionId),
     /// The server itself.
     Server,
     /// Somewhere that is not ours.
@@ -61,6 +63,8 @@ pub(crate) const SDP_ID: u64 = 1;
 
 /// The user part of the conference factory.
 pub const FACTORY: &str = "conference";
+/// How the user part of a call's route begins.
+pub const CALL_PREFIX: &str = "call-";
 /// How the user part of a session's URI begins.
 pub const SESSION_PREFIX: &str = "im-";
 
@@ -94,6 +98,13 @@ impl Shard {
             .and_then(SessionId::parse)
         {
             return Target::Session(session);
+        }
+        if let Some(call) = uri
+            .user
+            .strip_prefix(CALL_PREFIX)
+            .and_then(SessionId::parse)
+        {
+            return Target::Call(call);
         }
         if !ours {
             Target::Elsewhere

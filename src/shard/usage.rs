@@ -2,23 +2,93 @@
 
 use std::sync::Arc;
 
+use crate::calls::carried::Invite;
+use crate::calls::search::Search;
+use crate::calls::threads::{Peer, Threads};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::leg::Leg;
 use crate::immcu::session::LegRef;
 use crate::presence::Package;
 use crate::registrar::EndpointId;
-use crate::shard::letter::Ticket;
+use crate::shard::letter::{Invited, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
-use crate::sip::transaction::ServerKey;
+use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
+
+/// One call, at the owner of who calls.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub caller: Aor,
+    /// The caller's endpoint's instance id; may be empty.
+    pub endpoint: Box<str>,
+    /// What rings.
+    pub invite: Arc<Invite>,
+    /// Who was dialled, or which one endpoint of theirs, and how urgently.
+    pub dialled: Invited,
+    pub search: Search,
+    /// The branch that has answered.
+    pub answered: Option<usize>,
+    /// When the INVITE came.
+    pub began: Now,
+    /// When the wheel will look at it.
+    pub look_at: Option<Now>,
+}
 
 slotmap::new_key_type! {
     /// A pager message on its way to a user's endpoints.
     pub(crate) struct DeliveryKey;
+    /// A client's part in a call.
+    pub(crate) struct EndKey;
+}
+
+/// A client's part in a call, on the shard of its connection.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub call: SessionId,
+    /// 0 for the caller, else one more than the branch's.
+    pub number: u32,
+    pub user: Aor,
+    pub connection: ConnectionId,
+    pub stage: Stage,
+    pub threads: Threads,
+    /// By which the *other* side reaches us: what becomes of our Record-Route in what this client answers.
+    pub route: Box<str>,
+    /// An INVITE of this client that waits, and who has it.
+    pub server: Option<(ServerKey, Peer)>,
+    /// The Via branch of this client's last INVITE: an ACK that has it too ends here (RFC 3261 §17.1.1.3).
+    pub branch: Box<str>,
+    /// An INVITE to this client that waits.
+    pub client: Option<ClientKey>,
+    /// Why it is cancelled: somebody else has answered.
+    pub elsewhere: bool,
+}
+
+/// How far a client's part in a call is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// The caller waits, or the callee is rung.
+    Ringing,
+    /// It was rung, and is to ring no more.
+    Cancelled,
+    /// It has accepted, and the call's owner has not said whether it was the first.
+    Accepted,
+    /// In the call; true where the other side is a conference.
+    Talking(bool),
+}
+
+/// A request of a call's client on its way to the other.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub ticket: Ticket,
+    pub call: SessionId,
+    pub end: EndKey,
+    /// The sender's tag and the receiver's.
+    pub tags: (Box<str>, Box<str>),
+    pub cseq: u32,
 }
 
 /// A pager message on its way: answered as soon as one endpoint has taken it, or when all have refused.
@@ -149,6 +219,10 @@ pub(crate) enum Purpose {
     Invite(DialogKey),
     /// A re-INVITE that tells a leg it is in a conference.
     Reinvite(DialogKey),
+    /// A call to one of a user's endpoints.
+    Call(EndKey),
+    /// A request in a call, from its other side.
+    Pass(Box<Errand>),
     /// BYE, CANCEL, a last NOTIFY: whatever is answered, nobody waits.
     Forget,
 }

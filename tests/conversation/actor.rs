@@ -415,8 +415,11 @@ impl Actor {
                 if let Some(target) = heard.contact() {
                     dialog.target = target;
                 }
-                dialog.route = heard.all("Record-Route").map(str::to_owned).collect();
-                dialog.route.reverse();
+                // Within a dialog the route stays as it is (RFC 3261 §12.2).
+                let route: Vec<String> = heard.all("Record-Route").map(str::to_owned).collect();
+                if !route.is_empty() {
+                    dialog.route = route.into_iter().rev().collect();
+                }
             }
         }
         let invite = (status >= 200)

@@ -62,16 +62,7 @@ fn takes_tag(message: &Message<'_>) -> bool {
 
 /// Lines that a malformed request lacks are left out. Values hold no line ends: `Message` has seen to that.
 fn write_lines(out: &mut Vec<u8>, message: &Message<'_>) {
-    let mut top = true;
-    for via in message.headers(Name::Via) {
-        out.extend_from_slice(b"Via: ");
-        match message.source().filter(|_| top) {
-            Some(source) => write_top_via(out, via, message.via(), source),
-            None => out.extend_from_slice(via.as_bytes()),
-        }
-        out.extend_from_slice(b"\r\n");
-        top = false;
-    }
+    vias(out, message);
     for name in [Name::From, Name::CallId, Name::CSeq] {
         if let Some(value) = message.header(name) {
             out.extend_from_slice(name.as_str().as_bytes());
@@ -83,6 +74,20 @@ fn write_lines(out: &mut Vec<u8>, message: &Message<'_>) {
     if let Some(value) = message.header(Name::To) {
         out.extend_from_slice(b"To: ");
         out.extend_from_slice(value.as_bytes());
+    }
+}
+
+/// Writes all Via lines of a request that is passed on, the topmost with where it came from (RFC 3261 §18.2.1).
+pub fn vias(out: &mut Vec<u8>, message: &Message<'_>) {
+    let mut top = true;
+    for via in message.headers(Name::Via) {
+        out.extend_from_slice(b"Via: ");
+        match message.source().filter(|_| top) {
+            Some(source) => write_top_via(out, via, message.via(), source),
+            None => out.extend_from_slice(via.as_bytes()),
+        }
+        out.extend_from_slice(b"\r\n");
+        top = false;
     }
 }
 

@@ -9,7 +9,7 @@ mod reason;
 
 use core::fmt::{Display, Write};
 
-pub use echo::Echo;
+pub use echo::{Echo, vias};
 pub use reason::reason;
 
 use super::header::Name;
@@ -109,6 +109,11 @@ impl Draft<'_> {
     /// Ends the message with a body.
     pub fn body(mut self, content_type: &str, body: &[u8]) {
         self.header("Content-Type", content_type);
+        self.end(body);
+    }
+
+    /// Ends the message with a body whose Content-Type, if it has one, is written already.
+    pub fn carry(mut self, body: &[u8]) {
         self.end(body);
     }
 

@@ -1,0 +1,348 @@
+//! What of a message goes along from one client of a call to another: its header lines as they were written, and its body.
+//!
+//! What belongs to a hop is left out here and written anew where the message goes out: the topmost Via, Max-Forwards, our own
+//! Route and Record-Route, Content-Length (RFC 3261 §16.6, §16.7). So is what only this server may say, P-Asserted-Identity
+//! (RFC 3325 §5), and what is for this server alone, the credentials for its realm.
+
+use std::sync::Arc;
+
+use crate::sip::build;
+use crate::sip::dialog::{Dialog, ROUTE_BYTES_MAX};
+use crate::sip::header::{AuthParams, Contacts, DialogRef, Name, NameAddr, has_token};
+use crate::sip::message::{Message, Method};
+use crate::sip::uri::Uri;
+
+/// Header lines and body of one message, copied once however many get it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Carried {
+    bytes: Arc<[u8]>,
+    head_bytes: usize,
+}
+
+impl core::fmt::Debug for Carried {
+    // What people say to each other never reaches a log.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Carried")
+            .field("bytes", &self.bytes.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Carried {
+    fn new(head: Vec<u8>, body: &[u8]) -> Carried {
+        let mut bytes = head;
+        let head_bytes = bytes.len();
+        bytes.extend_from_slice(body);
+        Carried {
+            bytes: bytes.into(),
+            head_bytes,
+        }
+    }
+
+    /// Whole header lines, each with its CR LF.
+    pub fn lines(&self) -> &[u8] {
+        self.bytes.get(..self.head_bytes).unwrap_or(&[])
+    }
+
+    /// The body.
+    pub fn body(&self) -> &[u8] {
+        self.bytes.get(self.head_bytes..).unwrap_or(&[])
+    }
+
+    /// What of a request goes along. `realms` says which credentials were for us; `ours` which route is.
+    pub fn request(
+        message: &Message<'_>,
+        realms: impl Fn(&str) -> bool,
+        ours: impl Fn(&str) -> bool,
+    ) -> Carried {
+        let mut head = Vec::with_capacity(message.head().len() + 64);
+        build::vias(&mut head, message);
+        let mut routed = false;
+        for (name, text, value) in message.all() {
+            match name {
+                Name::Via
+                | Name::MaxForwards
+                | Name::ContentLength
+                | Name::PAssertedIdentity
+                | Name::PPreferredIdentity => continue,
+                Name::Authorization | Name::ProxyAuthorization => {
+                    let realm = AuthParams::parse(value)
+                        .ok()
+                        .and_then(|params| params.get("realm"));
+                    if realm.is_none_or(|realm| realms(&realm)) {
+                        continue;
+                    }
+                }
+                Name::Route if !routed => {
+                    routed = true;
+                    // Our own is the first, if it is there at all (RFC 3261 §16.4).
+                    let first = crate::sip::header::split_values(value).next().unwrap_or("");
+                    if ours(first) {
+                        let rest = value
+                            .split_once(first)
+                            .map_or("", |(_, rest)| rest)
+                            .trim_start_matches([' ', '\t', ',']);
+                        if !rest.is_empty() {
+                            line(&mut head, text, rest);
+                        }
+                        continue;
+                    }
+                }
+                _ => {}
+            }
+            line(&mut head, text, value);
+        }
+        Carried::new(head, message.body())
+    }
+
+    /// What of a response goes along; who passes it on writes what each response repeats. The Record-Route that `ours`
+    /// says is ours becomes `route`: what the other side of us reaches us by (RFC 3261 §16.7 step 8).
+    fn response(message: &Message<'_>, ours: impl Fn(&str) -> bool, route: &str) -> Carried {
+        let mut head = Vec::with_capacity(message.head().len());
+        for (name, text, value) in message.all() {
+            match name {
+                Name::Via
+                | Name::From
+                | Name::To
+                | Name::CallId
+                | Name::CSeq
+                | Name::ContentLength
+                | Name::PAssertedIdentity
+                | Name::PPreferredIdentity => {}
+                Name::RecordRoute => {
+                    for value in crate::sip::header::split_values(value) {
+                        line(&mut head, text, if ours(value) { route } else { value });
+                    }
+                }
+                _ => line(&mut head, text, value),
+            }
+        }
+        Carried::new(head, message.body())
+    }
+}
+
+fn line(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// An answer on its way back through the call; also one that this server gives itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Answer {
+    /// 101 to 699.
+    pub status: u16,
+    /// The reason phrase; empty for the standard's.
+    pub reason: Box<str>,
+    /// The To tag; empty for none.
+    pub tag: Box<str>,
+    /// The Contact's URI; empty for none.
+    pub contact: Box<str>,
+    /// True where the Contact is a focus (`isfocus`, RFC 4579 §5.1): whoever is called is a conference.
+    pub focus: bool,
+    /// The route set beyond us, for requests of our own; empty for none.
+    pub routes: Box<str>,
+    /// What goes along; `None` for an answer of this server.
+    pub carried: Option<Carried>,
+}
+
+impl Answer {
+    /// An answer of this server.
+    pub fn of(status: u16, reason: &str) -> Answer {
+        Answer {
+            status,
+            reason: reason.into(),
+            tag: "".into(),
+            contact: "".into(),
+            focus: false,
+            routes: "".into(),
+            carried: None,
+        }
+    }
+
+    /// A client's answer. `ours` tells our own Record-Route, which becomes `route` on the way back.
+    pub fn read(message: &Message<'_>, ours: impl Fn(&str) -> bool, route: &str) -> Answer {
+        let (contact, focus) = contact(message);
+        // From us to them: what stands above ours, the nearest to us first (RFC 3261 §12.1.2).
+        let mut beyond: Vec<&str> = message
+            .values(Name::RecordRoute)
+            .take_while(|value| !ours(value))
+            .collect();
+        beyond.reverse();
+        let routes = beyond.join(", ");
+        Answer {
+            status: message.status().unwrap_or_default(),
+            reason: message.reason().into(),
+            tag: message.to().tag().unwrap_or_default().into(),
+            contact: contact.into(),
+            focus,
+            routes: if routes.len() <= ROUTE_BYTES_MAX {
+                routes.into()
+            } else {
+                "".into()
+            },
+            carried: Some(Carried::response(message, ours, route)),
+        }
+    }
+
+    /// Its place among final answers of several branches, the lowest is the best (RFC 3261 §16.7 step 6): one that speaks for
+    /// the whole user, then a redirection, then what tells the caller how to ask better, then what says most of the person.
+    pub fn rank(&self) -> u8 {
+        match self.status {
+            600.. => 0,
+            ..400 => 1,
+            401 | 407 | 415 | 420 | 484 => 2,
+            486 => 3,
+            480 => 5,
+            408 => 6,
+            487 => 7,
+            481 => 8,
+            400..500 => 4,
+            _ => 9,
+        }
+    }
+}
+
+/// The Contact's URI and whether it is a focus; empty where there is none that can be read.
+fn contact<'a>(message: &Message<'a>) -> (&'a str, bool) {
+    match message.contacts() {
+        Ok(Contacts::List(list)) => list.first().map_or(("", false), |contact| {
+            if contact.uri().is_ok() {
+                (contact.uri, contact.params.has("isfocus"))
+            } else {
+                ("", false)
+            }
+        }),
+        _ => ("", false),
+    }
+}
+
+/// The dialog that an INVITE replaces (RFC 3891), as whoever gets it sees it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Replaces {
+    /// Its Call-ID.
+    pub call_id: Box<str>,
+    /// The tag of whoever gets the INVITE.
+    pub own_tag: Box<str>,
+    /// The other's.
+    pub other_tag: Box<str>,
+}
+
+impl Replaces {
+    /// What an INVITE replaces: `None` where it replaces nothing.
+    ///
+    /// # Errors
+    /// Where the header can't be read.
+    pub fn read(message: &Message<'_>) -> Result<Option<Replaces>, crate::sip::header::BadValue> {
+        let Some(value) = message.header(Name::Replaces) else {
+            return Ok(None);
+        };
+        let named = DialogRef::parse(value)?;
+        Ok(Some(Replaces {
+            call_id: named.call_id.into(),
+            own_tag: named.local_tag.into(),
+            other_tag: named.remote_tag.into(),
+        }))
+    }
+}
+
+/// An INVITE that rings: shared by all its branches.
+#[derive(Debug)]
+pub struct Invite {
+    /// What goes along.
+    pub carried: Carried,
+    /// What Max-Forwards says on the way out.
+    pub max_forwards: u8,
+    /// The caller as others see them, for P-Asserted-Identity; empty where the caller wants no name told (RFC 3325 §9.3).
+    pub identity: Box<str>,
+    /// The dialog as the callee will see it: From and its tag, To, Call-ID, and the INVITE's CSeq.
+    pub dialog: Dialog,
+    /// By which the caller reaches us, in angle brackets.
+    pub route: Box<str>,
+    /// The dialog that it replaces.
+    pub replaces: Option<Replaces>,
+}
+
+impl Invite {
+    /// The dialog that an INVITE asks for, as whoever gets it sees it: ours to say BYE in.
+    pub fn dialog(message: &Message<'_>) -> Dialog {
+        Dialog {
+            call_id: message.call_id().into(),
+            local: without_tag(&message.from()),
+            local_tag: message.from().tag().unwrap_or_default().into(),
+            remote: without_tag(&message.to()),
+            remote_tag: "".into(),
+            target: message.uri().into(),
+            routes: "".into(),
+            local_cseq: message.cseq().number,
+            remote_cseq: 0,
+        }
+    }
+
+    /// Whether the caller wants no name told (RFC 3323 §4.2, RFC 3325 §9.3).
+    pub fn is_private(message: &Message<'_>) -> bool {
+        message
+            .headers(Name::Privacy)
+            .flat_map(|line| line.split(';'))
+            .any(|token| token.trim().eq_ignore_ascii_case("id"))
+    }
+}
+
+/// A name-addr as From or To says it, but for its tag.
+fn without_tag(address: &NameAddr<'_>) -> Box<str> {
+    let space = if address.display.is_empty() { "" } else { " " };
+    format!("{}{space}<{}>", address.display, address.uri).into()
+}
+
+/// A request in a call's dialog, on its way to the other side.
+#[derive(Debug)]
+pub struct Passing {
+    /// Its method.
+    pub method: Method,
+    /// The same as text.
+    pub method_text: Box<str>,
+    /// The Request-URI: the other side's Contact, as the sender knows it.
+    pub uri: Box<str>,
+    /// The sender's tag: which of the receiver's dialogs it is.
+    pub from_tag: Box<str>,
+    /// The receiver's tag.
+    pub to_tag: Box<str>,
+    /// Its number.
+    pub cseq: u32,
+    /// What Max-Forwards says on the way out.
+    pub max_forwards: u8,
+    /// The sender as others see them.
+    pub identity: Box<str>,
+    /// What goes along.
+    pub carried: Carried,
+}
+
+/// What Max-Forwards says after one more hop (RFC 3261 §16.6 step 3). Zero was refused before.
+pub fn one_hop_less(message: &Message<'_>) -> u8 {
+    message.max_forwards().unwrap_or(70).saturating_sub(1)
+}
+
+/// Whether an INVITE without a session description is for sound or pictures: it says so in what it wants of the callee
+/// (RFC 3841) or of itself (RFC 3840), or it takes the place of a call (RFC 3891).
+pub fn wants_media(message: &Message<'_>) -> bool {
+    let says = |params: crate::sip::header::Params<'_>| {
+        params.has("audio") || params.has("video") || params.has("+sip.audio")
+    };
+    message.header(Name::Replaces).is_some()
+        || message.values(Name::AcceptContact).any(|value| {
+            value
+                .find(';')
+                .and_then(|at| value.get(at..))
+                .and_then(|text| crate::sip::header::Params::parse(text).ok())
+                .is_some_and(says)
+        })
+        || matches!(message.contacts(), Ok(Contacts::List(list))
+            if list.iter().any(|contact| says(contact.params)))
+        || has_token(message.headers(Name::Require), "replaces")
+}
+
+/// The URI in a route's value, if it can be read.
+pub fn route_uri(value: &str) -> Option<Uri<'_>> {
+    Uri::parse(NameAddr::parse(value).ok()?.uri).ok()
+}

@@ -1,0 +1,168 @@
+//! The dialogs of one client of a call: early ones while it rings, each of its own To tag (RFC 3261 §12.1), one that is
+//! confirmed in the end.
+//!
+//! Each is kept as the *other* side has it towards this client, so that BYE can be said in the other's place when the
+//! other can't any more. Of what passes through only what that needs is kept: tags, the highest CSeq, Contact, route.
+
+use crate::calls::carried::Answer;
+use crate::sip::dialog::{Dialog, LowerCSeq};
+use crate::sip::message::{Message, Method};
+
+/// Early dialogs of one client; more come from an endpoint that forks without end, and are not followed.
+pub const THREADS_MAX: usize = 16;
+
+/// Where the other side of a dialog is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Peer {
+    /// Its shard.
+    pub shard: u16,
+    /// Which of the call's clients it is: 0 the caller, else a branch's number.
+    pub end: u32,
+}
+
+/// One dialog.
+#[derive(Debug)]
+pub struct Thread {
+    /// As the other side has it towards this client.
+    pub dialog: Dialog,
+    /// The other side.
+    pub peer: Peer,
+}
+
+/// Why a request is in none of the dialogs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stray {
+    /// 481: there is no such dialog.
+    Unknown,
+    /// 403: From is neither who the dialog is with nor who speaks on the connection.
+    Spoofed,
+    /// 500: its CSeq is not higher than the last one (RFC 3261 §12.2.2).
+    Late,
+}
+
+/// The dialogs of one client.
+#[derive(Debug)]
+pub struct Threads {
+    template: Dialog,
+    list: Vec<Thread>,
+}
+
+impl Threads {
+    /// No dialog yet; `template` is what all will have.
+    pub fn new(template: Dialog) -> Threads {
+        Threads {
+            template,
+            list: Vec::new(),
+        }
+    }
+
+    /// What all dialogs have.
+    pub fn template(&self) -> &Dialog {
+        &self.template
+    }
+
+    /// The callee's client has answered with a tag: its side of that dialog.
+    pub fn theirs(&mut self, answer: &Answer, peer: Peer) {
+        let at = self
+            .list
+            .iter()
+            .position(|thread| thread.dialog.remote_tag == answer.tag);
+        let Some(thread) = self.place(at, peer) else {
+            return;
+        };
+        thread.dialog.remote_tag = answer.tag.clone();
+        if !answer.contact.is_empty() {
+            thread.dialog.target = answer.contact.clone();
+            thread.dialog.routes = answer.routes.clone();
+        }
+    }
+
+    /// The caller's client is being told of an answer with a tag: its side of that dialog.
+    pub fn ours(&mut self, tag: &str, peer: Peer) {
+        let at = self
+            .list
+            .iter()
+            .position(|thread| *thread.dialog.local_tag == *tag);
+        if let Some(thread) = self.place(at, peer) {
+            thread.dialog.local_tag = tag.into();
+            thread.peer = peer;
+        }
+    }
+
+    fn place(&mut self, at: Option<usize>, peer: Peer) -> Option<&mut Thread> {
+        match at {
+            Some(at) => self.list.get_mut(at),
+            None if self.list.len() >= THREADS_MAX => None,
+            None => {
+                let dialog = self.template.clone();
+                self.list.push(Thread { dialog, peer });
+                self.list.last_mut()
+            }
+        }
+    }
+
+    /// One dialog is confirmed: the others are over. `tag` is the callee's.
+    pub fn confirm(&mut self, tag: &str) {
+        self.list
+            .retain(|thread| *thread.dialog.local_tag == *tag || *thread.dialog.remote_tag == *tag);
+    }
+
+    /// The dialog that a request of this client is in, with its CSeq taken in, and its Contact where it refreshes the target
+    /// (RFC 3261 §12.2.2, RFC 3311 §5.2).
+    ///
+    /// # Errors
+    /// Where it is in none.
+    pub fn from_client(
+        &mut self,
+        message: &Message<'_>,
+        speaks: impl FnOnce(&str) -> bool,
+    ) -> Result<Peer, Stray> {
+        let thread = self
+            .list
+            .iter_mut()
+            .find(|thread| thread.dialog.owns(message))
+            .ok_or(Stray::Unknown)?;
+        let named = message.from().uri;
+        let known = thread.dialog.remote.ends_with(&*format!("<{named}>"));
+        if !known && !speaks(named) {
+            return Err(Stray::Spoofed);
+        }
+        let method = message.method();
+        if method != Method::Ack {
+            thread
+                .dialog
+                .take_cseq(message.cseq().number)
+                .map_err(|LowerCSeq| Stray::Late)?;
+        }
+        if matches!(method, Method::Invite | Method::Update) {
+            thread.dialog.refresh_target(message);
+        }
+        Ok(thread.peer)
+    }
+
+    /// The dialog that a request *to* this client is in, by the sender's tag and its own, with its CSeq taken in.
+    pub fn to_client(&mut self, from_tag: &str, to_tag: &str, cseq: u32) -> Option<&mut Thread> {
+        let thread = self.list.iter_mut().find(|thread| {
+            *thread.dialog.local_tag == *from_tag && *thread.dialog.remote_tag == *to_tag
+        })?;
+        thread.dialog.local_cseq = thread.dialog.local_cseq.max(cseq);
+        Some(thread)
+    }
+
+    /// The dialog with these tags, this client's own first.
+    pub fn find(&self, own_tag: &str, other_tag: &str) -> Option<&Thread> {
+        self.list.iter().find(|thread| {
+            *thread.dialog.remote_tag == *own_tag && *thread.dialog.local_tag == *other_tag
+        })
+    }
+
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Thread> {
+        self.list.iter_mut()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Thread> {
+        self.list.iter()
+    }
+}

@@ -1,0 +1,413 @@
+//! A call at one of its clients: it rings, answers, is cancelled, talks, and is told BYE where the other side can't say so.
+
+use core::fmt::Display;
+
+use crate::calls::carried::{Answer, Invite};
+use crate::calls::threads::{Peer, Threads};
+use crate::immcu::SessionId;
+use crate::immcu::content::Outcome;
+use crate::shard::effect::Effects;
+use crate::shard::letter::Letter;
+use crate::shard::usage::{End, EndKey, Purpose, Stage};
+use crate::shard::{Look, Shard, on_call_pass};
+use crate::sip::build::{self, Draft};
+use crate::sip::chain::Chain;
+use crate::sip::dialog::via_transport;
+use crate::sip::link::{ConnectionId, Link};
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientKey, Step, TIMEOUT};
+use crate::sip::uri::Aor;
+
+/// An endpoint that is to ring.
+pub(super) struct Ring {
+    pub call: SessionId,
+    pub end: u32,
+    pub user: Aor,
+    pub connection: ConnectionId,
+    pub contact: Box<str>,
+    pub history: Box<str>,
+}
+
+/// Rings one endpoint.
+pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut Effects) {
+    let (call, number, connection) = (ring.call, ring.end, ring.connection);
+    let dialogs_max = shard.settings.dialogs_max;
+    let has_room = shard.connections.get(connection).is_some_and(|place| {
+        let dialogs = shard.dialogs.keys(&place.dialogs).take(dialogs_max).count();
+        dialogs + shard.ends.keys(&place.ends).take(dialogs_max).count() < dialogs_max
+    });
+    let mut dialog = invite.dialog.clone();
+    dialog.target = ring.contact.clone();
+    let end = End {
+        call,
+        number,
+        user: ring.user,
+        connection,
+        stage: Stage::Ringing,
+        threads: Threads::new(dialog),
+        route: invite.route.clone(),
+        server: None,
+        branch: "".into(),
+        client: None,
+        elsewhere: false,
+    };
+    let key = has_room.then(|| shard.add_end(end)).flatten();
+    let client = key.and_then(|key| {
+        let client = shard.open_client(connection, Method::Invite, Purpose::Call(key))?;
+        shard.ends.get_mut(key)?.client = Some(client);
+        Some(client)
+    });
+    let link = shard.connections.get(connection).map(|place| place.link);
+    let (Some(client), Some(link)) = (client, link) else {
+        // It has gone since, or has as many conversations as one may have.
+        let answer = Answer::of(480, "");
+        return tell(shard, call, number, answer, connection, effects);
+    };
+    let branch = shard.branches.of(client);
+    effects.send(connection, |out| {
+        let mut draft = begin(
+            out,
+            "INVITE",
+            &ring.contact,
+            &link,
+            branch,
+            invite.max_forwards,
+        );
+        draft.header("Record-Route", on_call_pass::route(call, &link));
+        if !invite.identity.is_empty() {
+            draft.header("P-Asserted-Identity", &invite.identity);
+        }
+        if !ring.history.is_empty() {
+            draft.header("History-Info", &ring.history);
+        }
+        draft.raw(invite.carried.lines());
+        draft.carry(invite.carried.body());
+    });
+}
+
+/// Begins a request that is passed on: start line, our Via, Max-Forwards.
+pub(super) fn begin<'o>(
+    out: &'o mut Vec<u8>,
+    method: &str,
+    uri: &str,
+    link: &Link,
+    branch: impl Display,
+    max_forwards: u8,
+) -> Draft<'o> {
+    let mut draft = build::request(out, method, uri);
+    draft.header(
+        "Via",
+        format_args!(
+            "SIP/2.0/{} {};branch={branch}",
+            via_transport(link),
+            link.local
+        ),
+    );
+    draft.header("Max-Forwards", max_forwards);
+    draft
+}
+
+/// Tells the call's owner what an endpoint said.
+fn tell(
+    shard: &mut Shard,
+    call: SessionId,
+    end: u32,
+    answer: Answer,
+    connection: ConnectionId,
+    effects: &mut Effects,
+) {
+    let letter = Letter::CallHeard {
+        call,
+        end,
+        shard: shard.me,
+        answer: Box::new(answer),
+        endpoint: shard.instance_on(connection),
+    };
+    shard.post_session(call, letter, effects);
+}
+
+/// An endpoint answers the INVITE that rang it.
+pub(super) fn answered(
+    shard: &mut Shard,
+    client: ClientKey,
+    key: EndKey,
+    step: Step,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let status = message.status().unwrap_or_default();
+    let Some(end) = shard.ends.get_mut(key) else {
+        if status >= 300 {
+            acknowledge(shard, client, None, message, effects);
+            shard.close_client(client);
+        }
+        return;
+    };
+    let (call, number, connection) = (end.call, end.number, end.connection);
+    let ours = |value: &str| on_call_pass::names(value, call);
+    match step {
+        Step::Provisional(cancel) => {
+            if cancel {
+                send_cancel(shard, key, client, effects);
+            } else if status > 100 {
+                let answer = Answer::read(message, ours, &end.route);
+                if !answer.tag.is_empty() {
+                    end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
+                }
+                tell(shard, call, number, answer, connection, effects);
+            }
+        }
+        Step::Final if (200..300).contains(&status) => {
+            let answer = Answer::read(message, ours, &end.route);
+            end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
+            end.threads.confirm(&answer.tag);
+            end.client = None;
+            let cancelled = end.stage == Stage::Cancelled;
+            end.stage = Stage::Accepted;
+            if cancelled {
+                hang_up(shard, key, effects);
+            } else {
+                tell(shard, call, number, answer, connection, effects);
+            }
+        }
+        Step::Final => {
+            let answer = Answer::read(message, ours, &end.route);
+            acknowledge(shard, client, Some(key), message, effects);
+            shard.close_client(client);
+            shard.drop_end(key);
+            tell(shard, call, number, answer, connection, effects);
+        }
+        // A second fork behind the endpoint has accepted: it came too late (RFC 3261 §13.2.2.4). The first one's 2xx again
+        // is acknowledged by the caller's ACK, which is on its way.
+        Step::Again => {
+            let tag = message.to().tag().unwrap_or_default();
+            if end
+                .threads
+                .iter()
+                .any(|thread| *thread.dialog.remote_tag == *tag)
+            {
+                return;
+            }
+            let answer = Answer::read(message, ours, &end.route);
+            let mut fork = Threads::new(end.threads.template().clone());
+            fork.theirs(&answer, Peer { shard: 0, end: 0 });
+            say_bye(shard, connection, &mut fork, true, effects);
+        }
+        Step::Absorbed => acknowledge(shard, client, Some(key), message, effects),
+    }
+}
+
+/// An endpoint never answers the INVITE that rang it.
+pub(super) fn unanswered(shard: &mut Shard, key: EndKey, outcome: &Outcome, effects: &mut Effects) {
+    let Some(end) = shard.ends.get(key) else {
+        return;
+    };
+    let (call, number, connection) = (end.call, end.number, end.connection);
+    shard.drop_end(key);
+    let answer = Answer::of(outcome.status, &outcome.reason);
+    tell(shard, call, number, answer, connection, effects);
+}
+
+/// The call's owner, or the other side, takes an INVITE back. It stays until its final answer has come.
+pub(super) fn cancel(
+    shard: &mut Shard,
+    call: SessionId,
+    number: u32,
+    elsewhere: bool,
+    effects: &mut Effects,
+) {
+    let now = shard.now;
+    let Some(key) = shard.end_key(call, number) else {
+        return;
+    };
+    let Some(end) = shard.ends.get_mut(key) else {
+        return;
+    };
+    if end.stage == Stage::Ringing {
+        end.stage = Stage::Cancelled;
+    }
+    end.elsewhere = elsewhere;
+    let Some(client) = end.client else {
+        return;
+    };
+    let Some(transaction) = shard.clients.get_mut(client) else {
+        return;
+    };
+    if transaction.cancel(now) {
+        send_cancel(shard, key, client, effects);
+    }
+    shard.look_at(now.after(TIMEOUT), Look::Client(client));
+}
+
+/// CANCEL has the branch of its INVITE (RFC 3261 §9.1); its answer tells nothing.
+pub(super) fn send_cancel(
+    shard: &mut Shard,
+    key: EndKey,
+    client: ClientKey,
+    effects: &mut Effects,
+) {
+    let branch = shard.branches.of(client);
+    let Some(end) = shard.ends.get(key) else {
+        return;
+    };
+    let Some(transaction) = shard.clients.get(client) else {
+        return;
+    };
+    let Some(place) = shard.connections.get(end.connection) else {
+        return;
+    };
+    let (dialog, cseq, to_tag) = match &transaction.purpose {
+        Purpose::Pass(errand) => match end.threads.find(&errand.tags.1, &errand.tags.0) {
+            Some(thread) => (&thread.dialog, errand.cseq, &*errand.tags.1),
+            None => return,
+        },
+        _ => {
+            let template = end.threads.template();
+            (template, template.local_cseq, "")
+        }
+    };
+    effects.send(end.connection, |out| {
+        let mut draft = dialog.follow_up(out, "CANCEL", &place.link, branch, cseq, to_tag);
+        if end.elsewhere {
+            draft.header("Reason", "SIP;cause=200;text=\"Call completed elsewhere\"");
+        }
+        draft.finish();
+    });
+}
+
+/// The ACK of a refusal has the branch of its INVITE (RFC 3261 §17.1.1.3), and repeats the rest from the refusal.
+pub(super) fn acknowledge(
+    shard: &Shard,
+    client: ClientKey,
+    key: Option<EndKey>,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let branch = shard.branches.of(client);
+    let place = shard
+        .clients
+        .get(client)
+        .and_then(|transaction| shard.connections.get(transaction.connection));
+    let Some(place) = place else {
+        return;
+    };
+    let uri = key
+        .and_then(|key| shard.ends.get(key))
+        .map_or(message.to().uri, |end| &*end.threads.template().target);
+    effects.send(place.id, |out| {
+        let mut draft = begin(out, "ACK", uri, &place.link, branch, 70);
+        for name in [
+            crate::sip::header::Name::From,
+            crate::sip::header::Name::To,
+            crate::sip::header::Name::CallId,
+        ] {
+            draft.header(name.as_str(), message.header(name).unwrap_or_default());
+        }
+        draft.header("CSeq", format_args!("{} ACK", message.cseq().number));
+        draft.finish();
+    });
+}
+
+/// The call is with this client.
+pub(super) fn talk(
+    shard: &mut Shard,
+    call: SessionId,
+    number: u32,
+    tag: &str,
+    conference: bool,
+    effects: &mut Effects,
+) {
+    let Some(end) = shard
+        .end_key(call, number)
+        .and_then(|key| shard.ends.get_mut(key))
+    else {
+        return;
+    };
+    end.threads.confirm(tag);
+    end.stage = Stage::Talking(conference);
+    let _ = effects;
+}
+
+/// The call is over for this client, and the other side has not said so.
+pub(super) fn over(shard: &mut Shard, call: SessionId, number: u32, effects: &mut Effects) {
+    if let Some(key) = shard.end_key(call, number) {
+        hang_up(shard, key, effects);
+    }
+}
+
+fn hang_up(shard: &mut Shard, key: EndKey, effects: &mut Effects) {
+    let Some(end) = shard.ends.get(key) else {
+        return;
+    };
+    let (call, number, stage) = (end.call, end.number, end.stage);
+    if matches!(stage, Stage::Ringing | Stage::Cancelled) {
+        return cancel(shard, call, number, false, effects);
+    }
+    if let Some(mut end) = shard.drop_end(key) {
+        let acknowledge = stage == Stage::Accepted;
+        say_bye(
+            shard,
+            end.connection,
+            &mut end.threads,
+            acknowledge,
+            effects,
+        );
+    }
+}
+
+/// BYE in the other side's place, and before it the ACK that the other side will not send.
+fn say_bye(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    threads: &mut Threads,
+    acknowledge: bool,
+    effects: &mut Effects,
+) {
+    let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
+        return;
+    };
+    for thread in threads.iter_mut() {
+        let dialog = &mut thread.dialog;
+        if acknowledge {
+            let branch = shard.fresh_tag();
+            let branch = format_args!("z9hG4bK{branch}");
+            effects.send(connection, |out| {
+                dialog
+                    .follow_up(
+                        out,
+                        "ACK",
+                        &link,
+                        branch,
+                        dialog.local_cseq,
+                        &dialog.remote_tag,
+                    )
+                    .finish();
+            });
+        }
+        shard.ask(
+            connection,
+            Method::Bye,
+            Purpose::Forget,
+            effects,
+            |out, link, branch| dialog.request(out, "BYE", link, branch).finish(),
+        );
+    }
+}
+
+impl Shard {
+    /// A client has no part in its call any more.
+    pub(super) fn drop_end(&mut self, key: EndKey) -> Option<End> {
+        let end = self.ends.get(key)?;
+        let (connection, name) = (end.connection, (end.call, end.number));
+        let mut none = Chain::default();
+        let chain = self
+            .connections
+            .get_mut(connection)
+            .map_or(&mut none, |place| &mut place.ends);
+        let end = self.ends.remove(chain, key)?;
+        if self.end_of.get(&name) == Some(&key) {
+            self.end_of.remove(&name);
+        }
+        Some(end)
+    }
+}

@@ -1,0 +1,361 @@
+//! What the two sides of a call say to each other: requests in the call's dialogs, and answers to all requests.
+//!
+//! Who may speak in a call says the connection: it has a part in it, and tags and CSeq are those of its dialog. A route with
+//! another's call opens nothing.
+
+use crate::calls::carried::{Answer, Carried, Passing, one_hop_less, route_uri};
+use crate::calls::threads::Stray;
+use crate::dialect::simple;
+use crate::immcu::SessionId;
+use crate::shard::effect::Effects;
+use crate::shard::letter::{Letter, Ticket};
+use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
+use crate::shard::usage::{EndKey, Errand, Purpose, Stage};
+use crate::shard::{Shard, ShardId, on_call, on_call_end};
+use crate::sip::header::{Name, split_values};
+use crate::sip::link::Link;
+use crate::sip::message::{Message, Method};
+use crate::sip::transaction::{ClientKey, ServerKey, Step};
+use crate::sip::uri::Uri;
+
+/// Our place in a call's route, as the peer of `link` sees it.
+pub(super) fn route(call: SessionId, link: &Link) -> String {
+    format!("<{};lr>", our_uri(&format!("{CALL_PREFIX}{call}"), link))
+}
+
+/// Whether a route's value is of this call.
+pub(super) fn names(value: &str, call: SessionId) -> bool {
+    route_uri(value)
+        .and_then(|uri| SessionId::parse(uri.user.strip_prefix(CALL_PREFIX)?))
+        .is_some_and(|named| named == call)
+}
+
+/// Whether a route's value is this server: a call, or the server itself, which clients put in front as their proxy.
+pub(super) fn is_ours(shard: &Shard, value: &str, request: Request<'_>) -> bool {
+    route_uri(value).is_some_and(|uri| {
+        let target = shard.target(uri.text, &request.link);
+        matches!(target, Target::Call(_) | Target::Server)
+    })
+}
+
+/// The call that a request's first route names (RFC 3261 §16.4).
+pub(super) fn named(shard: &Shard, request: Request<'_>) -> Option<SessionId> {
+    let first = split_values(request.message.header(Name::Route)?).next()?;
+    match shard.target(route_uri(first)?.text, &request.link) {
+        Target::Call(call) => Some(call),
+        _ => None,
+    }
+}
+
+/// The part in that call of whoever speaks on this connection.
+fn part(shard: &Shard, request: Request<'_>, call: SessionId) -> Option<EndKey> {
+    shard
+        .ends_on(request.connection)
+        .find(|key| shard.ends.get(*key).is_some_and(|end| end.call == call))
+}
+
+/// A request in a call.
+pub(super) fn on_request(
+    shard: &mut Shard,
+    request: Request<'_>,
+    call: SessionId,
+    effects: &mut Effects,
+) {
+    let message = request.message;
+    let method = message.method();
+    let Some(key) = part(shard, request, call) else {
+        return shard.answer(request, 481, "", effects);
+    };
+    if matches!(method, Method::Register | Method::Publish) {
+        return shard.answer(request, 405, "", effects);
+    }
+    let peer = match take(shard, key, message) {
+        Ok(peer) => peer,
+        Err(Stray::Unknown) => return shard.answer(request, 481, "", effects),
+        Err(Stray::Spoofed) => {
+            return shard.answer(
+                request,
+                403,
+                "From Is Not Who Authenticated On This Connection",
+                effects,
+            );
+        }
+        Err(Stray::Late) => {
+            return shard.answer(request, 500, "CSeq Is Lower Than One Before", effects);
+        }
+    };
+    let passing = Box::new(passing(shard, key, request));
+    let Some(server) = shard.open(request) else {
+        return;
+    };
+    let ticket = Some(shard.ticket(server));
+    let end = peer.end;
+    let letter = Letter::CallPass {
+        call,
+        end,
+        ticket,
+        passing,
+    };
+    shard.post(ShardId(peer.shard), letter, effects);
+    let Some(place) = shard.ends.get_mut(key) else {
+        return;
+    };
+    match method {
+        Method::Invite => {
+            place.server = Some((server, peer));
+            place.branch = message.via().branch().into();
+            shard.provisional(server, 100, "", "", effects);
+        }
+        // It is over as soon as one says so, whatever the other answers (RFC 3261 §15.1.2).
+        Method::Bye if matches!(place.stage, Stage::Talking(_) | Stage::Accepted) => {
+            on_call::lose(shard, key, "left", effects);
+        }
+        _ => {}
+    }
+}
+
+/// An ACK in a call. That of a refusal ends here; that of a 2xx goes to the other side (RFC 3261 §13.2.2.4).
+pub(super) fn on_ack(
+    shard: &mut Shard,
+    request: Request<'_>,
+    call: SessionId,
+    effects: &mut Effects,
+) {
+    let Some(key) = part(shard, request, call) else {
+        return;
+    };
+    let branch = request.message.via().branch();
+    if shard
+        .ends
+        .get(key)
+        .is_some_and(|end| *end.branch == *branch)
+    {
+        return;
+    }
+    let Ok(peer) = take(shard, key, request.message) else {
+        return;
+    };
+    let letter = Letter::CallPass {
+        call,
+        end: peer.end,
+        ticket: None,
+        passing: Box::new(passing(shard, key, request)),
+    };
+    shard.post(ShardId(peer.shard), letter, effects);
+}
+
+fn take(
+    shard: &mut Shard,
+    key: EndKey,
+    message: &Message<'_>,
+) -> Result<crate::calls::threads::Peer, Stray> {
+    let end = shard.ends.get_mut(key).ok_or(Stray::Unknown)?;
+    let user = &end.user;
+    end.threads.from_client(message, |named| {
+        Uri::parse(named).is_ok_and(|uri| uri.aor_text().is_some_and(|aor| aor == user.as_str()))
+    })
+}
+
+fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
+    let message = request.message;
+    let identity = shard
+        .ends
+        .get(key)
+        .map(|end| simple::name_addr(&shard.party(&end.user)))
+        .unwrap_or_default();
+    Passing {
+        method: message.method(),
+        method_text: message.method_text().into(),
+        uri: message.uri().into(),
+        from_tag: message.from().tag().unwrap_or_default().into(),
+        to_tag: message.to().tag().unwrap_or_default().into(),
+        cseq: message.cseq().number,
+        max_forwards: one_hop_less(message),
+        identity: if crate::calls::carried::Invite::is_private(message) {
+            "".into()
+        } else {
+            identity.into()
+        },
+        carried: Carried::request(
+            message,
+            |realm| shard.is_home(realm),
+            |route| is_ours(shard, route, request),
+        ),
+    }
+}
+
+/// A request of the other side, at the client that gets it.
+pub(super) fn deliver(
+    shard: &mut Shard,
+    call: SessionId,
+    number: u32,
+    ticket: Option<Ticket>,
+    passing: &Passing,
+    effects: &mut Effects,
+) {
+    let found = shard.end_key(call, number).and_then(|key| {
+        let end = shard.ends.get_mut(key)?;
+        end.threads
+            .to_client(&passing.from_tag, &passing.to_tag, passing.cseq)?;
+        Some((key, end.connection, end.stage))
+    });
+    let refuse = |shard: &mut Shard, status: u16, effects: &mut Effects| {
+        if let Some(ticket) = ticket {
+            let answer = Box::new(Answer::of(status, ""));
+            shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
+        }
+    };
+    let Some((key, connection, stage)) = found else {
+        return refuse(shard, 481, effects);
+    };
+    let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
+        return refuse(shard, 480, effects);
+    };
+    let branch = match ticket {
+        None => format!("z9hG4bK{}", shard.fresh_tag()),
+        Some(ticket) => {
+            let errand = Errand {
+                ticket,
+                call,
+                end: key,
+                tags: (passing.from_tag.clone(), passing.to_tag.clone()),
+                cseq: passing.cseq,
+            };
+            let purpose = Purpose::Pass(Box::new(errand));
+            let Some(client) = shard.open_client(connection, passing.method, purpose) else {
+                return refuse(shard, 480, effects);
+            };
+            if passing.method == Method::Invite
+                && let Some(end) = shard.ends.get_mut(key)
+            {
+                end.client = Some(client);
+            }
+            shard.branches.of(client).to_string()
+        }
+    };
+    effects.send(connection, |out| {
+        let mut draft = on_call_end::begin(
+            out,
+            &passing.method_text,
+            &passing.uri,
+            &link,
+            &branch,
+            passing.max_forwards,
+        );
+        if !passing.identity.is_empty() {
+            draft.header("P-Asserted-Identity", &passing.identity);
+        }
+        draft.raw(passing.carried.lines());
+        draft.carry(passing.carried.body());
+    });
+    if passing.method == Method::Bye && matches!(stage, Stage::Talking(_)) {
+        shard.drop_end(key);
+    }
+}
+
+/// The client that got it answers.
+pub(super) fn answered(
+    shard: &mut Shard,
+    client: ClientKey,
+    step: Step,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let status = message.status().unwrap_or_default();
+    let Some(transaction) = shard.clients.get(client) else {
+        return;
+    };
+    let Purpose::Pass(errand) = &transaction.purpose else {
+        return;
+    };
+    let (ticket, call, key, method) = (errand.ticket, errand.call, errand.end, transaction.method);
+    let tags = errand.tags.clone();
+    match step {
+        Step::Provisional(cancel) => {
+            if cancel {
+                return on_call_end::send_cancel(shard, key, client, effects);
+            }
+            if status == 100 {
+                return;
+            }
+        }
+        Step::Final => {
+            if method == Method::Invite && status >= 300 {
+                on_call_end::acknowledge(shard, client, Some(key), message, effects);
+            }
+            shard.close_client(client);
+        }
+        Step::Again | Step::Absorbed => return,
+    }
+    // In a dialog no Record-Route counts (RFC 3261 §12.2): what comes is passed on as it is.
+    let answer = Answer::read(message, |value| names(value, call), "");
+    if status < 300
+        && matches!(method, Method::Invite | Method::Update)
+        && !answer.contact.is_empty()
+        && let Some(end) = shard.ends.get_mut(key)
+        && let Some(thread) = end.threads.to_client(&tags.0, &tags.1, 0)
+    {
+        thread.dialog.target = answer.contact.clone();
+    }
+    let answer = Box::new(answer);
+    shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
+}
+
+/// The client that got it never answers.
+pub(super) fn unanswered(shard: &mut Shard, errand: &Errand, status: u16, effects: &mut Effects) {
+    let ticket = errand.ticket;
+    let answer = Box::new(Answer::of(status, ""));
+    shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
+}
+
+/// Gives a waiting request an answer: with what each response repeats as the request had it, and the rest as the other side
+/// said it. A final one ends the wait.
+pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effects: &mut Effects) {
+    let tag = (!answer.tag.is_empty()).then_some(&*answer.tag);
+    if answer.status >= 200 {
+        return shard.settle_with(
+            server,
+            answer.status,
+            &answer.reason,
+            tag,
+            effects,
+            |mut draft| match &answer.carried {
+                Some(carried) => {
+                    draft.raw(carried.lines());
+                    draft.carry(carried.body());
+                }
+                None => draft.finish(),
+            },
+        );
+    }
+    let fresh = shard.fresh_tag();
+    let Some(transaction) = shard.servers.get_mut(server) else {
+        return;
+    };
+    let tag = match tag {
+        Some(tag) => tag,
+        // Of ours, such as 181: one dialog that nobody is in.
+        None => transaction.to_tag.get_or_insert_with(|| fresh.into()),
+    };
+    let reason = if answer.reason.is_empty() {
+        crate::sip::build::reason(answer.status)
+    } else {
+        &answer.reason
+    };
+    effects.send(transaction.connection, |out| {
+        let mut draft = crate::sip::build::response_from_reason(
+            out,
+            &transaction.echo,
+            answer.status,
+            reason,
+            Some(tag),
+        );
+        match &answer.carried {
+            Some(carried) => {
+                draft.raw(carried.lines());
+                draft.carry(carried.body());
+            }
+            None => draft.finish(),
+        }
+    });
+}
