@@ -214,7 +214,10 @@ impl Run {
             Deed::Unpublish => fellow.publish(scene, true),
             Deed::WatchUser => {
                 let expires_s = [0, 600, 3600][scene.dice.below(3)];
-                fellow.watch(scene, "presence", format!("sip:{}", aor(other)), expires_s);
+                // One's own phones see more of one's calls than others do, so they are not compared.
+                let events = ["presence", "presence", "dialog"];
+                let event = events[scene.dice.below(if other == fellow.user { 2 } else { 3 })];
+                fellow.watch(scene, event, format!("sip:{}", aor(other)), expires_s);
             }
             Deed::WatchRoom => room
                 .into_iter()
@@ -331,7 +334,7 @@ impl Run {
             .iter()
             .map(|((event, subject), seen)| {
                 let member = seen.first().map(|(index, _)| *index);
-                let asker = if *event == "presence" {
+                let asker = if *event != "conference" {
                     anybody
                 } else {
                     member

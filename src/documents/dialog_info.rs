@@ -237,7 +237,11 @@ mod tests {
     fn what_is_written_has_the_schemas_shape() {
         for calls in [&[][..], &[ALL], &[LEAST, ALL]] {
             let document = written(calls, 3);
-            assert_eq!(check(document.as_bytes(), &DIALOG_INFO), Ok(()), "{document}");
+            assert_eq!(
+                check(document.as_bytes(), &DIALOG_INFO),
+                Ok(()),
+                "{document}"
+            );
         }
     }
 }

@@ -148,8 +148,14 @@ mod tests {
     use super::*;
 
     fn check(text: &str, expected: Result<(u32, u32, u32, u32), Fault>) {
-        let found = read(text.as_bytes())
-            .map(|summary| (summary.new, summary.old, summary.urgent_new, summary.urgent_old));
+        let found = read(text.as_bytes()).map(|summary| {
+            (
+                summary.new,
+                summary.old,
+                summary.urgent_new,
+                summary.urgent_old,
+            )
+        });
         assert_eq!(found, expected, "{text:?}");
     }
 
@@ -180,7 +186,17 @@ mod tests {
         check("Voice-Message: 1/0", Err(Fault::Status));
         check("Messages-Waiting: yes\r\nnonsense", Err(Fault::Line));
         for counts in [
-            "", "1", "1/", "/1", "1/x", "-1/0", "+1/0", "1/0 (2/0)", "1/0 (0/1)", "1/0 (0/0", "1000001/0",
+            "",
+            "1",
+            "1/",
+            "/1",
+            "1/x",
+            "-1/0",
+            "+1/0",
+            "1/0 (2/0)",
+            "1/0 (0/1)",
+            "1/0 (0/0",
+            "1000001/0",
             "99999999999999999999/0",
         ] {
             check(

@@ -6,8 +6,10 @@
 
 pub mod conference_info;
 pub mod cpim;
+pub mod dialog_info;
 pub mod imdn;
 pub mod iscomposing;
+pub mod message_summary;
 pub mod multipart;
 pub mod pidf;
 pub mod resource_lists;

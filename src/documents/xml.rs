@@ -103,6 +103,8 @@ pub enum Space {
     Rlmi,
     /// RFC 3858.
     WatcherInfo,
+    /// RFC 4235.
+    DialogInfo,
     /// Bound to a namespace that is not in this list: an extension.
     Other,
     /// No namespace at all.
@@ -120,6 +122,7 @@ const SPACES: &[(Space, &str)] = &[
     ),
     (Space::Imdn, "urn:ietf:params:xml:ns:imdn"),
     (Space::IsComposing, "urn:ietf:params:xml:ns:im-iscomposing"),
+    (Space::DialogInfo, "urn:ietf:params:xml:ns:dialog-info"),
     (
         Space::ResourceLists,
         "urn:ietf:params:xml:ns:resource-lists",

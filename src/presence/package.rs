@@ -1,6 +1,6 @@
 //! What of a user can be watched: the event packages that share one mechanism (RFC 6665 §7.2).
 
-use crate::documents::{pidf, winfo};
+use crate::documents::{dialog_info, message_summary, pidf, winfo};
 
 /// An event package whose subject is a user.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -10,11 +10,20 @@ pub enum Package {
     Presence,
     /// Who watches the user's presence (RFC 3857).
     Watchers,
+    /// Which calls the user is in (RFC 4235).
+    Dialog,
+    /// How many voice messages wait for the user (RFC 3842).
+    MessageSummary,
 }
 
 impl Package {
     /// All of them, in their own order.
-    pub const ALL: [Package; 2] = [Package::Presence, Package::Watchers];
+    pub const ALL: [Package; 4] = [
+        Package::Presence,
+        Package::Watchers,
+        Package::Dialog,
+        Package::MessageSummary,
+    ];
 
     /// The one that the Event header names, or none of these.
     pub fn of_event(name: &str) -> Option<Package> {
@@ -28,6 +37,8 @@ impl Package {
         match self {
             Package::Presence => "presence",
             Package::Watchers => "presence.winfo",
+            Package::Dialog => "dialog",
+            Package::MessageSummary => "message-summary",
         }
     }
 
@@ -36,6 +47,8 @@ impl Package {
         match self {
             Package::Presence => pidf::CONTENT_TYPE,
             Package::Watchers => winfo::CONTENT_TYPE,
+            Package::Dialog => dialog_info::CONTENT_TYPE,
+            Package::MessageSummary => message_summary::CONTENT_TYPE,
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
     Shard, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_leg,
-    on_letter, on_message,
+    on_letter, on_lines, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
 use crate::sip::header::{Name, tokens};
@@ -42,8 +42,15 @@ impl Shard {
             Input::Tick => on_tick::on_tick(self, effects),
             Input::Stop => on_tick::on_stop(self, effects),
         }
-        while let Some(letter) = self.to_self.pop_front() {
-            on_letter::on_letter(self, letter, effects);
+        loop {
+            while let Some(letter) = self.to_self.pop_front() {
+                on_letter::on_letter(self, letter, effects);
+            }
+            // What it posts to this shard lights lamps, and changes no call.
+            on_lines::tell(self, effects);
+            if self.to_self.is_empty() {
+                break;
+            }
         }
         padding::fill(self, start, effects);
     }

@@ -25,6 +25,7 @@ mod on_deliver;
 mod on_invite;
 mod on_leg;
 mod on_letter;
+mod on_lines;
 mod on_message;
 mod on_publish;
 mod on_refer;
@@ -36,6 +37,7 @@ mod on_session;
 mod on_state;
 mod on_subscribe;
 mod on_tick;
+mod on_waiting;
 mod on_watch;
 mod on_winfo;
 mod padding;
@@ -237,6 +239,8 @@ pub struct Shard {
     /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
     left_behind: HashMap<Aor, Audience, ahash::RandomState>,
 
+    /// Whose calls have changed in this turn: their lamps are told at its end, each once.
+    lamps: Vec<Aor>,
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
     /// Calls of users of this shard.
     calls: HashMap<SessionId, Call, ahash::RandomState>,
@@ -351,6 +355,7 @@ impl Shard {
             watching,
             left_behind,
             winfo_waits,
+            lamps: Vec::new(),
             sessions,
             calls,
             ends: Chained::default(),

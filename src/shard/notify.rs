@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::documents::{conference_info, winfo};
+use crate::documents::{conference_info, dialog_info, winfo};
 use crate::presence::Package;
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
@@ -144,6 +144,13 @@ impl Shard {
                     .watching
                     .shown(*package, user, on_state::watch_key(key))
                 {
+                    // What counts the documents of one subscription can't stand in what all share (RFC 4235 §4.1).
+                    Some(shown) if *package == Package::Dialog => {
+                        let version = subscription.version.map_or(0, |last| last.wrapping_add(1));
+                        subscription.version = Some(version);
+                        let document = dialog_info::numbered(&shown.document, version);
+                        Body::Own(package.content_type().into(), document)
+                    }
                     Some(shown) => Body::Shared(package.content_type(), shown.document.clone()),
                     None => Body::None,
                 }

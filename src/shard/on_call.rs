@@ -300,7 +300,9 @@ pub(super) fn heard(
         if !answer.tag.is_empty() {
             caller.threads.ours(&answer.tag, peer);
         }
-        if let Some((server, _)) = caller.server {
+        let (waiting, user) = (caller.server, caller.user.clone());
+        shard.line_changed(&user);
+        if let Some((server, _)) = waiting {
             on_call_pass::answer(shard, server, &answer, effects);
         }
         return;
@@ -582,9 +584,10 @@ impl Shard {
     /// A client gets a part in a call.
     pub(super) fn add_end(&mut self, end: End) -> Option<EndKey> {
         let place = self.connections.get_mut(end.connection)?;
-        let name = (end.call, end.number);
+        let (name, user) = ((end.call, end.number), end.user.clone());
         let key = self.ends.insert_with(&mut place.ends, |_| end);
         self.end_of.insert(name, key);
+        self.line_changed(&user);
         Some(key)
     }
 

@@ -153,6 +153,8 @@ pub(super) fn answered(
                 let answer = Answer::read(message, ours, &end.route);
                 if !answer.tag.is_empty() {
                     end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
+                    let user = end.user.clone();
+                    shard.line_changed(&user);
                 }
                 tell(shard, call, number, answer, connection, effects);
             }
@@ -227,7 +229,9 @@ pub(super) fn cancel(
         end.stage = Stage::Cancelled;
     }
     end.elsewhere = elsewhere;
-    let Some(client) = end.client else {
+    let (client, user) = (end.client, end.user.clone());
+    shard.line_changed(&user);
+    let Some(client) = client else {
         return;
     };
     let Some(transaction) = shard.clients.get_mut(client) else {
@@ -325,6 +329,8 @@ pub(super) fn talk(
     };
     end.threads.confirm(tag);
     end.stage = Stage::Talking(conference);
+    let user = end.user.clone();
+    shard.line_changed(&user);
     let _ = effects;
 }
 
@@ -408,6 +414,7 @@ impl Shard {
         if self.end_of.get(&name) == Some(&key) {
             self.end_of.remove(&name);
         }
+        self.line_changed(&end.user);
         Some(end)
     }
 }

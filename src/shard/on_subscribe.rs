@@ -184,8 +184,11 @@ pub(super) fn on_refresh(
         if let Usage::Subscription(subscription) = &mut association.usage {
             subscription.granted_s = granted_s;
             subscription.expires = expires;
-            // RFC 4575 §4.6, RFC 3857 §4.6: a refresh gets the full state.
-            subscription.version = None;
+            // RFC 4575 §4.6, RFC 3857 §4.6: a refresh gets the full state. The count of dialog documents goes on
+            // (RFC 4235 §4.1).
+            if !matches!(subscription.subject, Subject::Watched(Package::Dialog, _)) {
+                subscription.version = None;
+            }
             if let Some(told) = &mut subscription.told {
                 told.list = None;
             }

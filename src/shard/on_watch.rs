@@ -8,7 +8,9 @@ use crate::presence::{Access, Audience, Contacts, Level, Package, Presentity, Sh
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
-use crate::shard::{Shard, ShardId, UserKey, on_publish, on_register, on_winfo};
+use crate::shard::{
+    Shard, ShardId, UserKey, on_lines, on_publish, on_register, on_waiting, on_winfo,
+};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -73,10 +75,14 @@ pub(super) fn watch(
 /// Who may watch, and as whom. A refusal says no more than everybody may know.
 fn admit(shard: &Shard, package: Package, key: UserKey, watcher: &Aor) -> Result<Level, Outcome> {
     match package {
-        Package::Presence => Ok(level_of(shard, key, watcher)),
+        Package::Presence | Package::Dialog => Ok(level_of(shard, key, watcher)),
         Package::Watchers => match level_of(shard, key, watcher) {
             Level::Own => Ok(Level::Own),
             _ => Err(Outcome::with(403, "Only Your Own Watchers")),
+        },
+        Package::MessageSummary => match level_of(shard, key, watcher) {
+            Level::Own => Ok(Level::Own),
+            _ => Err(Outcome::with(403, "Only Your Own Messages")),
         },
     }
 }
@@ -117,6 +123,7 @@ pub(super) fn standing_changed(
         relevel(shard, key, effects);
     }
     tell(shard, Package::Presence, key, None, effects);
+    tell(shard, Package::MessageSummary, key, None, effects);
 }
 
 /// What the watchers of `level` see of a package.
@@ -124,6 +131,8 @@ fn render(shard: &Shard, package: Package, key: UserKey, level: Level) -> Option
     match package {
         Package::Presence => on_publish::render(shard, key, level),
         Package::Watchers => on_winfo::render(shard, key),
+        Package::Dialog => on_lines::render(shard, key, level),
+        Package::MessageSummary => on_waiting::render(shard, key),
     }
 }
 
@@ -183,6 +192,7 @@ pub(super) fn unwatch(
     match package {
         Package::Presence => on_winfo::went(shard, key, watcher, watching, effects),
         Package::Watchers => on_winfo::forget_unasked(shard, key),
+        Package::Dialog | Package::MessageSummary => {}
     }
     on_register::tidy_up(shard, key);
 }

@@ -28,7 +28,8 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MES
 /// The extensions that we know (RFC 5626, RFC 4488, RFC 5366).
 pub(crate) const SUPPORTED: &str = "outbound, norefersub, recipient-list-invite";
 /// The event packages that we serve.
-pub(crate) const EVENTS: &str = "presence, presence.winfo, conference, refer";
+pub(crate) const EVENTS: &str =
+    "presence, presence.winfo, dialog, message-summary, conference, refer";
 
 /// A request on a connection.
 #[derive(Clone, Copy)]

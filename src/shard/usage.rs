@@ -191,7 +191,8 @@ pub(crate) struct Subscription {
     pub outstanding: bool,
     /// There is something newer than what was sent last.
     pub stale: bool,
-    /// The version of the roster that was sent last; `None` for none, so the next is a full one.
+    /// The version of the roster that was sent last; `None` for none, so the next is a full one. Of dialogs the last
+    /// document's number.
     pub version: Option<u32>,
     /// Of a list of watchers: what was told last.
     pub told: Option<Box<Told>>,

@@ -87,6 +87,8 @@ struct Watch {
     /// The last state; of a roster what is known of it.
     state: Option<String>,
     roster: Roster,
+    /// Documents so far.
+    documents: u32,
     /// The server has said so.
     terminated: bool,
     doubtful: bool,
@@ -1164,6 +1166,14 @@ impl Fellow {
                         .blame(format!("fellow {}: {wrong}", self.index));
                 }
                 text = watch.roster.text();
+            } else if watch.event == "dialog" {
+                // Each document of a subscription has a number of its own, one after the other (RFC 4235 §4.1).
+                let number = format!(" version=\"{}\"", watch.documents);
+                if !text.contains(&number) {
+                    scene.ledger.blame(format!("expected{number} in {text}"));
+                }
+                watch.documents += 1;
+                text = text.replace(&number, "");
             }
             watch.state = Some(text);
         }

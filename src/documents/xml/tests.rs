@@ -234,7 +234,7 @@ proptest! {
                 .prop_map(String::into_bytes),
         ],
     ) {
-        use crate::documents::{conference_info, cpim, imdn, iscomposing, pidf, resource_lists, sdp, sipfrag};
+        use crate::documents::{conference_info, cpim, imdn, iscomposing, message_summary, multipart, pidf, resource_lists, sdp, sipfrag};
         let _ = walk(&bytes);
         let _ = pidf::read(&bytes);
         let _ = conference_info::read(&bytes);
@@ -243,6 +243,8 @@ proptest! {
         let _ = resource_lists::read(&bytes, 250);
         let _ = cpim::Cpim::read(&bytes);
         let _ = sdp::Description::read(&bytes);
+        let _ = message_summary::read(&bytes);
+        let _ = multipart::read("x", &bytes);
         let _ = sipfrag::read(&bytes);
     }
 
