@@ -25,6 +25,8 @@ pub enum Feature {
     IsComposing = 1 << 7,
     /// Supported has `outbound` (RFC 5626).
     Outbound = 1 << 8,
+    /// `+muster.copies`: it wants copies of what its user sends from other endpoints.
+    Copies = 1 << 9,
 }
 
 /// The methods and features of an endpoint, as far as they are known.
@@ -62,6 +64,7 @@ impl Capabilities {
             (Feature::Automata, said("automata")),
             (Feature::Mobile, mobile),
             (Feature::IsFocus, said("isfocus")),
+            (Feature::Copies, said("+muster.copies")),
             (Feature::Cpim, accepts("message/cpim")),
             (
                 Feature::IsComposing,

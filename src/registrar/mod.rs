@@ -17,13 +17,13 @@ use smallvec::SmallVec;
 
 pub use binding::{Endpoint, EndpointId};
 pub use capability::{Capabilities, Feature};
-pub use gruu::Gruu;
+pub use gruu::{Gruu, Seal};
 
 use crate::sip::header::{Contacts, Name, NameAddr, has_token, number};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Message;
 use crate::sip::time::Now;
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::{Aor, Scheme, Uri};
 
 /// What the operator decides, and what bounds a user's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -213,6 +213,30 @@ impl Bindings {
     pub fn contact_values(&self, now: Now) -> impl Iterator<Item = impl fmt::Display> {
         self.endpoints(now)
             .map(move |endpoint| endpoint.contact_value(now))
+    }
+
+    /// The same for a client that asks for GRUUs: each binding with an instance id has a public one and a temporary one
+    /// (RFC 5627 §5.3). `fresh` lends random numbers.
+    pub fn contact_values_with_gruus(
+        &self,
+        now: Now,
+        user: &Aor,
+        seal: &Seal,
+        mut fresh: impl FnMut() -> u64,
+    ) -> Vec<String> {
+        let value = |endpoint: &Endpoint| {
+            let mut value = endpoint.contact_value(now).to_string();
+            if !endpoint.instance().is_empty() {
+                for (name, gruu) in [
+                    ("pub-gruu", gruu::public(user, endpoint)),
+                    ("temp-gruu", seal.temporary(user, endpoint, fresh())),
+                ] {
+                    value.push_str(&format!(";{name}=\"{gruu}\""));
+                }
+            }
+            value
+        };
+        self.endpoints(now).map(value).collect()
     }
 
     fn remove_all(&mut self, request: &Message<'_>, order: Order) -> Result<Change, Refusal> {

@@ -156,6 +156,8 @@ pub enum Letter {
         from: Party,
         /// To whom.
         to: Aor,
+        /// Their one endpoint that is meant, where one is.
+        gruu: Option<Gruu>,
         /// What.
         content: Content,
     },
@@ -167,6 +169,8 @@ pub enum Letter {
         from: Party,
         /// To whom.
         to: Aor,
+        /// Their one endpoint that is meant, where one is.
+        gruu: Option<Gruu>,
         /// What.
         content: Content,
     },
@@ -351,6 +355,8 @@ pub enum Letter {
         watcher: Option<LegRef>,
         /// Whom to invite or to remove.
         user: Aor,
+        /// Their one endpoint that is meant, where one is.
+        gruu: Option<Gruu>,
         /// True to remove.
         remove: bool,
     },

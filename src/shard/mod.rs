@@ -40,6 +40,7 @@ mod on_tick;
 mod on_waiting;
 mod on_watch;
 mod on_winfo;
+mod own_copy;
 mod padding;
 mod reach;
 mod request;
@@ -62,12 +63,13 @@ use crate::immcu::pager::Pagers;
 use crate::immcu::ringing::{Ringing, RingingKey};
 use crate::immcu::session::Session;
 use crate::presence::{Audience, Presentity, Watching};
-use crate::registrar::Bindings;
+use crate::registrar::{Bindings, Seal};
 use crate::shard::connection::Connections;
 use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
+use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
@@ -76,7 +78,9 @@ use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
-use crate::sip::transaction::{Branches, ClientKey, ClientTransaction, ServerTransactions};
+use crate::sip::transaction::{
+    Branches, ClientKey, ClientTransaction, ServerKey, ServerTransactions,
+};
 use crate::sip::uri::Aor;
 
 /// A shard's number in this server, dense from zero.
@@ -218,6 +222,7 @@ pub struct Shard {
     route: Route,
     rng: ChaCha12Rng,
     authenticator: Authenticator,
+    gruu_seal: Seal,
     branches: Branches,
     stopping: bool,
 
@@ -249,6 +254,8 @@ pub struct Shard {
     /// By the call and the number there.
     end_of: HashMap<(SessionId, u32), EndKey, ahash::RandomState>,
     pagers: Pagers,
+    /// Messages whose sender has other endpoints that want a copy, until they are answered.
+    own_copies: HashMap<ServerKey, OwnCopy, ahash::RandomState>,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
     /// The highest version that was told to a watching shard, of whomever. What is told next has a higher one, also within
     /// one instant and of a presentity that was forgotten and made anew: else what is new would look old to who watches.
@@ -332,6 +339,7 @@ impl Shard {
         let calls = HashMap::with_hasher(hash());
         let end_of = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
+        let own_copies = HashMap::with_hasher(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
         Shard {
@@ -339,6 +347,7 @@ impl Shard {
             now,
             route: Route::new(settings.shards),
             authenticator: Authenticator::new(settings.auth.clone(), &nonce_key),
+            gruu_seal: Seal::new(&nonce_key),
             settings,
             rng,
             branches,
@@ -361,6 +370,7 @@ impl Shard {
             ends: Chained::default(),
             end_of,
             pagers,
+            own_copies,
             rosters,
             newest_version: 0,
             wheel: Wheel::new(now),

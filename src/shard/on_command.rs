@@ -4,7 +4,7 @@
 use crate::dialect::conference::{self, INFO_PACKAGE};
 use crate::documents::conference_info;
 use crate::immcu::SessionId;
-use crate::immcu::content::{Outcome, Party, Priority};
+use crate::immcu::content::{Outcome, Party};
 use crate::immcu::leg::{Parting, State};
 use crate::immcu::ringing::Stop;
 use crate::immcu::room::{Command, Right};
@@ -177,7 +177,7 @@ pub(super) fn refer(
     by: &Party,
     ticket: Ticket,
     watcher: Option<LegRef>,
-    user: &Aor,
+    user: &Invited,
     remove: bool,
     effects: &mut Effects,
 ) {
@@ -214,10 +214,11 @@ fn refer_outcome(
     id: SessionId,
     by: &Party,
     watcher: Option<LegRef>,
-    user: &Aor,
+    invited: &Invited,
     away: bool,
     effects: &mut Effects,
 ) -> Outcome {
+    let Invited { user, .. } = invited;
     let Some(session) = shard.sessions.get_mut(&id).filter(|s| s.has(&by.aor)) else {
         return Refusal::NotHere.into();
     };
@@ -243,12 +244,7 @@ fn refer_outcome(
     if was_two {
         on_session::promote(shard, id, effects);
     }
-    let to = Invited {
-        user: user.clone(),
-        gruu: None,
-        priority: Priority::Ordinary,
-    };
-    match on_session::invite(shard, id, by, to, watcher, None, effects) {
+    match on_session::invite(shard, id, by, invited.clone(), watcher, None, effects) {
         Ok(()) => {
             on_roster::tell(shard, id, core::slice::from_ref(user), effects);
             Outcome::of(202)

@@ -7,9 +7,9 @@
 use crate::dialect::simple::{self, Reads};
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::pager::Pair;
-use crate::registrar::EndpointId;
+use crate::registrar::{EndpointId, Gruu};
 use crate::shard::effect::Effects;
-use crate::shard::interrupt::held_back;
+use crate::shard::interrupt::{OFFLINE, held_back};
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
@@ -25,6 +25,7 @@ pub(super) fn deliver(
     ticket: Ticket,
     from: Party,
     to: Aor,
+    gruu: Option<Gruu>,
     content: Content,
     effects: &mut Effects,
 ) {
@@ -39,7 +40,13 @@ pub(super) fn deliver(
     if let Some(outcome) = held_back(shard, user, &from.aor, content.priority) {
         return refuse(shard, outcome, effects);
     }
-    let (first, stages) = route(shard, user, ticket, &from.aor, &to, content.sort);
+    let (first, stages) = match &gruu {
+        Some(gruu) => (
+            at_gruu(shard, user, &from.aor, gruu, effects),
+            Stages::default(),
+        ),
+        None => route(shard, user, ticket, &from.aor, &to, content.sort),
+    };
     let key = shard.deliveries.insert(Delivery {
         ticket,
         from: from.aor.clone(),
@@ -50,7 +57,7 @@ pub(super) fn deliver(
         told: false,
         // Where there is no other, nothing was chosen.
         only: match &first[..] {
-            [only] if !stages.is_empty() => Some(only.endpoint),
+            [only] if !stages.is_empty() || gruu.is_some() => Some(only.endpoint),
             _ => None,
         },
         staged: None,
@@ -79,13 +86,37 @@ pub(super) fn deliver(
         shard.look_at(next_at, Look::Delivery(key));
     }
     if !sent && !advance(shard, key, effects) {
-        conclude(
-            shard,
-            key,
-            Outcome::with(480, "The User Is Offline"),
-            effects,
-        );
+        conclude(shard, key, Outcome::with(480, OFFLINE), effects);
     }
+}
+
+/// The one endpoint that is meant. What was said before to all, and has not come to its turn there, goes there first.
+fn at_gruu(
+    shard: &mut Shard,
+    user: UserKey,
+    from: &Aor,
+    gruu: &Gruu,
+    effects: &mut Effects,
+) -> Vec<Reached> {
+    let wanted = Wanted {
+        gruu: Some(gruu),
+        method: Some(Method::Message),
+        ..Wanted::default()
+    };
+    let first = reach::stages(shard, user, &wanted).take();
+    for Reached { endpoint, .. } in &first {
+        for elder in shard.staged_of(user, from) {
+            let waits = |shard: &Shard| {
+                let delivery = shard.deliveries.get(elder);
+                let staged = delivery.and_then(|delivery| delivery.staged.as_ref());
+                staged.is_some_and(|staged| staged.stages.holds(*endpoint))
+            };
+            while waits(shard) {
+                step(shard, elder, effects);
+            }
+        }
+    }
+    first
 }
 
 /// Who gets a message now, and who after.

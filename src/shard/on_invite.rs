@@ -30,12 +30,16 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
     }
+    let gruu = match shard.gruu(message.uri()) {
+        Ok(gruu) => gruu,
+        Err(outcome) => return shard.answer(request, outcome.status, &outcome.reason, effects),
+    };
     if let Target::User(to) = &target
         && on_call::is_call(message)
     {
         let to = Invited {
             user: to.clone(),
-            gruu: None,
+            gruu,
             priority: Priority::of(message.header(Name::Priority)),
         };
         return on_call::invite(shard, request, to, effects);
@@ -157,7 +161,13 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     };
     match target {
         // The owner is this shard: the starter's routing group names the session.
-        Target::User(to) => begin(Kind::TwoParty, vec![invited(to)], effects),
+        Target::User(to) => {
+            let to = Invited {
+                gruu,
+                ..invited(to)
+            };
+            begin(Kind::TwoParty, vec![to], effects);
+        }
         Target::Factory => {
             begin(
                 Kind::Conference,

@@ -14,6 +14,7 @@ use crate::immcu::leg::{Leg, Parting, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
+use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{
     ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
 };
@@ -142,6 +143,10 @@ pub(super) fn on_message(
     shard
         .connections
         .wrote(request.connection, &content, shard.now);
+    if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
+        let addressee = dialog.local.clone();
+        OwnCopy::keep(shard, server, &user, &addressee, Some(session), &content);
+    }
     let (ticket, leg, since, from) = (
         shard.ticket(server),
         shard.leg_ref(key),

@@ -1,13 +1,14 @@
 //! What other shards tell: each letter to the script that knows it. A letter may come too late for what it is about;
 //! then the script finds nothing, and does nothing.
 
+use crate::immcu::content::Priority;
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::letter::Letter;
+use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
     on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_deliver, on_leg, on_message,
     on_refer, on_ring, on_roster, on_roster_news, on_session, on_state, on_subscribe, on_watch,
-    on_winfo,
+    on_winfo, own_copy,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -22,6 +23,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
                 .servers
                 .get(key)
                 .map(|transaction| transaction.received);
+            own_copy::settled(shard, key, &outcome, effects);
             shard.settle(key, &outcome, effects);
             if let (Some(latency), Some(since)) = (latency, received) {
                 effects.list.push(Effect::Observe { latency, since });
@@ -75,14 +77,16 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             ticket,
             from,
             to,
+            gruu,
             content,
-        } => on_message::page(shard, ticket, from, to, content, effects),
+        } => on_message::page(shard, ticket, from, to, gruu, content, effects),
         Letter::Deliver {
             ticket,
             from,
             to,
+            gruu,
             content,
-        } => on_deliver::deliver(shard, ticket, from, to, content, effects),
+        } => on_deliver::deliver(shard, ticket, from, to, gruu, content, effects),
         Letter::Paged {
             ticket,
             from,
@@ -190,8 +194,14 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             ticket,
             watcher,
             user,
+            gruu,
             remove,
         } => {
+            let user = Invited {
+                user,
+                gruu,
+                priority: Priority::Ordinary,
+            };
             on_command::refer(shard, session, &by, ticket, watcher, &user, remove, effects);
         }
         Letter::Command {

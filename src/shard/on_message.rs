@@ -4,10 +4,12 @@
 use crate::dialect::simple;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::pager::Pair;
+use crate::registrar::Gruu;
 use crate::shard::Shard;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
+use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
 use crate::sip::uri::Aor;
 
@@ -22,6 +24,10 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
         }
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
+    };
+    let gruu = match shard.gruu(request.message.uri()) {
+        Ok(gruu) => gruu,
+        Err(outcome) => return shard.answer(request, outcome.status, &outcome.reason, effects),
     };
     let Some(author) = shard
         .connections
@@ -43,6 +49,8 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
     if content.sort == Sort::Text {
         shard.writes_from(&author, &to, request.connection);
     }
+    let uri = to.uri();
+    OwnCopy::keep(shard, key, &author, &uri, None, &content);
     let ticket = shard.ticket(key);
     let from = shard.party(&author);
     let pair = Pair::of(&author, &to);
@@ -52,6 +60,7 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
             ticket,
             from,
             to,
+            gruu,
             content,
         },
         effects,
@@ -78,6 +87,7 @@ pub(super) fn page(
     ticket: Ticket,
     from: Party,
     to: Aor,
+    gruu: Option<Gruu>,
     content: Content,
     effects: &mut Effects,
 ) {
@@ -88,6 +98,7 @@ pub(super) fn page(
             ticket,
             from,
             to,
+            gruu,
             content,
         },
         effects,

@@ -68,6 +68,10 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
     let Target::User(user) = shard.target(uri.text, &request.link) else {
         return shard.answer(request, 404, "Not A User Of Ours", effects);
     };
+    let gruu = match shard.gruu(uri.text) {
+        Ok(gruu) => gruu,
+        Err(outcome) => return shard.answer(request, outcome.status, &outcome.reason, effects),
+    };
     let Some(by) = shard
         .connections
         .get(request.connection)
@@ -111,6 +115,7 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
             ticket,
             watcher,
             user,
+            gruu,
             remove,
         },
         effects,

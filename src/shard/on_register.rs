@@ -1,13 +1,15 @@
-//! REGISTER (RFC 3261 §10, RFC 5626), and what the store says of users.
+//! REGISTER (RFC 3261 §10, RFC 5626, RFC 5627), and what the store says of users.
 
 use core::time::Duration;
+
+use rand_core::Rng;
 
 use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
-
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
 use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_watch, on_winfo};
+use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -58,11 +60,15 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
             );
         }
     };
-    let contacts: Vec<String> = place
-        .bindings
-        .contact_values(now)
-        .map(|contact| contact.to_string())
-        .collect();
+    let contacts: Vec<String> = if has_token(message.headers(Name::Supported), "gruu") {
+        let (seal, rng) = (&shard.gruu_seal, &mut shard.rng);
+        place
+            .bindings
+            .contact_values_with_gruus(now, &user, seal, || rng.next_u64())
+    } else {
+        let values = place.bindings.contact_values(now);
+        values.map(|contact| contact.to_string()).collect()
+    };
     shard.answer_with(request, 200, "", effects, |mut draft| {
         for contact in &contacts {
             draft.header("Contact", contact);

@@ -13,7 +13,7 @@ use crate::immcu::ringing::{Ringing, RingingKey, Stop};
 use crate::immcu::room::Subject;
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
-use crate::shard::interrupt::held_back;
+use crate::shard::interrupt::{OFFLINE, held_back};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Wanted};
 use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
@@ -57,7 +57,7 @@ pub(super) fn ring(
     };
     let stages = reach::stages(shard, user, &wanted);
     if stages.is_empty() {
-        return decline(shard, Outcome::with(480, "The User Is Offline"), effects);
+        return decline(shard, Outcome::with(480, OFFLINE), effects);
     }
     let deadline = shard.now.after(shard.ringing_max());
     let key = shard.ringings.insert(Ringing {

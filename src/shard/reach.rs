@@ -2,7 +2,7 @@
 //!
 //! | the request names | first | after |
 //! | --- | --- | --- |
-//! | a GRUU (RFC 5627) | the newest flow of that instance | its other flows, one by one; never anybody else |
+//! | a GRUU (RFC 5627) | that instance, over its newest flow | nobody |
 //! | a conversation that has an endpoint | that endpoint | the others, by the lines below |
 //! | neither, and of the endpoints with the highest `q` one is distinctly the most active | that one | the rest of them, then those of the next `q` (RFC 3261 §16.6) |
 //! | neither, and none is | all of the highest `q` | those of the next `q` |
@@ -72,6 +72,12 @@ impl Stages {
         core::mem::replace(&mut self.next, next)
     }
 
+    /// Whether the endpoint has its turn still.
+    pub fn holds(&self, endpoint: EndpointId) -> bool {
+        let all = self.later.iter().flatten().chain(&self.next);
+        all.into_iter().any(|one| one.endpoint == endpoint)
+    }
+
     /// How many stages are left.
     pub fn len(&self) -> usize {
         usize::from(!self.next.is_empty()) + self.later.len()
@@ -110,7 +116,8 @@ pub(crate) fn stages(shard: &Shard, key: UserKey, wanted: &Wanted<'_>) -> Stages
         .collect();
     if let Some(gruu) = wanted.gruu {
         let flows = endpoints.iter().filter(|endpoint| gruu.means(endpoint));
-        return Stages::of(flows.rev().map(|flow| vec![reached(flow)]));
+        let newest = flows.max_by_key(|endpoint| endpoint.expires_at);
+        return Stages::of(newest.into_iter().map(|flow| vec![reached(flow)]));
     }
     let mut stages: SmallVec<[Vec<Reached>; 4]> = SmallVec::new();
     if let Some(prefer) = wanted.prefer

@@ -8,6 +8,7 @@ use rand_core::Rng;
 
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
+use crate::registrar::Gruu;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Ticket;
 use crate::shard::{Look, Shard};
@@ -19,14 +20,14 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{
     Cancelling, ClientKey, ClientTransaction, Progress, RINGING_MAX, ServerKey, TIMEOUT,
 };
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::{Aor, Scheme, Uri};
 
 use super::usage::Purpose;
 
 /// The methods that we answer, for Allow.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MESSAGE, PUBLISH, SUBSCRIBE, NOTIFY, REFER, INFO, UPDATE";
-/// The extensions that we know (RFC 5626, RFC 4488, RFC 5366).
-pub(crate) const SUPPORTED: &str = "outbound, norefersub, recipient-list-invite";
+/// The extensions that we know (RFC 5626, RFC 4488, RFC 5366, RFC 5627).
+pub(crate) const SUPPORTED: &str = "outbound, norefersub, recipient-list-invite, gruu";
 /// The event packages that we serve.
 pub(crate) const EVENTS: &str =
     "presence, presence.winfo, dialog, message-summary, conference, refer";
@@ -108,9 +109,41 @@ impl Shard {
             return Target::Call(call);
         }
         if !ours {
-            Target::Elsewhere
-        } else {
-            uri.aor().map_or(Target::Unknown, Target::User)
+            return Target::Elsewhere;
+        }
+        if let Some((user, _)) = self.temporary_gruu(&uri) {
+            return Target::User(user);
+        }
+        uri.aor().map_or(Target::Unknown, Target::User)
+    }
+
+    /// Which of a user's endpoints a URI of ours means, where it means one (RFC 5627 §5.1).
+    ///
+    /// # Errors
+    /// With the answer, where it has `gr` and is no GRUU that we could have made.
+    pub(crate) fn gruu(&self, uri: &str) -> Result<Option<Gruu>, Outcome> {
+        let Ok(uri) = Uri::parse(uri) else {
+            return Ok(None);
+        };
+        let bytes_max = usize::from(self.settings.registrar.contact_bytes_max);
+        let gruu = match uri.param("gr") {
+            None => return Ok(None),
+            Some(None) => self.temporary_gruu(&uri).map(|(_, gruu)| gruu),
+            Some(Some(_)) => uri
+                .param_value("gr")
+                .filter(|instance| instance.len() <= bytes_max)
+                .map(|instance| Gruu::Instance(instance.into())),
+        };
+        match gruu {
+            Some(gruu) => Ok(Some(gruu)),
+            None => Err(Outcome::with(404, "No GRUU Of Ours")),
+        }
+    }
+
+    fn temporary_gruu(&self, uri: &Uri<'_>) -> Option<(Aor, Gruu)> {
+        match uri.param("gr") {
+            Some(None) => self.gruu_seal.open(uri.user),
+            _ => None,
         }
     }
 

@@ -189,6 +189,11 @@ impl<'a> Uri<'a> {
             .map(|(_, value)| value)
     }
 
+    /// A parameter's value, unescaped. `None` when absent, a flag, or no UTF-8.
+    pub fn param_value(&self, name: &str) -> Option<Cow<'a, str>> {
+        unescape(self.param(name)??)
+    }
+
     /// Each parameter in order: its name and value as they are written.
     pub fn each_param(&self) -> impl Iterator<Item = (&'a str, Option<&'a str>)> + Clone + use<'a> {
         let list = self.params.strip_prefix(';').unwrap_or("");
