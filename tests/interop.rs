@@ -107,6 +107,24 @@ fn baresips_message_both_ways_and_see_each_other_come_and_go() {
     server.stop();
 }
 
+/// RFC 3842, as a desk phone's lamp has it.
+#[test]
+fn baresip_shows_how_many_messages_wait() {
+    if !installed(&["baresip", "setpriv"]) {
+        return;
+    }
+    let server = Server::start("messages-wait", &["alice", "bob"]);
+    server.messages("alice", 3, 2);
+    let mut alice = Baresip::start(&server, "alice", &["bob"]);
+    alice.shows_messages("Messages-Waiting: yes");
+    alice.shows_messages("Voice-Message: 3/2 (0/0)");
+    server.messages("alice", 0, 5);
+    alice.shows_messages("Messages-Waiting: no");
+    alice.shows_messages("Voice-Message: 0/5 (0/0)");
+    alice.quit();
+    server.stop();
+}
+
 #[test]
 fn baresip_and_linphone_talk_and_see_each_other() {
     if !installed(&["baresip", "linphonec", "setpriv"]) {

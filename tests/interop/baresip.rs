@@ -93,6 +93,11 @@ impl Baresip {
         ));
     }
 
+    /// Waits until it shows a message summary that says this.
+    pub fn shows_messages(&mut self, summary: &str) {
+        self.heard.expect(summary);
+    }
+
     /// Publishes `online` or `offline`.
     pub fn presence(&mut self, status: &str) {
         self.child.tell(&format!("/presence_{status}"));
@@ -114,6 +119,6 @@ fn settings(server: &Server) -> String {
         "sip_cafile {ca}\ncall_max_calls 4\naudio_player aufile,/dev/null\naudio_source ausine,440\n\
          audio_alert aufile,/dev/null\nmodule_path /usr/lib/baresip/modules\n\
          module stdio.so\nmodule uuid.so\nmodule g711.so\nmodule_tmp account.so\n\
-         module_app contact.so\nmodule_app menu.so\nmodule_app presence.so\n"
+         module_app contact.so\nmodule_app menu.so\nmodule_app mwi.so\nmodule_app presence.so\n"
     )
 }

@@ -4,6 +4,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use muster::presence::Waiting;
+use muster::shell::store::{DataDir, Store};
+use muster::sip::uri::Aor;
+
 use super::child::{Child, Folder};
 
 /// The domain of all users.
@@ -100,6 +104,25 @@ impl Server {
     /// Where it listens for SIP over plain TCP, on 127.0.0.1.
     pub fn tcp_port(&self) -> u16 {
         self.tcp_port
+    }
+
+    /// So many new voice messages wait for a user from now on, and so many old ones: set in the store, as a command does.
+    pub fn messages(&self, user: &str, new: u32, old: u32) {
+        let aor = Aor::parse(&format!("{user}@{DOMAIN}")).expect("a user of the test");
+        let data = self.folder.sub("server").join("data");
+        let store = DataDir::open(&data).and_then(|data| Store::open(&data));
+        let waiting = Waiting {
+            new,
+            old,
+            ..Waiting::default()
+        };
+        store
+            .expect("the server's store")
+            .edit(&aor, |standing| {
+                standing.waiting = waiting;
+                Ok::<(), String>(())
+            })
+            .expect("the store takes it");
     }
 
     /// The certificate that it made for itself, which clients are told to trust.
