@@ -145,6 +145,10 @@ pub(super) fn answered(
     };
     let (call, number, connection) = (end.call, end.number, end.connection);
     let ours = |value: &str| on_call_pass::names(value, call);
+    let caller = Peer {
+        shard: shard.route.owner_of_group(call.group).0,
+        end: 0,
+    };
     match step {
         Step::Provisional(cancel) => {
             if cancel {
@@ -155,13 +159,14 @@ pub(super) fn answered(
                     end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
                     let user = end.user.clone();
                     shard.line_changed(&user);
+                    end.threads.theirs(&answer, caller);
                 }
                 tell(shard, call, number, answer, connection, effects);
             }
         }
         Step::Final if (200..300).contains(&status) => {
             let answer = Answer::read(message, ours, &end.route);
-            end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
+            end.threads.theirs(&answer, caller);
             end.threads.confirm(&answer.tag);
             end.client = None;
             let cancelled = end.stage == Stage::Cancelled;
@@ -192,7 +197,7 @@ pub(super) fn answered(
             }
             let answer = Answer::read(message, ours, &end.route);
             let mut fork = Threads::new(end.threads.template().clone());
-            fork.theirs(&answer, Peer { shard: 0, end: 0 });
+            fork.theirs(&answer, caller);
             say_bye(shard, connection, &mut fork, true, effects);
         }
         Step::Absorbed => acknowledge(shard, client, Some(key), message, effects),
