@@ -8,6 +8,7 @@
 mod dice;
 mod fellow;
 mod ledger;
+mod phone;
 mod roster;
 mod theme;
 

@@ -156,10 +156,9 @@ pub(super) fn answered(
             } else if status > 100 {
                 let answer = Answer::read(message, ours, &end.route);
                 if !answer.tag.is_empty() {
-                    end.threads.theirs(&answer, Peer { shard: 0, end: 0 });
+                    end.threads.theirs(&answer, caller);
                     let user = end.user.clone();
                     shard.line_changed(&user);
-                    end.threads.theirs(&answer, caller);
                 }
                 tell(shard, call, number, answer, connection, effects);
             }

@@ -1,0 +1,729 @@
+//! Phones that call each other as chance has it, and what must be true of calls: each INVITE is answered for good once, at most one
+//! endpoint has a call, when all is quiet both sides agree on whether there is one, each record closes, nothing is left.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::dice::Dice;
+use super::fellow::{aor, password, user_name};
+use super::ledger::Ledger;
+use crate::client::{Heard, Inbox, authorization};
+use crate::world::World;
+use muster::shard::{Census, Settings};
+
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+
+/// A request that waits.
+struct Pending {
+    uri: String,
+    lines: String,
+    cseq: u32,
+    body: String,
+    /// Of a call: which.
+    part: Option<usize>,
+    cancelled: bool,
+}
+
+/// Its side of one call.
+struct Part {
+    call_id: String,
+    local: String,
+    tag: String,
+    remote: String,
+    target: String,
+    route: Vec<String>,
+    cseq: u32,
+    heard_cseq: u32,
+    /// The callee's: the INVITE that rings.
+    rings: Option<Heard>,
+    talks: bool,
+    /// The ACK of the 2xx that made it has come.
+    acked: bool,
+    /// Something in it was answered 481: then it must be over.
+    disowned: bool,
+}
+
+/// One endpoint.
+struct Phone {
+    index: usize,
+    user: usize,
+    socket: Option<usize>,
+    inbox: Inbox,
+    address: String,
+    up: bool,
+    count: usize,
+    parts: Vec<Part>,
+    pending: BTreeMap<(String, String), Pending>,
+}
+
+/// All phones, and what they are in.
+struct Exchange {
+    world: World,
+    ledger: Ledger,
+    dice: Dice,
+    phones: Vec<Phone>,
+    users: usize,
+    connections: u16,
+    /// Call-IDs of which some side was cut off, or left without a word: the other may not have heard yet.
+    removed: BTreeSet<usize>,
+}
+
+impl Phone {
+    fn fresh(&mut self, what: &str) -> String {
+        self.count += 1;
+        format!("{what}{}x{}", self.index, self.count)
+    }
+
+    fn contact(&self) -> String {
+        format!(
+            "<sip:{}@{};transport=tls>",
+            user_name(self.user),
+            self.address
+        )
+    }
+
+    fn forget(&mut self) {
+        self.socket = None;
+        self.up = false;
+        self.parts.clear();
+        self.pending.clear();
+        self.inbox = Inbox::default();
+    }
+
+    fn send(&mut self, world: &mut World, method: &str, branch: &str, pending: &Pending) {
+        let Some(socket) = self.socket else { return };
+        let text = format!(
+            "{method} {} SIP/2.0\r\nVia: SIP/2.0/TLS {};branch={branch}\r\nMax-Forwards: 70\r\n{}CSeq: {} {method}\r\n\
+             Content-Length: {}\r\n\r\n{}",
+            pending.uri,
+            self.address,
+            pending.lines,
+            pending.cseq,
+            pending.body.len(),
+            pending.body
+        );
+        world.send(socket, text.as_bytes());
+    }
+
+    fn ask(&mut self, world: &mut World, method: &str, pending: Pending) -> String {
+        let branch = format!("z9hG4bK{}", self.fresh("b"));
+        self.send(world, method, &branch, &pending);
+        self.pending
+            .insert((branch.clone(), method.to_owned()), pending);
+        branch
+    }
+
+    fn register(&mut self, world: &mut World) {
+        let own = aor(self.user);
+        let (tag, call_id) = (self.fresh("t"), self.fresh("register"));
+        let lines = format!(
+            "From: <sip:{own}>;tag={tag}\r\nTo: <sip:{own}>\r\nCall-ID: {call_id}\r\nContact: {};+sip.instance=\"<urn:uuid:\
+             00000000-0000-0000-0000-{:012}>\"\r\nExpires: 7200\r\n",
+            self.contact(),
+            self.index
+        );
+        let pending = Pending {
+            uri: "sip:example.com".into(),
+            lines,
+            cseq: 1,
+            body: String::new(),
+            part: None,
+            cancelled: false,
+        };
+        self.ask(world, "REGISTER", pending);
+    }
+
+    fn call(&mut self, world: &mut World, user: usize) {
+        let (call_id, tag) = (self.fresh("call"), self.fresh("t"));
+        let uri = format!("sip:{}", aor(user));
+        let part = Part {
+            call_id,
+            local: format!("<sip:{}>;tag={tag}", aor(self.user)),
+            tag,
+            remote: format!("<{uri}>"),
+            target: uri,
+            route: Vec::new(),
+            cseq: 0,
+            heard_cseq: 0,
+            rings: None,
+            talks: false,
+            disowned: false,
+            acked: false,
+        };
+        self.parts.push(part);
+        self.within(world, self.parts.len() - 1, "INVITE", SDP);
+    }
+
+    /// A request in a call, or the INVITE that begins it.
+    fn within(&mut self, world: &mut World, index: usize, method: &str, body: &str) {
+        let contact = self.contact();
+        let part = &mut self.parts[index];
+        part.cseq += 1;
+        let mut lines: String = part
+            .route
+            .iter()
+            .map(|route| format!("Route: {route}\r\n"))
+            .collect();
+        lines += &format!(
+            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nContact: {contact}\r\n",
+            part.local, part.remote, part.call_id
+        );
+        if !body.is_empty() {
+            lines += "Content-Type: application/sdp\r\n";
+        }
+        let pending = Pending {
+            uri: part.target.clone(),
+            lines,
+            cseq: part.cseq,
+            body: body.to_owned(),
+            part: Some(index),
+            cancelled: false,
+        };
+        self.ask(world, method, pending);
+    }
+
+    fn cancel(&mut self, world: &mut World, branch: &str) {
+        let Some(invite) = self
+            .pending
+            .get_mut(&(branch.to_owned(), "INVITE".to_owned()))
+            .filter(|invite| !invite.cancelled)
+        else {
+            return;
+        };
+        invite.cancelled = true;
+        let lines = invite
+            .lines
+            .split_inclusive("\r\n")
+            .filter(|line| !line.starts_with("Con"))
+            .collect();
+        let cancel = Pending {
+            uri: invite.uri.clone(),
+            lines,
+            cseq: invite.cseq,
+            body: String::new(),
+            part: None,
+            cancelled: false,
+        };
+        self.send(world, "CANCEL", branch, &cancel);
+        self.pending
+            .insert((branch.to_owned(), "CANCEL".to_owned()), cancel);
+    }
+
+    fn reply(&mut self, world: &mut World, heard: &Heard, status: u16, tag: &str, body: &str) {
+        let Some(socket) = self.socket else { return };
+        let mut lines = format!("Contact: {}\r\n", self.contact());
+        if !body.is_empty() {
+            lines += "Content-Type: application/sdp\r\n";
+        }
+        world.send(
+            socket,
+            &heard.response(status, "Answered", tag, &lines, body),
+        );
+    }
+
+    /// Takes in what came; what was wrong with it.
+    fn hear(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
+        match heard.status {
+            Some(status) => self.answered(world, &heard, status),
+            None => self.asked(world, dice, heard),
+        }
+    }
+
+    fn answered(&mut self, world: &mut World, heard: &Heard, status: u16) -> Result<(), String> {
+        let name = (heard.branch(), heard.method.clone());
+        if status < 200 {
+            return match self.pending.contains_key(&name) {
+                true => Ok(()),
+                false => Err(format!(
+                    "a provisional answer to nothing:\n{}",
+                    heard.full()
+                )),
+            };
+        }
+        let Some(mut pending) = self.pending.remove(&name) else {
+            return Err(format!("answered twice, or never asked:\n{}", heard.full()));
+        };
+        if status == 401 {
+            let value = authorization(
+                heard,
+                &heard.method,
+                &pending.uri,
+                &user_name(self.user),
+                &password(self.user),
+                1,
+            );
+            let Some(value) = value else {
+                return Err("no challenge".to_owned());
+            };
+            pending.lines += &format!("Authorization: {value}\r\n");
+            pending.cseq += 1;
+            self.ask(world, &heard.method, pending);
+            return Ok(());
+        }
+        match &*heard.method {
+            "REGISTER" => {
+                self.up = status == 200;
+                Ok(())
+            }
+            "INVITE" => {
+                self.invite_answered(world, heard, status, pending);
+                Ok(())
+            }
+            // Who says BYE has hung up, whatever is answered.
+            _ => {
+                if let Some(part) = pending.part.filter(|_| status == 481) {
+                    self.parts[part].disowned = true;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn invite_answered(&mut self, world: &mut World, heard: &Heard, status: u16, pending: Pending) {
+        let Some(index) = pending.part else { return };
+        let again = self.parts[index].talks;
+        if status >= 300 {
+            let lines: String = pending
+                .lines
+                .split_inclusive("\r\n")
+                .filter(|line| !line.starts_with("Con") && !line.starts_with("To: "))
+                .collect();
+            let ack = Pending {
+                lines: format!("{lines}To: {}\r\n", heard.header("To").unwrap_or("")),
+                body: String::new(),
+                ..pending
+            };
+            return self.send(world, "ACK", &heard.branch(), &ack);
+        }
+        let part = &mut self.parts[index];
+        // It was hung up while the re-INVITE was under way.
+        let over = !part.talks && part.cseq > pending.cseq;
+        part.remote = heard.header("To").unwrap_or("").to_owned();
+        part.target = heard.contact().unwrap_or_default();
+        let route: Vec<String> = heard.all("Record-Route").map(str::to_owned).collect();
+        if !route.is_empty() {
+            part.route = route.into_iter().rev().collect();
+        }
+        part.talks = !over;
+        part.acked = true;
+        let routes: String = part
+            .route
+            .iter()
+            .map(|route| format!("Route: {route}\r\n"))
+            .collect();
+        let ack = Pending {
+            uri: part.target.clone(),
+            lines: format!(
+                "{routes}From: {}\r\nTo: {}\r\nCall-ID: {}\r\n",
+                part.local, part.remote, part.call_id
+            ),
+            cseq: pending.cseq,
+            body: String::new(),
+            part: None,
+            cancelled: false,
+        };
+        let branch = format!("z9hG4bK{}", self.fresh("b"));
+        self.send(world, "ACK", &branch, &ack);
+        if pending.cancelled && !again {
+            self.hang_up(world, index);
+        }
+    }
+
+    fn hang_up(&mut self, world: &mut World, index: usize) {
+        if std::mem::take(&mut self.parts[index].talks) {
+            self.within(world, index, "BYE", "");
+        }
+    }
+
+    fn asked(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
+        let to_tag = heard.to_tag();
+        if heard.method == "INVITE" && to_tag.is_empty() {
+            let tag = self.fresh("t");
+            self.parts.push(Part {
+                call_id: heard.call_id().to_owned(),
+                local: format!("{};tag={tag}", heard.header("To").unwrap_or("")),
+                tag,
+                remote: heard.header("From").unwrap_or("").to_owned(),
+                target: heard.contact().unwrap_or_default(),
+                route: heard.all("Record-Route").map(str::to_owned).collect(),
+                cseq: 0,
+                heard_cseq: heard.cseq(),
+                rings: Some(heard),
+                talks: false,
+                disowned: false,
+                acked: false,
+            });
+            return Ok(());
+        }
+        if heard.method == "CANCEL" {
+            self.reply(world, &heard, 200, "c", "");
+            let at = self.parts.iter_mut().position(|part| {
+                part.rings
+                    .as_ref()
+                    .is_some_and(|invite| invite.branch() == heard.branch())
+            });
+            if let Some(at) = at
+                && let Some(invite) = self.parts[at].rings.take()
+            {
+                let tag = self.parts[at].tag.clone();
+                self.reply(world, &invite, 487, &tag, "");
+            }
+            return Ok(());
+        }
+        let Some(index) = self
+            .parts
+            .iter()
+            .position(|part| part.call_id == heard.call_id() && part.tag == to_tag)
+        else {
+            return Err(format!("in a call that never was:\n{}", heard.full()));
+        };
+        if heard.method == "ACK" {
+            self.parts[index].acked = true;
+            return Ok(());
+        }
+        let part = &mut self.parts[index];
+        if heard.cseq() <= part.heard_cseq {
+            return Err(format!("CSeq after {}:\n{}", part.heard_cseq, heard.full()));
+        }
+        part.heard_cseq = heard.cseq();
+        if !part.talks {
+            // It crossed our BYE.
+            self.reply(world, &heard, 481, "", "");
+            return Ok(());
+        }
+        match &*heard.method {
+            "BYE" => {
+                part.talks = false;
+                self.reply(world, &heard, 200, "", "");
+            }
+            "INVITE" if dice.percent(30) => self.reply(world, &heard, 491, "", ""),
+            "INVITE" => self.reply(world, &heard, 200, "", SDP),
+            _ => self.reply(world, &heard, 200, "", ""),
+        }
+        Ok(())
+    }
+
+    /// Something rings: pick up, let ring, be busy, decline.
+    fn attend(&mut self, world: &mut World, dice: &mut Dice, hurry: bool) -> bool {
+        let ringing: Vec<usize> = (0..self.parts.len())
+            .filter(|index| self.parts[*index].rings.is_some())
+            .collect();
+        let Some(&index) = dice.pick(&ringing) else {
+            return false;
+        };
+        let tag = self.parts[index].tag.clone();
+        let chance = dice.below(100);
+        if chance < 25 && !hurry {
+            if let Some(invite) = self.parts[index].rings.clone() {
+                self.reply(world, &invite, 180, &tag, "");
+            }
+            return true;
+        }
+        let Some(invite) = self.parts[index].rings.take() else {
+            return false;
+        };
+        match chance {
+            25..=35 => self.reply(
+                world,
+                &invite,
+                [486, 480, 603, 500][dice.below(4)],
+                &tag,
+                "",
+            ),
+            // Nobody is at home, and the phone does not say so.
+            36..=38 => {}
+            _ => {
+                self.parts[index].talks = true;
+                self.reply(world, &invite, 200, &tag, SDP);
+            }
+        }
+        true
+    }
+}
+
+impl Exchange {
+    fn new(seed: u64) -> Exchange {
+        let mut dice = Dice::new(seed ^ 0x00ca_1105);
+        let shards = 1 + dice.below(4) as u16;
+        let users = 2 + dice.below(5);
+        let mut world = World::new(shards, seed, &Settings::default());
+        for user in 0..users {
+            world.add_user(&aor(user), &format!("User {user}"), &password(user));
+        }
+        let phones = (0..users + dice.below(users)).map(|index| Phone {
+            index,
+            user: if index < users {
+                index
+            } else {
+                dice.below(users)
+            },
+            socket: None,
+            inbox: Inbox::default(),
+            address: String::new(),
+            up: false,
+            count: 0,
+            parts: Vec::new(),
+            pending: BTreeMap::new(),
+        });
+        Exchange {
+            phones: phones.collect(),
+            world,
+            ledger: Ledger::default(),
+            dice,
+            users,
+            connections: 0,
+            removed: BTreeSet::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        let in_flight = self.world.in_flight();
+        match self.dice.below(100) {
+            0..=24 if !in_flight.is_empty() => {
+                let (from, to) = in_flight[self.dice.below(in_flight.len())];
+                self.world.deliver(from, to);
+            }
+            0..=59 => {
+                let index = self.dice.below(self.phones.len());
+                self.poll(index);
+                if self.dice.percent(50) {
+                    self.phones[index].attend(&mut self.world, &mut self.dice, false);
+                }
+            }
+            60..=64 => {
+                let by = Duration::from_millis(self.dice.next() % 3000);
+                self.world.move_clock(by);
+            }
+            _ => self.deed(),
+        }
+    }
+
+    fn poll(&mut self, index: usize) -> bool {
+        let phone = &mut self.phones[index];
+        let Some(socket) = phone.socket else {
+            return false;
+        };
+        let bytes = self.world.read(socket);
+        let all = phone.inbox.push(&bytes);
+        let any = !all.is_empty();
+        for heard in all {
+            if let Err(wrong) = phone.hear(&mut self.world, &mut self.dice, heard) {
+                self.ledger.blame(format!("phone {index}: {wrong}"));
+            }
+        }
+        if self.world.is_closed(socket) {
+            self.phones[index].forget();
+        }
+        any
+    }
+
+    fn deed(&mut self) {
+        let index = self.dice.below(self.phones.len());
+        let other = self.dice.below(self.users);
+        let phone = &mut self.phones[index];
+        if phone.socket.is_none() {
+            if !self.removed.contains(&phone.user) {
+                self.connections += 1;
+                let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 20_000 + self.connections));
+                let shard = self.dice.below(self.world.shards());
+                phone.socket = Some(self.world.connect(shard, peer));
+                phone.address = peer.to_string();
+                phone.register(&mut self.world);
+            }
+            return;
+        }
+        if !phone.up {
+            self.poll(index);
+            return;
+        }
+        let talking: Vec<usize> = (0..phone.parts.len())
+            .filter(|part| phone.parts[*part].talks)
+            .collect();
+        let talking = self.dice.pick(&talking).copied();
+        match (self.dice.below(100), talking) {
+            (0..=29, _) => phone.call(&mut self.world, other),
+            (30..=44, _) => {
+                let invites: Vec<String> = phone
+                    .pending
+                    .keys()
+                    .filter(|(_, method)| method == "INVITE")
+                    .map(|(branch, _)| branch.clone())
+                    .collect();
+                if let Some(branch) = self.dice.pick(&invites) {
+                    phone.cancel(&mut self.world, branch);
+                }
+            }
+            (45..=64, Some(part)) => phone.hang_up(&mut self.world, part),
+            (65..=74, Some(part)) => phone.within(&mut self.world, part, "INFO", ""),
+            (75..=84, Some(part)) => {
+                let busy = phone
+                    .pending
+                    .iter()
+                    .any(|((_, method), it)| method == "INVITE" && it.part == Some(part));
+                if !busy {
+                    phone.within(&mut self.world, part, "INVITE", SDP);
+                }
+            }
+            (85..=90, _) => {
+                if let Some(socket) = phone.socket {
+                    self.world.cut(socket);
+                    phone.forget();
+                }
+            }
+            (91, _) => {
+                let user = phone.user;
+                self.world.remove_user(&aor(user));
+                self.removed.insert(user);
+            }
+            (92..=95, _) => {
+                if let Some(user) = self.removed.pop_first() {
+                    self.world
+                        .add_user(&aor(user), &format!("User {user}"), &password(user));
+                }
+            }
+            (96, _) => self.spend(200),
+            _ => {
+                self.poll(index);
+            }
+        }
+    }
+
+    /// Time passes while everybody attends to what comes.
+    fn spend(&mut self, seconds: u64) {
+        for _ in 0..seconds / 20 {
+            self.calm();
+            self.world.pass(Duration::from_secs(20));
+        }
+        self.calm();
+    }
+
+    fn calm(&mut self) {
+        for _ in 0..10_000 {
+            self.world.settle();
+            let mut any = false;
+            for index in 0..self.phones.len() {
+                any |= self.poll(index);
+                any |= self.phones[index].attend(&mut self.world, &mut self.dice, true);
+            }
+            if !any && self.world.in_flight().is_empty() {
+                return;
+            }
+        }
+        self.ledger.blame("it never gets quiet".to_owned());
+    }
+
+    /// All is quiet: nothing waits, and of each call either two sides talk or none does.
+    fn check_quiet(&mut self) {
+        // Who accepted an INVITE that had been given up gets no ACK, and gives up too (RFC 3261 §13.3.1.4).
+        for phone in &mut self.phones {
+            for part in phone.parts.iter_mut().filter(|part| !part.acked) {
+                part.talks = false;
+            }
+        }
+        let mut talking: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        let mut wrong = Vec::new();
+        for phone in &self.phones {
+            for (branch, method) in phone.pending.keys() {
+                wrong.push(format!(
+                    "phone {}: {method} [{branch}] was never answered",
+                    phone.index
+                ));
+            }
+            for part in phone.parts.iter().filter(|part| part.talks) {
+                talking.entry(&part.call_id).or_default().push(phone.index);
+                if part.disowned {
+                    wrong.push(format!(
+                        "phone {} talks in {}, and was told 481",
+                        phone.index, part.call_id
+                    ));
+                }
+            }
+        }
+        for (call_id, phones) in &talking {
+            if phones.len() != 2 {
+                wrong.push(format!(
+                    "{call_id}: only phones {phones:?} think that they talk"
+                ));
+            }
+        }
+        let mut owned = 0;
+        for (shard, census) in self.world.census().iter().enumerate() {
+            owned += census.calls;
+            if census.server_transactions + census.client_transactions > 0 {
+                wrong.push(format!(
+                    "all is quiet, and shard {shard} still has {census:?}"
+                ));
+            }
+        }
+        if owned != talking.len() {
+            let calls = talking.len();
+            wrong.push(format!("{calls} calls go on, and the shards own {owned}"));
+        }
+        wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
+    }
+}
+
+fn run(seed: u64) -> Vec<String> {
+    let mut exchange = Exchange::new(seed);
+    for step in 0..1500 {
+        exchange.step();
+        if step % 500 == 499 {
+            exchange.spend(240);
+            exchange.check_quiet();
+        }
+        if !exchange.ledger.violations.is_empty() {
+            return exchange.ledger.violations;
+        }
+    }
+    if seed.is_multiple_of(3) {
+        exchange.world.stop();
+        exchange.calm();
+        let left: usize = exchange
+            .world
+            .census()
+            .iter()
+            .map(|census| census.calls + census.ends)
+            .sum();
+        if left > 0 {
+            exchange.ledger.blame(format!(
+                "the server has stopped, and keeps {left} parts of calls"
+            ));
+        }
+    }
+    for phone in &mut exchange.phones {
+        if let Some(socket) = phone.socket {
+            exchange.world.cut(socket);
+        }
+    }
+    exchange.world.settle();
+    exchange.world.pass(Duration::from_secs(900));
+    for (shard, census) in exchange.world.census().into_iter().enumerate() {
+        let nothing = Census {
+            users: census.users,
+            ..Census::default()
+        };
+        if census != nothing {
+            exchange
+                .ledger
+                .blame(format!("all are gone, and shard {shard} keeps {census:?}"));
+        }
+    }
+    let records = core::mem::take(&mut exchange.world.records);
+    exchange.ledger.check_records(&records);
+    exchange.ledger.violations
+}
+
+#[test]
+fn calls_agree_at_both_ends_and_leave_nothing_behind() {
+    if let Some(seed) = super::number("MUSTER_SEED") {
+        let wrong = run(seed);
+        assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
+        return;
+    }
+    let seeds = super::number("MUSTER_SEEDS").unwrap_or(super::SEEDS);
+    let failures: Vec<String> = (0..seeds)
+        .filter_map(|seed| Some(format!("seed {seed}: {}", run(seed).first()?)))
+        .take(5)
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
