@@ -76,11 +76,11 @@ const INFLATED_BYTES_MAX: usize = 64 * 1024;
 /// What a 415 says that we accept (RFC 3261 §20.2).
 pub const ACCEPT_ENCODING: &str = "deflate, identity";
 
-/// The body of a MESSAGE with its encoding undone.
+/// The body of a request with its encoding undone.
 ///
 /// COMPAT(linphone, 5.1): it deflates its delivery reports and gives up on a 415. It can't be left to the receivers: baresip
 /// and Pidgin know no encoding and never said they did.
-fn body<'a>(message: &Message<'a>) -> Result<Cow<'a, [u8]>, BadContent> {
+pub fn body<'a>(message: &Message<'a>) -> Result<Cow<'a, [u8]>, BadContent> {
     match message.header(Name::ContentEncoding).map(str::trim) {
         None => Ok(message.body().into()),
         Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(message.body().into()),

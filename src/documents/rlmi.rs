@@ -9,6 +9,9 @@ use crate::documents::xml::write::Writer;
 /// The media type of these documents.
 pub const CONTENT_TYPE: &str = "application/rlmi+xml";
 
+/// The media type of the bodies that these documents are the root of.
+pub const MULTIPART: &str = "multipart/related";
+
 /// What is said of one entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Instance<'a> {

@@ -15,6 +15,7 @@ mod choice;
 mod contacts;
 mod level;
 mod line;
+mod list;
 mod package;
 mod presentity;
 mod publication;
@@ -31,6 +32,7 @@ pub use choice::{Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note}
 pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX};
 pub use level::Level;
 pub use line::is_line;
+pub use list::{Line, List, Replaced};
 pub use package::Package;
 pub use presentity::{Presentity, Published};
 pub use publication::{Content, EndpointKey, EntityTag, Limits, Publication, Publish, Refusal};

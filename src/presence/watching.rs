@@ -198,6 +198,12 @@ impl Watching {
         }
     }
 
+    /// The address of a watched user as it is kept here, for others to share.
+    pub fn shared(&self, package: Package, user: &Aor) -> Option<Aor> {
+        let table = self.tables.get(package as usize)?;
+        table.get_key_value(user).map(|(user, _)| user.clone())
+    }
+
     /// All who watch `user`, whatever they see of them.
     pub fn subscriptions(&self, package: Package, user: &Aor) -> Vec<SubscriptionKey> {
         let Some(seen) = self.seen(package, user) else {

@@ -26,6 +26,7 @@ mod on_invite;
 mod on_leg;
 mod on_letter;
 mod on_lines;
+mod on_list;
 mod on_message;
 mod on_publish;
 mod on_refer;
@@ -46,6 +47,7 @@ mod reach;
 mod request;
 pub mod route;
 pub mod standing;
+mod subscriber;
 mod usage;
 mod wheel;
 
@@ -73,6 +75,7 @@ use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
+use crate::shard::subscriber::Subscriber;
 use crate::shard::usage::{Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster};
 use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
@@ -160,6 +163,8 @@ pub struct Settings {
     pub immcu: crate::immcu::Settings,
     /// How long subscriptions live, in seconds: at least, and at most.
     pub subscription_s: (u32, u32),
+    /// Subscriptions that one user may have over all connections, an entry of a list counted as one.
+    pub subscriptions_max: usize,
     /// Subscriptions and legs that one connection may have.
     pub dialogs_max: usize,
     /// Requests of one connection that may wait for an answer; past it 503.
@@ -177,6 +182,7 @@ impl Default for Settings {
             presence: crate::presence::Limits::default(),
             immcu: crate::immcu::Settings::default(),
             subscription_s: (60, 7200),
+            subscriptions_max: 3_000,
             dialogs_max: 3_000,
             pending_max: 256,
             anonymous_s: 30,
@@ -238,6 +244,7 @@ pub struct Shard {
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
     watching: Watching,
+    subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
     /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
@@ -307,6 +314,8 @@ pub struct Census {
     pub pagers: usize,
     /// Presentities watched from here.
     pub watched: usize,
+    /// Users who subscribe to something from here.
+    pub subscribers: usize,
     /// Rosters watched from here.
     pub rosters: usize,
 }
@@ -336,6 +345,7 @@ impl Shard {
         let rosters = HashMap::with_hasher(hash());
         let left_behind = HashMap::with_hasher(hash());
         let winfo_waits = HashMap::with_hasher(hash());
+        let subscribers = HashMap::with_hasher(hash());
         let calls = HashMap::with_hasher(hash());
         let end_of = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
@@ -364,6 +374,7 @@ impl Shard {
             watching,
             left_behind,
             winfo_waits,
+            subscribers,
             lamps: Vec::new(),
             sessions,
             calls,
@@ -401,6 +412,7 @@ impl Shard {
             ends: self.ends.len(),
             pagers: self.pagers.len(),
             watched: self.watching.len(),
+            subscribers: self.subscribers.len(),
             rosters: self.rosters.len(),
         }
     }

@@ -8,7 +8,7 @@ use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
-use crate::shard::{on_state, on_subscribe, on_winfo};
+use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
 use crate::sip::build;
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
@@ -116,6 +116,9 @@ impl Shard {
                 );
             }
             draft.header("Subscription-State", state);
+            if matches!(subscription.subject, Subject::List(_)) {
+                draft.header("Require", "eventlist");
+            }
             match &body {
                 Body::None => draft.finish(),
                 Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
@@ -155,6 +158,10 @@ impl Shard {
                     None => Body::None,
                 }
             }
+            Subject::List(_) => match on_list::body(self, key) {
+                Some((content_type, body)) => Body::Own(content_type, body),
+                None => Body::None,
+            },
             Subject::Roster(session) => match self.rosters.get(session) {
                 Some(roster) => {
                     let next = subscription.version.map(|version| version.wrapping_add(1));

@@ -26,7 +26,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     match target {
         Target::User(_) | Target::Session(_) | Target::Factory => {}
         Target::Call(_) => return shard.answer(request, 481, "", effects),
-        Target::Server => return shard.answer(request, 405, "", effects),
+        Target::Server | Target::Contacts => return shard.answer(request, 405, "", effects),
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
     }
@@ -235,7 +235,11 @@ fn list_of(shard: &Shard, request: Request<'_>, starter: &Aor, list: Vec<Box<str
                 wanted.unknown.push((uri, why));
             }
             Target::Unknown => wanted.unknown.push((uri, Outcome::of(416))),
-            Target::Session(_) | Target::Factory | Target::Server | Target::Call(_) => {
+            Target::Session(_)
+            | Target::Factory
+            | Target::Contacts
+            | Target::Server
+            | Target::Call(_) => {
                 wanted.unknown.push((uri, Outcome::with(403, "Not A User")));
             }
         }

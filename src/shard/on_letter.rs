@@ -56,10 +56,10 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         }
         Letter::WatchRefused {
             package: _,
-            user: _,
+            user,
             asked,
             outcome,
-        } => on_subscribe::refused(shard, on_leg::key_of(asked.subscription), &outcome, effects),
+        } => on_state::refused(shard, &user, &asked, &outcome, effects),
         Letter::Relevel { package, user } => on_state::relevel(shard, package, &user, effects),
         Letter::Gone { package, user } => on_state::gone(shard, package, &user, effects),
 

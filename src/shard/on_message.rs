@@ -19,7 +19,7 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
         Target::Session(_) => {
             return shard.answer(request, 403, "Join The Conference First", effects);
         }
-        Target::Factory | Target::Server | Target::Call(_) => {
+        Target::Factory | Target::Contacts | Target::Server | Target::Call(_) => {
             return shard.answer(request, 405, "", effects);
         }
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),

@@ -39,7 +39,7 @@ pub(super) fn on_lone_refer(shard: &mut Shard, request: Request<'_>, effects: &m
         Target::Session(session) => refer(shard, request, session, effects),
         Target::Unknown => shard.answer(request, 416, "", effects),
         Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
-        Target::User(_) | Target::Factory | Target::Server | Target::Call(_) => {
+        Target::User(_) | Target::Factory | Target::Contacts | Target::Server | Target::Call(_) => {
             shard.answer(request, 403, "Refer The Conference, Not A User", effects);
         }
     }

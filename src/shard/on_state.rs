@@ -10,8 +10,8 @@ use crate::immcu::content::Outcome;
 use crate::presence::{Level, Package, Placed, Shown, SubscriptionKey};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Asked, Letter};
-use crate::shard::usage::{Association, Subject, Usage};
-use crate::shard::{Shard, on_leg, on_subscribe};
+use crate::shard::usage::{Association, Usage};
+use crate::shard::{Shard, on_leg, on_list, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -111,7 +111,7 @@ pub(super) fn state(
     let told = shard.watching.put(package, user, level, shown);
     let told: Vec<DialogKey> = told.iter().map(|key| dialog_key(*key)).collect();
     for key in &told {
-        shard.notify(*key, effects);
+        changed(shard, user, *key, effects);
     }
     if let (Some(since), false) = (published, told.is_empty()) {
         effects.list.push(Effect::Observe {
@@ -135,10 +135,10 @@ fn answered(
 ) {
     let key = on_leg::key_of(asked.subscription);
     let waits = match shard.dialogs.get(key).map(|association| &association.usage) {
-        Some(Usage::Subscription(subscription)) if matches!(&subscription.subject, Subject::Watched(p, u) if (*p, u) == (package, user)) => {
+        Some(Usage::Subscription(subscription)) if subscription.subject.is_about(package, user) => {
             subscription.waiting.is_some()
         }
-        // It has ended while it asked.
+        // It has ended while it asked, or this one is on its list no longer.
         _ => {
             return give_back(
                 shard,
@@ -153,7 +153,8 @@ fn answered(
     let placed = shard
         .watching
         .place(package, user, level, shown, watch_key(key));
-    if let Placed::Moved { from, changed } = placed {
+    let different = !matches!(placed, Placed::Moved { changed: false, .. });
+    if let Placed::Moved { from, .. } = placed {
         give_back(
             shard,
             package,
@@ -162,12 +163,39 @@ fn answered(
             from,
             effects,
         );
-        if changed {
-            shard.notify(key, effects);
-        }
+    }
+    if on_list::is_list(shard, key) {
+        on_list::watched(shard, key, user, different, effects);
+    } else if matches!(placed, Placed::Moved { changed: true, .. }) {
+        shard.notify(key, effects);
     }
     if waits {
         on_subscribe::grant(shard, key, effects);
+    }
+}
+
+/// What is seen of a user has changed: the watcher is told, by itself or with others of a list.
+fn changed(shard: &mut Shard, user: &Aor, key: DialogKey, effects: &mut Effects) {
+    if on_list::is_list(shard, key) {
+        on_list::changed(shard, key, user, effects);
+    } else {
+        shard.notify(key, effects);
+    }
+}
+
+/// The owner refuses: the subscription ends, or this one of its list is nobody.
+pub(super) fn refused(
+    shard: &mut Shard,
+    user: &Aor,
+    asked: &Asked,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    let key = on_leg::key_of(asked.subscription);
+    if on_list::is_list(shard, key) {
+        on_list::nobody(shard, key, user, effects);
+    } else {
+        on_subscribe::refused(shard, key, outcome, effects);
     }
 }
 
@@ -181,7 +209,12 @@ pub(super) fn relevel(shard: &mut Shard, package: Package, user: &Aor, effects: 
 /// The user is no more: so are the subscriptions.
 pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
     for key in shard.watching.subscriptions(package, user) {
-        let outcome = Outcome::with(404, "No Such User");
-        on_subscribe::refused(shard, dialog_key(key), &outcome, effects);
+        let key = dialog_key(key);
+        if on_list::is_list(shard, key) {
+            on_list::nobody(shard, key, user, effects);
+        } else {
+            let outcome = Outcome::with(404, "No Such User");
+            on_subscribe::refused(shard, key, &outcome, effects);
+        }
     }
 }

@@ -4,14 +4,14 @@
 use rand_core::Rng;
 
 use crate::dialect::simple;
-use crate::documents::conference_info;
+use crate::documents::{conference_info, rlmi};
 use crate::immcu::content::Outcome;
-use crate::presence::Package;
+use crate::presence::{List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target, dialog_contact, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_roster_news, on_state};
+use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
 
@@ -24,13 +24,16 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         return shard.answer(request, 489, "", effects);
     };
     let target = shard.target(message.uri(), &request.link);
-    let (subject, media) = match (event.package, target) {
+    let (mut subject, media) = match (event.package, target) {
         (package, _) if Package::of_event(package).is_none() && package != "conference" => {
             return shard.answer(request, 489, "", effects);
         }
         (_, Target::Unknown) => return shard.answer(request, 416, "", effects),
         (_, Target::Elsewhere) => {
             return shard.answer(request, 404, "Not A Domain Of Ours", effects);
+        }
+        ("presence", Target::Contacts) => {
+            (Subject::List(Box::new(List::new(true))), rlmi::MULTIPART)
         }
         ("conference", Target::Session(session)) => {
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
@@ -56,6 +59,22 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(watcher) = connection.user.clone() else {
         return;
     };
+    let mut list = None;
+    if let Subject::List(wanted) = &mut subject {
+        match on_list::wanted(shard, request, &watcher) {
+            Ok((kind, users, strangers)) => {
+                **wanted = kind;
+                list = Some((users, strangers));
+            }
+            Err(refusal) => return on_list::refuse(shard, request, refusal, effects),
+        }
+    }
+    let more = list.as_ref().map_or(1, |(users, _)| users.len().max(1));
+    if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
+        let max = shard.settings.subscriptions_max;
+        let reason = format!("At Most {max} Subscriptions A User");
+        return shard.answer(request, 403, &reason, effects);
+    }
     let dialogs_max = shard.settings.dialogs_max;
     if shard
         .dialogs
@@ -85,7 +104,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             connection: request.connection,
             dialog: with_tag(dialog, &tag_of_key(slot, random)),
             usage: Usage::Subscription(Subscription {
-                subject: subject.clone(),
+                subject,
                 watcher: watcher.clone(),
                 event_id: event.id.unwrap_or_default().into(),
                 since: shard.now,
@@ -99,12 +118,31 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             }),
             offer: None,
         });
-    match subject {
-        Subject::Watched(package, user) => on_state::ask(shard, package, user, key, effects),
-        Subject::Roster(session) => {
-            on_roster_news::subscribe(shard, session, watcher, key, effects)
+    shard.edges_changed(&watcher, 0, 1);
+    if let Some((users, strangers)) = list {
+        if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
+            subscriber.lists.push(key);
         }
-        Subject::Refer { .. } => {}
+        on_list::fill(shard, key, users, strangers, effects);
+        return grant(shard, key, effects);
+    }
+    let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get(key)
+    else {
+        return;
+    };
+    match &subscription.subject {
+        Subject::Watched(package, user) => {
+            let (package, user) = (*package, user.clone());
+            on_state::ask(shard, package, user, key, effects);
+        }
+        Subject::Roster(session) => {
+            let session = *session;
+            on_roster_news::subscribe(shard, session, watcher, key, effects);
+        }
+        Subject::List(_) | Subject::Refer { .. } => {}
     }
 }
 
@@ -134,6 +172,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         subscription.granted_s,
         subscription.expires,
     );
+    let is_list = matches!(subscription.subject, Subject::List(_));
     let Some(link) = shard
         .connections
         .get(*connection)
@@ -143,14 +182,22 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     };
     shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
         draft.header("Expires", granted_s);
+        if is_list {
+            draft.header("Require", "eventlist");
+        }
         dialog_contact(&mut draft, "", &link, false);
         draft.finish();
     });
-    if granted_s == 0 {
-        return shard.terminate(key, "timeout", effects);
+    if granted_s > 0 {
+        shard.look_at(expires, Look::Dialog(key));
     }
-    shard.look_at(expires, Look::Dialog(key));
-    shard.notify(key, effects);
+    if is_list {
+        on_list::granted(shard, key, effects);
+    } else if granted_s == 0 {
+        shard.terminate(key, "timeout", effects);
+    } else {
+        shard.notify(key, effects);
+    }
 }
 
 /// SUBSCRIBE in the dialog: refreshed, or ended with `Expires: 0`; a NOTIFY follows in any case.
@@ -179,6 +226,10 @@ pub(super) fn on_refresh(
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };
     let expires = shard.now.after(seconds(granted_s));
+    let is_list = matches!(subscription.subject, Subject::List(_));
+    if is_list && !on_list::on_refresh(shard, request, key, effects) {
+        return;
+    }
     if let Some(association) = shard.dialogs.get_mut(key) {
         association.dialog.refresh_target(message);
         if let Usage::Subscription(subscription) = &mut association.usage {
@@ -196,6 +247,9 @@ pub(super) fn on_refresh(
     }
     shard.answer_with(request, 200, "", effects, |mut draft| {
         draft.header("Expires", granted_s);
+        if is_list {
+            draft.header("Require", "eventlist");
+        }
         dialog_contact(&mut draft, "", &request.link, false);
         draft.finish();
     });
@@ -235,14 +289,16 @@ pub(super) fn notified(shard: &mut Shard, key: DialogKey, status: u16, effects: 
         return;
     };
     subscription.outstanding = false;
+    let stale = subscription.stale;
     match status {
         200..=299 => {}
         404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 604 => {
             return forget(shard, key, effects);
         }
+        _ if matches!(subscription.subject, Subject::List(_)) => on_list::lost(shard, key),
         _ => {}
     }
-    if subscription.stale {
+    if stale {
         shard.notify(key, effects);
     }
 }
@@ -256,7 +312,13 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     else {
         return;
     };
+    let watcher = &subscription.watcher;
+    shard.edges_changed(watcher, subscription.subject.edges(), 0);
+    if let Some(subscriber) = shard.subscribers.get_mut(watcher) {
+        subscriber.lists.retain(|other| *other != key);
+    }
     match subscription.subject {
+        Subject::List(list) => on_list::ended(shard, &list, watcher, key, effects),
         Subject::Watched(package, user) => {
             on_state::unwatch(shard, package, user, subscription.watcher, key, effects);
         }
@@ -276,7 +338,8 @@ pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     };
     if subscription.expires > shard.now {
         let at = subscription.expires;
-        return shard.look_at(at, Look::Dialog(key));
+        shard.look_at(at, Look::Dialog(key));
+        return on_list::look(shard, key, effects);
     }
     shard.terminate(key, "timeout", effects);
 }

@@ -9,7 +9,7 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
 use crate::shard::{
-    Shard, ShardId, UserKey, on_lines, on_publish, on_register, on_waiting, on_winfo,
+    Shard, ShardId, UserKey, on_lines, on_list, on_publish, on_register, on_waiting, on_winfo,
 };
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -119,8 +119,12 @@ pub(super) fn standing_changed(
     // Whom one has as a contact matters to others only while contacts alone may see.
     let asks = before.access != after.access
         || (after.access.privacy && before.contacts != after.contacts);
+    let lists = (before.contacts != after.contacts).then(|| user.record.aor.clone());
     if asks {
         relevel(shard, key, effects);
+    }
+    if let Some(user) = lists {
+        on_list::contacts_changed(shard, &user, effects);
     }
     tell(shard, Package::Presence, key, None, effects);
     tell(shard, Package::MessageSummary, key, None, effects);

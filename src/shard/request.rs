@@ -26,8 +26,9 @@ use super::usage::Purpose;
 
 /// The methods that we answer, for Allow.
 pub(crate) const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, REGISTER, MESSAGE, PUBLISH, SUBSCRIBE, NOTIFY, REFER, INFO, UPDATE";
-/// The extensions that we know (RFC 5626, RFC 4488, RFC 5366, RFC 5627).
-pub(crate) const SUPPORTED: &str = "outbound, norefersub, recipient-list-invite, gruu";
+/// The extensions that we know (RFC 5626, RFC 4488, RFC 5366, RFC 5627, RFC 4662, RFC 5367).
+pub(crate) const SUPPORTED: &str =
+    "outbound, norefersub, recipient-list-invite, gruu, eventlist, recipient-list-subscribe";
 /// The event packages that we serve.
 pub(crate) const EVENTS: &str =
     "presence, presence.winfo, dialog, message-summary, conference, refer";
@@ -51,6 +52,8 @@ pub(crate) enum Target {
     Factory,
     /// A call, as a route names it: `sip:call-…`.
     Call(SessionId),
+    /// The contact list of whoever asks: `sip:contacts@…`.
+    Contacts,
     /// The server itself.
     Server,
     /// Somewhere that is not ours.
@@ -67,6 +70,8 @@ pub(crate) const SDP_ID: u64 = 1;
 pub const FACTORY: &str = "conference";
 /// How the user part of a call's route begins.
 pub const CALL_PREFIX: &str = "call-";
+/// The user part of everybody's own contact list.
+pub const CONTACTS: &str = "contacts";
 /// How the user part of a session's URI begins.
 pub const SESSION_PREFIX: &str = "im-";
 
@@ -93,6 +98,9 @@ impl Shard {
         }
         if uri.user == FACTORY {
             return Target::Factory;
+        }
+        if uri.user == CONTACTS {
+            return Target::Contacts;
         }
         if let Some(session) = uri
             .user

@@ -9,7 +9,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::leg::Leg;
 use crate::immcu::session::LegRef;
-use crate::presence::Package;
+use crate::presence::{List, Package};
 use crate::registrar::EndpointId;
 use crate::shard::letter::{Invited, Ticket};
 use crate::shard::reach::{Reached, Stages};
@@ -151,6 +151,8 @@ pub(crate) enum Subject {
     /// Something of a user: its owner has asked, or is asked, at which level it may be seen.
     Watched(Package, Aor),
     Roster(SessionId),
+    /// Many users at once.
+    List(Box<List>),
     /// How a REFER goes; its NOTIFY carries the status line.
     Refer {
         /// The last status.
@@ -161,11 +163,30 @@ pub(crate) enum Subject {
 }
 
 impl Subject {
+    /// Does it watch this of this user?
+    pub fn is_about(&self, package: Package, user: &Aor) -> bool {
+        match self {
+            Subject::Watched(p, u) => (*p, u) == (package, user),
+            Subject::List(list) => package == Package::Presence && list.contains(user),
+            Subject::Roster(_) | Subject::Refer { .. } => false,
+        }
+    }
+
+    /// What it costs of the subscriptions that a user may have.
+    pub fn edges(&self) -> usize {
+        match self {
+            Subject::Watched(..) | Subject::Roster(_) => 1,
+            Subject::List(list) => list.edges(),
+            Subject::Refer { .. } => 0,
+        }
+    }
+
     /// The event package's name.
     pub fn package(&self) -> &'static str {
         match self {
             Subject::Watched(package, _) => package.event(),
             Subject::Roster(_) => "conference",
+            Subject::List(_) => "presence",
             Subject::Refer { .. } => "refer",
         }
     }

@@ -1,0 +1,427 @@
+//! SUBSCRIBE to many users at once (RFC 4662): `sip:contacts@DOMAIN`, the subscriber's stored contact list, or with a body
+//! that list (RFC 5367). Each entry asks its own owner and is watched under the one subscription; what the owners say is
+//! gathered, and told in one NOTIFY at a time.
+
+use core::time::Duration;
+
+use crate::dialect::simple;
+use crate::documents::multipart::Related;
+use crate::documents::xml::Fault;
+use crate::documents::{pidf, resource_lists, rlmi};
+use crate::presence::{CONTACTS_MAX, Contacts, Line, List, Package};
+use crate::shard::effect::Effects;
+use crate::shard::request::{Request, Target};
+use crate::shard::usage::{Association, Subject, Subscription, Usage};
+use crate::shard::{Shard, on_state};
+use crate::sip::dialog::DialogKey;
+use crate::sip::header::{Name, tokens};
+use crate::sip::uri::Aor;
+
+/// Entries of one list.
+const ENTRIES_MAX: usize = CONTACTS_MAX;
+/// How long the first document waits for the owners of all entries. Those who have not answered are in it without a state.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+/// Bytes of documents in one NOTIFY; what finds no room comes with the next one. A poll gets all in its only one.
+const DOCUMENTS_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of contacts' names in one NOTIFY. They help to read a list; it is whole without them.
+const NAMES_BYTES_MAX: usize = 64 * 1024;
+
+/// What of a SUBSCRIBE's list is refused, and how.
+pub(super) enum Refusal {
+    /// The client can't read what it would get: 421 (RFC 4662 §4.1).
+    NoEventList,
+    /// A body of another type.
+    Type,
+    Other(u16, &'static str),
+}
+
+/// The list that a SUBSCRIBE names, not filled yet, and who is on it.
+pub(super) type Wanted = (List, Vec<Aor>, Vec<Box<str>>);
+
+/// Reads which list a SUBSCRIBE wants.
+pub(super) fn wanted(
+    shard: &Shard,
+    request: Request<'_>,
+    watcher: &Aor,
+) -> Result<Wanted, Refusal> {
+    let message = request.message;
+    let supported = tokens(message.headers(Name::Supported));
+    if !supported
+        .into_iter()
+        .any(|token| token.eq_ignore_ascii_case("eventlist"))
+    {
+        return Err(Refusal::NoEventList);
+    }
+    if message.body().is_empty() {
+        let users = stored(shard, watcher).map_or_else(Vec::new, |contacts| {
+            contacts.iter().map(|contact| contact.aor()).collect()
+        });
+        return Ok((List::new(true), users, Vec::new()));
+    }
+    if !message
+        .content_type()
+        .is_some_and(|media| media.is(resource_lists::CONTENT_TYPE))
+    {
+        return Err(Refusal::Type);
+    }
+    let body = simple::body(message).map_err(|bad| Refusal::Other(bad.status(), bad.reason()))?;
+    let uris = resource_lists::read(&body, ENTRIES_MAX).map_err(|fault| match fault {
+        Fault::TooManyEntries => Refusal::Other(403, "At Most 1000 Entries In A List"),
+        other => Refusal::Other(other.status(), other.reason()),
+    })?;
+    let (mut users, mut strangers) = (Vec::new(), Vec::new());
+    for uri in uris {
+        match shard.target(&uri, &request.link) {
+            Target::User(user) => users.push(user),
+            _ => strangers.push(uri),
+        }
+    }
+    Ok((List::new(false), users, strangers))
+}
+
+fn stored<'s>(shard: &'s Shard, user: &Aor) -> Option<&'s Contacts> {
+    let standing = shard.user(user)?.record.standing.as_deref()?;
+    Some(&standing.contacts)
+}
+
+pub(super) fn refuse(
+    shard: &mut Shard,
+    request: Request<'_>,
+    refusal: Refusal,
+    effects: &mut Effects,
+) {
+    match refusal {
+        Refusal::NoEventList => shard.answer_with(request, 421, "", effects, |mut draft| {
+            draft.header("Require", "eventlist");
+            draft.finish();
+        }),
+        Refusal::Type => shard.answer_with(request, 415, "", effects, |mut draft| {
+            draft.header("Accept", resource_lists::CONTENT_TYPE);
+            draft.finish();
+        }),
+        Refusal::Other(status, reason) => shard.answer(request, status, reason, effects),
+    }
+}
+
+fn list_mut(shard: &mut Shard, key: DialogKey) -> Option<(&mut List, &Aor)> {
+    match &mut shard.dialogs.get_mut(key)?.usage {
+        Usage::Subscription(Subscription {
+            subject: Subject::List(list),
+            watcher,
+            ..
+        }) => Some((list, watcher)),
+        _ => None,
+    }
+}
+
+/// Is this subscription one to a list?
+pub(super) fn is_list(shard: &Shard, key: DialogKey) -> bool {
+    matches!(
+        shard.dialogs.get(key).map(|association| &association.usage),
+        Some(Usage::Subscription(Subscription {
+            subject: Subject::List(_),
+            ..
+        }))
+    )
+}
+
+/// The subscription was granted: the first document comes when all owners have answered, or after `FIRST_WAIT`.
+pub(super) fn granted(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let at = shard.now.after(FIRST_WAIT);
+    shard.look_at(at, crate::shard::Look::Dialog(key));
+    tell(shard, key, effects);
+}
+
+/// Puts these on the list, in the place of whoever was on it.
+pub(super) fn fill(
+    shard: &mut Shard,
+    key: DialogKey,
+    users: Vec<Aor>,
+    strangers: Vec<Box<str>>,
+    effects: &mut Effects,
+) {
+    let Some((list, watcher)) = list_mut(shard, key) else {
+        return;
+    };
+    let watcher = watcher.clone();
+    let before = list.edges();
+    let replaced = list.replace(users, strangers);
+    let after = list.edges();
+    shard.edges_changed(&watcher, before, after);
+    for user in replaced.removed {
+        on_state::unwatch(
+            shard,
+            Package::Presence,
+            user,
+            watcher.clone(),
+            key,
+            effects,
+        );
+    }
+    for user in replaced.added {
+        on_state::ask(shard, Package::Presence, user, key, effects);
+    }
+}
+
+/// A refresh with another list puts it in the place of the one before (RFC 5367 §4). False where it was refused.
+pub(super) fn on_refresh(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) -> bool {
+    let Some((list, watcher)) = list_mut(shard, key) else {
+        return true;
+    };
+    let (stored, before, watcher) = (list.is_stored(), list.edges(), watcher.clone());
+    if !request.message.body().is_empty() && !stored {
+        let (users, strangers) = match wanted(shard, request, &watcher) {
+            Ok((_, users, strangers)) => (users, strangers),
+            Err(refusal) => {
+                refuse(shard, request, refusal, effects);
+                return false;
+            }
+        };
+        let max = shard.settings.subscriptions_max;
+        if (shard.edges(&watcher) + users.len()).saturating_sub(before) > max {
+            let reason = format!("At Most {max} Subscriptions A User");
+            shard.answer(request, 403, &reason, effects);
+            return false;
+        }
+        fill(shard, key, users, strangers, effects);
+    }
+    renew(shard, key, effects);
+    true
+}
+
+/// The wheel: the first document has waited long enough.
+pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    if list_mut(shard, key).is_some_and(|(list, _)| list.is_untold()) {
+        tell(shard, key, effects);
+    }
+}
+
+/// A refresh: the next document names all. Who was nobody may be somebody by now.
+fn renew(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let again = list_mut(shard, key).map(|(list, _)| list.renew());
+    for user in again.unwrap_or_default() {
+        on_state::ask(shard, Package::Presence, user, key, effects);
+    }
+}
+
+/// The store: a user's contact list has changed, and what follows it here does too.
+pub(super) fn contacts_changed(shard: &mut Shard, user: &Aor, effects: &mut Effects) {
+    let Some(subscriber) = shard.subscribers.get(user) else {
+        return;
+    };
+    for key in subscriber.lists.clone() {
+        if !list_mut(shard, key).is_some_and(|(list, _)| list.is_stored()) {
+            continue;
+        }
+        let users = stored(shard, user).map_or_else(Vec::new, |contacts| {
+            contacts.iter().map(|contact| contact.aor()).collect()
+        });
+        fill(shard, key, users, Vec::new(), effects);
+        // A list that was short when it was granted may have become more than its user may have.
+        if shard.edges(user) > shard.settings.subscriptions_max {
+            shard.terminate(key, "giveup", effects);
+        } else if list_mut(shard, key).is_some_and(|(list, _)| list.is_complete()) {
+            // Else the answers of who is new on the list bring it along.
+            tell(shard, key, effects);
+        }
+    }
+}
+
+/// The owner of an entry has let it in.
+pub(super) fn watched(
+    shard: &mut Shard,
+    key: DialogKey,
+    user: &Aor,
+    changed: bool,
+    effects: &mut Effects,
+) {
+    let shared = shard.watching.shared(Package::Presence, user);
+    let user = shared.unwrap_or_else(|| user.clone());
+    if list_mut(shard, key).is_some_and(|(list, _)| list.watched(user, changed)) {
+        tell(shard, key, effects);
+    }
+}
+
+/// An entry looks different now.
+pub(super) fn changed(shard: &mut Shard, key: DialogKey, user: &Aor, effects: &mut Effects) {
+    if let Some((list, _)) = list_mut(shard, key) {
+        list.changed(user);
+        tell(shard, key, effects);
+    }
+}
+
+/// An entry is nobody (any more).
+pub(super) fn nobody(shard: &mut Shard, key: DialogKey, user: &Aor, effects: &mut Effects) {
+    let Some((list, watcher)) = list_mut(shard, key) else {
+        return;
+    };
+    let watcher = watcher.clone();
+    let news = list.nobody(user);
+    on_state::unwatch(
+        shard,
+        Package::Presence,
+        user.clone(),
+        watcher,
+        key,
+        effects,
+    );
+    if news {
+        tell(shard, key, effects);
+    }
+}
+
+/// A NOTIFY was not taken: the next one says all again.
+pub(super) fn lost(shard: &mut Shard, key: DialogKey) {
+    if let Some((list, _)) = list_mut(shard, key) {
+        list.lost();
+    }
+}
+
+/// Tells what is new, if it is time; and ends a poll with it.
+pub(super) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let now = shard.now;
+    let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get(key)
+    else {
+        return;
+    };
+    let Subject::List(list) = &subscription.subject else {
+        return;
+    };
+    let patient = subscription.since.after(FIRST_WAIT) > now;
+    if subscription.waiting.is_some() || (list.is_untold() && !list.is_complete() && patient) {
+        return;
+    }
+    if subscription.granted_s == 0 {
+        return shard.terminate(key, "timeout", effects);
+    }
+    shard.notify(key, effects);
+}
+
+/// The subscription is over, and with it each of its entries.
+pub(super) fn ended(
+    shard: &mut Shard,
+    list: &List,
+    watcher: &Aor,
+    key: DialogKey,
+    effects: &mut Effects,
+) {
+    for user in list.users() {
+        let (user, watcher) = (user.clone(), watcher.clone());
+        on_state::unwatch(shard, Package::Presence, user, watcher, key, effects);
+    }
+}
+
+/// What one NOTIFY says: its Content-Type, and the body.
+pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>)> {
+    let Association {
+        dialog,
+        usage: Usage::Subscription(subscription),
+        ..
+    } = shard.dialogs.get_mut(key)?
+    else {
+        return None;
+    };
+    let Subject::List(list) = &mut subscription.subject else {
+        return None;
+    };
+    let (version, whole) = list.next();
+    let contacts = list.is_stored().then(|| {
+        let user = shard.by_aor.get(&subscription.watcher)?;
+        let standing = shard.users.get(*user)?.record.standing.as_deref()?;
+        Some(&standing.contacts)
+    });
+    let contacts = contacts.flatten();
+    let room = match subscription.granted_s {
+        0 => usize::MAX,
+        _ => DOCUMENTS_BYTES_MAX,
+    };
+    let tag = &*dialog.local_tag;
+    let unique = format!("{version}.{tag}@{}", subscription.watcher.host());
+    let mut root = Vec::with_capacity(1024);
+    let uri = dialog.local.trim_start_matches('<').trim_end_matches('>');
+    let mut writer = rlmi::List::begin(&mut root, uri, version, whole);
+    let (mut parts, mut kept_back) = (Vec::new(), Vec::new());
+    let (mut bytes, mut name_bytes) = (0, 0);
+    for line in list.lines() {
+        let (user, cid) = match line {
+            Line::Stranger(uri) => {
+                writer.entry(uri, [], rlmi::Instance::Terminated("noresource"));
+                continue;
+            }
+            Line::Asked(user) | Line::Nobody(user) => (user, None),
+            Line::Watched(at, user) => {
+                let watch_key = on_state::watch_key(key);
+                let shown = shard.watching.shown(Package::Presence, user, watch_key);
+                let document = shown.map(|shown| shown.document.clone());
+                match document {
+                    // The first one always has room, or nothing would ever move.
+                    Some(document) if bytes == 0 || bytes + document.len() <= room => {
+                        bytes += document.len();
+                        let cid = format!("{at}.{unique}");
+                        parts.push((cid.clone(), document));
+                        (user, Some(cid))
+                    }
+                    Some(_) => {
+                        kept_back.push(at);
+                        (user, None)
+                    }
+                    None => (user, None),
+                }
+            }
+        };
+        let instance = match (&line, &cid) {
+            (Line::Nobody(_), _) => rlmi::Instance::Terminated("noresource"),
+            (_, Some(cid)) => rlmi::Instance::Active(cid),
+            (_, None) if whole => rlmi::Instance::None,
+            // In a partial document an entry without news is not named.
+            (_, None) => continue,
+        };
+        let names = contacts.map(|contacts| names(contacts, user));
+        let names = names.into_iter().flatten().take_while(|name| {
+            name_bytes += name.len();
+            name_bytes <= NAMES_BYTES_MAX
+        });
+        writer.entry(&user.uri(), names, instance);
+    }
+    writer.end();
+    list.told(&kept_back);
+    subscription.stale = !kept_back.is_empty();
+    let boundary = format!("muster-{version}-{tag}");
+    let start = format!("list.{unique}");
+    let mut out = Vec::with_capacity(root.len() + bytes + parts.len() * 160 + 256);
+    let mut related = Related::begin(&mut out, &boundary);
+    let charset = format!("{};charset=\"UTF-8\"", rlmi::CONTENT_TYPE);
+    related.part(&charset, &start, &root);
+    for (cid, document) in &parts {
+        related.part(pidf::CONTENT_TYPE, cid, document);
+    }
+    related.end();
+    let content_type = format!(
+        "multipart/related;type=\"{}\";start=\"<{start}>\";boundary=\"{boundary}\"",
+        rlmi::CONTENT_TYPE
+    );
+    Some((content_type, out))
+}
+
+/// What the subscriber calls a contact, and the groups that it is in.
+fn names<'c>(contacts: &'c Contacts, user: &Aor) -> impl Iterator<Item = &'c str> {
+    let contact = contacts.get(user);
+    let bits = contact.map_or(0, |contact| contact.groups);
+    let groups = contacts
+        .groups()
+        .filter(move |(bit, _)| bits >> bit & 1 == 1)
+        .map(|(_, name)| name);
+    contact
+        .map(|contact| contact.name)
+        .into_iter()
+        .filter(|name| !name.is_empty())
+        .chain(groups)
+}

@@ -1,0 +1,36 @@
+//! How many subscriptions a user has, over all connections: there is a bound for each user, not for each connection alone.
+
+use crate::shard::Shard;
+use crate::sip::dialog::DialogKey;
+use crate::sip::uri::Aor;
+
+/// What a user subscribes to from this shard. Kept apart from the user, who may be removed from the store before the
+/// connections have gone.
+#[derive(Debug, Default)]
+pub(crate) struct Subscriber {
+    /// Subscriptions, and entries of subscriptions to lists.
+    pub edges: usize,
+    /// The subscriptions to lists among them.
+    pub lists: Vec<DialogKey>,
+}
+
+impl Shard {
+    /// How many subscriptions, entries of lists included.
+    pub(super) fn edges(&self, user: &Aor) -> usize {
+        self.subscribers
+            .get(user)
+            .map_or(0, |subscriber| subscriber.edges)
+    }
+
+    /// Where there were `before` subscriptions there are `after` now.
+    pub(super) fn edges_changed(&mut self, user: &Aor, before: usize, after: usize) {
+        let subscriber = match self.subscribers.get_mut(user) {
+            Some(subscriber) => subscriber,
+            None => self.subscribers.entry(user.clone()).or_default(),
+        };
+        subscriber.edges = (subscriber.edges + after).saturating_sub(before);
+        if subscriber.edges == 0 {
+            self.subscribers.remove(user);
+        }
+    }
+}
