@@ -140,13 +140,93 @@ fn baresip_and_linphone_talk_and_see_each_other() {
     alice.is_answered();
     bob.message(STRANGE);
     alice.receives("bob", STRANGE);
-    // There is no sound here: better a clear no than a bell.
-    bob.call_is_refused("alice");
     bob.presence("offline");
     alice.sees("bob", "Offline");
     alice.quit();
     bob.sees("alice", "Offline");
     bob.quit();
+    server.stop();
+}
+
+#[test]
+fn baresips_call_each_other_and_transfer_to_linphone() {
+    if !installed(&["baresip", "linphonec", "setpriv"]) {
+        return;
+    }
+    let server = Server::start("calls", &["alice", "bob", "carol"]);
+    let mut alice = Baresip::start(&server, "alice", &["bob"]);
+    let mut bob = Baresip::start(&server, "bob", &["alice"]);
+    let mut carol = Linphonec::start(&server, "carol", &["alice", "bob"]);
+    carol.has_no_sound_card();
+
+    alice.calls("bob");
+    bob.picks_up("alice");
+    bob.talks_with("alice");
+    alice.talks_with("bob");
+    alice.hears_sound();
+    alice.hangs_up();
+    bob.is_hung_up_on_by("alice");
+
+    bob.calls("carol");
+    carol.picks_up("bob");
+    carol.talks_with("bob");
+    bob.talks_with("carol");
+    carol.hangs_up();
+    bob.is_hung_up_on_by("carol");
+    carol.has_talked_with("bob");
+
+    carol.calls("bob");
+    bob.picks_up("carol");
+    bob.talks_with("carol");
+    carol.talks_with("bob");
+    bob.hangs_up();
+    carol.has_talked_with("bob");
+
+    // Blind: Bob puts Alice through to Carol.
+    alice.calls("bob");
+    bob.picks_up("alice");
+    bob.talks_with("alice");
+    bob.transfers_to("carol");
+    carol.picks_up("alice");
+    carol.talks_with("alice");
+    bob.has_left("alice");
+    // She goes without a word: her connection is cut, and Carol's call ends.
+    drop(alice);
+    carol.has_talked_with("alice");
+
+    bob.quit();
+    carol.quit();
+    server.stop();
+}
+
+#[test]
+fn linphones_hold_and_put_through() {
+    if !installed(&["linphonec", "setpriv"]) {
+        return;
+    }
+    let server = Server::start("put-through", &["alice", "bob", "carol"]);
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|user| {
+        let mut phone = Linphonec::start(&server, user, &[]);
+        phone.has_no_sound_card();
+        phone
+    });
+    alice.calls("carol");
+    carol.picks_up("alice");
+    let first = carol.talks_with("alice");
+    alice.talks_with("carol");
+    carol.holds();
+    carol.calls("bob");
+    bob.picks_up("carol");
+    let second = carol.talks_with("bob");
+    bob.talks_with("carol");
+    carol.puts_through(first, second);
+    bob.is_taken_over_by("alice");
+    alice.is_put_through_to("bob");
+    alice.hangs_up();
+    bob.has_talked_with("alice");
+    alice.quit();
+    bob.quit();
+    carol.quit();
     server.stop();
 }
 

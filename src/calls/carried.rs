@@ -143,6 +143,8 @@ pub struct Answer {
     pub focus: bool,
     /// The route set beyond us, for requests of our own; empty for none.
     pub routes: Box<str>,
+    /// After how many seconds it may be tried again, where this server says so (RFC 3261 §20.33).
+    pub retry_after_s: Option<u32>,
     /// What goes along; `None` for an answer of this server.
     pub carried: Option<Carried>,
 }
@@ -157,6 +159,7 @@ impl Answer {
             contact: "".into(),
             focus: false,
             routes: "".into(),
+            retry_after_s: None,
             carried: None,
         }
     }
@@ -182,6 +185,7 @@ impl Answer {
             } else {
                 "".into()
             },
+            retry_after_s: None,
             carried: Some(Carried::response(message, ours, route)),
         }
     }

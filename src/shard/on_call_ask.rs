@@ -88,9 +88,14 @@ fn whom(
         };
     }
     if let Some(outcome) = held_back {
+        let answer = Answer {
+            retry_after_s: outcome.retry_after_s,
+            ..Answer::of(outcome.status, &outcome.reason)
+        };
         return Found {
+            refused: Some(answer),
             busy: forward_busy,
-            ..refused(outcome.status, &outcome.reason)
+            ..Found::default()
         };
     }
     let wanted = Wanted {

@@ -324,7 +324,12 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
                     draft.raw(carried.lines());
                     draft.carry(carried.body());
                 }
-                None => draft.finish(),
+                None => {
+                    if let Some(s) = answer.retry_after_s {
+                        draft.header("Retry-After", s);
+                    }
+                    draft.finish();
+                }
             },
         );
     }

@@ -14,6 +14,7 @@ pub struct Baresip {
     // One reader for each kind of news: in which order the kinds come is nobody's promise.
     heard: Log,
     seen: Log,
+    calls: Log,
 }
 
 impl Baresip {
@@ -49,6 +50,7 @@ impl Baresip {
         Baresip {
             heard: child.output(),
             seen: child.output(),
+            calls: child.output(),
             child,
         }
     }
@@ -85,12 +87,49 @@ impl Baresip {
         );
     }
 
-    /// Calls `user`, with sound, and waits until the server has refused that.
-    pub fn call_is_refused(&mut self, user: &str) {
+    /// Calls `user`, with sound, and waits until it rings there.
+    pub fn calls(&mut self, user: &str) {
         self.child.tell(&format!("/dial sip:{user}@{DOMAIN}"));
-        self.heard.expect(&format!(
-            "sip:{user}@{DOMAIN}: session closed: 488 Not Acceptable Here\n"
-        ));
+        self.calls.expect("call: SIP Progress: 180 Ringing");
+    }
+
+    /// Waits until `user` calls, and picks up.
+    pub fn picks_up(&mut self, user: &str) {
+        self.calls
+            .expect(&format!("Incoming call from:  sip:{user}@{DOMAIN} "));
+        self.child.tell("/accept");
+    }
+
+    /// Waits until it is in a call with `user`, and hears of what is said there.
+    pub fn talks_with(&mut self, user: &str) {
+        self.calls
+            .expect(&format!("Call established: sip:{user}@{DOMAIN}\n"));
+    }
+
+    /// Waits until the first packet of the other side's sound has come.
+    pub fn hears_sound(&mut self) {
+        self.calls.expect("incoming rtp for 'audio' established");
+    }
+
+    /// Puts its call through to `user`, and leaves it once that has worked.
+    pub fn transfers_to(&mut self, user: &str) {
+        self.child.tell(&format!("/transfer sip:{user}@{DOMAIN}"));
+    }
+
+    /// Hangs up.
+    pub fn hangs_up(&mut self) {
+        self.child.tell("/hangup");
+    }
+
+    /// Waits until `user` has hung up on it.
+    pub fn is_hung_up_on_by(&mut self, user: &str) {
+        self.calls
+            .expect(&format!("sip:{user}@{DOMAIN}: session closed: "));
+    }
+
+    /// Waits until it has left its call with `user` by itself: the other has been put through.
+    pub fn has_left(&mut self, user: &str) {
+        self.calls.expect(&format!("BYE sip:{user}-"));
     }
 
     /// Waits until it shows a message summary that says this.
@@ -111,13 +150,13 @@ impl Baresip {
     }
 }
 
-/// A tone and a file instead of a sound card. No listening address is set: with a loopback one this version finds no way to the
-/// server at all ("Destination address required").
+/// A bridge in the program itself instead of a sound card: what would be played is what is recorded. No listening address is
+/// set: with a loopback one this version finds no way to the server at all ("Destination address required").
 fn settings(server: &Server) -> String {
     let ca = server.certificate().display();
     format!(
-        "sip_cafile {ca}\ncall_max_calls 4\naudio_player aufile,/dev/null\naudio_source ausine,440\n\
-         audio_alert aufile,/dev/null\nmodule_path /usr/lib/baresip/modules\n\
+        "sip_cafile {ca}\ncall_max_calls 4\naudio_player aubridge,loop\naudio_source aubridge,loop\n\
+         audio_alert aubridge,bell\nmodule_path /usr/lib/baresip/modules\nmodule aubridge.so\n\
          module stdio.so\nmodule uuid.so\nmodule g711.so\nmodule_tmp account.so\n\
          module_app contact.so\nmodule_app menu.so\nmodule_app mwi.so\nmodule_app presence.so\n"
     )

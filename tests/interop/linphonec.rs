@@ -15,6 +15,7 @@ pub struct Linphonec {
     // One reader for each kind of news: in which order the kinds come is nobody's promise.
     heard: Log,
     seen: Log,
+    calls: Log,
     log: Log,
 }
 
@@ -44,6 +45,7 @@ impl Linphonec {
         let mut linphonec = Linphonec {
             heard: child.output(),
             seen: child.output(),
+            calls: child.output(),
             child,
             log: Log::new(&log),
         };
@@ -84,6 +86,70 @@ impl Linphonec {
             .expect(&format!("<sip:{friend}@{DOMAIN}> is {status}\n"));
     }
 
+    /// Plays and records files from now on: there is no sound card.
+    pub fn has_no_sound_card(&mut self) {
+        self.child.tell("soundcard use files");
+        self.calls.expect("Using wav files instead of soundcard.");
+    }
+
+    /// Calls `user`, and waits until it rings there. Gives the number by which it knows the call.
+    pub fn calls(&mut self, user: &str) -> u32 {
+        self.child.tell(&format!("call sip:{user}@{DOMAIN}"));
+        let said = format!("to sip:{user}@{DOMAIN} ringing.");
+        number_in(&self.calls.expect(&said))
+    }
+
+    /// Waits until `user` calls, and picks up.
+    pub fn picks_up(&mut self, user: &str) {
+        let said = format!("Receiving new incoming call from sip:{user}@{DOMAIN}, ");
+        self.calls.expect(&said);
+        self.child.tell("answer");
+    }
+
+    /// Waits until it is in a call with `user`. Gives the number by which it knows the call.
+    pub fn talks_with(&mut self, user: &str) -> u32 {
+        let said = format!(" with sip:{user}@{DOMAIN} connected.");
+        number_in(&self.calls.expect(&said))
+    }
+
+    /// The same, where it was transferred there and its own name of the other is longer.
+    pub fn is_put_through_to(&mut self, user: &str) {
+        self.calls
+            .expect(&format!(" with <sip:{user}@{DOMAIN}?Replaces="));
+    }
+
+    /// Waits until somebody who is in a call already is called by `user` in that one's place: it picks up by itself.
+    pub fn is_taken_over_by(&mut self, user: &str) {
+        let said = format!("Receiving new incoming call from sip:{user}@{DOMAIN}, ");
+        self.calls.expect(&said);
+        let said = format!(" with sip:{user}@{DOMAIN} connected.");
+        self.calls.expect(&said);
+    }
+
+    /// Puts its call on hold, and waits until the other side has agreed.
+    pub fn holds(&mut self) {
+        self.child.tell("pause");
+        self.calls.expect(" is now paused.");
+    }
+
+    /// Puts two calls of its own through to each other.
+    pub fn puts_through(&mut self, one: u32, other: u32) {
+        self.child
+            .tell(&format!("transfer {one} --to-call {other}"));
+        self.calls.expect(" has been transfered");
+    }
+
+    /// Hangs up the call that goes on.
+    pub fn hangs_up(&mut self) {
+        self.child.tell("terminate");
+    }
+
+    /// Waits until its call with `user` has ended.
+    pub fn has_talked_with(&mut self, user: &str) {
+        self.calls
+            .expect(&format!(" with sip:{user}@{DOMAIN} ended"));
+    }
+
     /// Un-registers and waits for the server's word that it is so.
     pub fn unregister(&mut self) {
         self.child.tell("unregister");
@@ -111,6 +177,13 @@ impl Linphonec {
         }
         panic!("no {answer:?}; the log ends with\n{}", self.log.tail(120));
     }
+}
+
+/// `Call 3 with …`: 3.
+fn number_in(line: &str) -> u32 {
+    line.rsplit_once("Call ")
+        .and_then(|(_, rest)| rest.split(' ').next()?.parse().ok())
+        .unwrap_or_else(|| panic!("no call's number in {line}"))
 }
 
 /// `localhost`, not the address: it checks the certificate against the name it was given, and looks at DNS names only.

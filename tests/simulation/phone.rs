@@ -69,6 +69,20 @@ struct Exchange {
 }
 
 impl Phone {
+    fn new(index: usize, user: usize) -> Phone {
+        Phone {
+            index,
+            user,
+            socket: None,
+            inbox: Inbox::default(),
+            address: String::new(),
+            up: false,
+            count: 0,
+            parts: Vec::new(),
+            pending: BTreeMap::new(),
+        }
+    }
+
     fn fresh(&mut self, what: &str) -> String {
         self.count += 1;
         format!("{what}{}x{}", self.index, self.count)
@@ -450,20 +464,13 @@ impl Exchange {
         for user in 0..users {
             world.add_user(&aor(user), &format!("User {user}"), &password(user));
         }
-        let phones = (0..users + dice.below(users)).map(|index| Phone {
-            index,
-            user: if index < users {
+        let phones = (0..users + dice.below(users)).map(|index| {
+            let user = if index < users {
                 index
             } else {
                 dice.below(users)
-            },
-            socket: None,
-            inbox: Inbox::default(),
-            address: String::new(),
-            up: false,
-            count: 0,
-            parts: Vec::new(),
-            pending: BTreeMap::new(),
+            };
+            Phone::new(index, user)
         });
         Exchange {
             phones: phones.collect(),
@@ -726,4 +733,115 @@ fn calls_agree_at_both_ends_and_leave_nothing_behind() {
         .take(5)
         .collect();
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// A world with two users' phones that are registered.
+fn two_phones(settings: &Settings, before: impl FnOnce(&mut World)) -> (World, Vec<Phone>) {
+    let mut world = World::new(2, 7, settings);
+    for user in 0..2 {
+        world.add_user(&aor(user), &format!("User {user}"), &password(user));
+    }
+    before(&mut world);
+    let phones = (0..2).map(|index| {
+        let mut phone = Phone::new(index, index);
+        let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 20_000 + index as u16));
+        phone.socket = Some(world.connect(index, peer));
+        phone.address = peer.to_string();
+        phone.register(&mut world);
+        phone
+    });
+    let mut phones: Vec<Phone> = phones.collect();
+    for _ in 0..4 {
+        world.settle();
+        for phone in &mut phones {
+            phone.take_all(&mut world);
+        }
+    }
+    assert!(phones.iter().all(|phone| phone.up));
+    (world, phones)
+}
+
+impl Phone {
+    /// Takes in all that came; gives the statuses of what was answered, and the requests that came by their method.
+    fn take_all(&mut self, world: &mut World) -> Vec<String> {
+        let mut dice = Dice::new(1);
+        let bytes = self.socket.map(|socket| world.read(socket));
+        let mut said = Vec::new();
+        for heard in self.inbox.push(&bytes.unwrap_or_default()) {
+            said.push(match heard.status {
+                Some(status) => status.to_string(),
+                None => heard.method.clone(),
+            });
+            self.hear(world, &mut dice, heard)
+                .expect("nothing is wrong");
+        }
+        said
+    }
+}
+
+#[test]
+fn calls_of_a_connection_count_among_its_dialogs() {
+    let settings = Settings {
+        dialogs_max: 2,
+        ..Settings::default()
+    };
+    let (mut world, mut phones) = two_phones(&settings, |_| {});
+    for expected in ["100", "100", "503"] {
+        phones[0].call(&mut world, 1);
+        world.settle();
+        assert_eq!(phones[0].take_all(&mut world), [expected]);
+    }
+    assert_eq!(phones[1].take_all(&mut world), ["INVITE", "INVITE"]);
+    // The callee's connection is full too: to whoever calls now nobody is there.
+    phones[1].call(&mut world, 0);
+    world.settle();
+    assert_eq!(phones[1].take_all(&mut world), ["503"]);
+    // What has ended makes room.
+    let waiting: Vec<String> = phones[0].pending.keys().map(|key| key.0.clone()).collect();
+    phones[0].cancel(&mut world, &waiting[0]);
+    world.settle();
+    assert_eq!(phones[0].take_all(&mut world), ["200", "487"]);
+    phones[0].call(&mut world, 1);
+    world.settle();
+    assert_eq!(phones[0].take_all(&mut world), ["100", "480"]);
+}
+
+/// Not one byte, but for what is random in each answer, tells whether one is blocked or the other is offline.
+#[test]
+fn who_is_blocked_hears_what_an_offline_user_gives() {
+    let heard = |blocked: bool| {
+        let (mut world, mut phones) = two_phones(&Settings::default(), |world| {
+            if blocked {
+                let rule = |standing: &mut muster::shard::standing::Standing| {
+                    let watcher = muster::sip::uri::Aor::parse(&aor(0)).expect("an address");
+                    let member = muster::presence::Member::User(watcher);
+                    let level = muster::presence::Level::Blocked;
+                    let set = standing.access.set(member, level);
+                    set.map(|_| ()).map_err(|full| format!("{full:?}"))
+                };
+                world.edit(&aor(1), rule).expect("a rule");
+            }
+        });
+        if !blocked && let Some(socket) = phones[1].socket {
+            world.cut(socket);
+            world.settle();
+        }
+        phones[0].call(&mut world, 1);
+        world.settle();
+        let bytes = phones[0].socket.map(|socket| world.read(socket));
+        let text = String::from_utf8(bytes.unwrap_or_default()).expect("text");
+        // A tag of ours is random.
+        let mut lines: Vec<String> = Vec::new();
+        for line in text.lines() {
+            lines.push(match line.split_once(";tag=") {
+                Some((before, _)) if line.starts_with("To:") => before.to_owned(),
+                _ => line.to_owned(),
+            });
+        }
+        assert!(phones[1].take_all(&mut world).is_empty());
+        lines
+    };
+    let offline = heard(false);
+    assert!(offline.iter().any(|line| line.starts_with("SIP/2.0 480 ")));
+    assert_eq!(heard(true), offline);
 }
