@@ -9,6 +9,7 @@ use crate::dialect::simple;
 use crate::immcu::content::{Outcome, Priority};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::session::Kind;
+use crate::registrar::Gruu;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::on_session::Beginning;
@@ -142,9 +143,9 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let party = shard.party(&user);
     let endpoint = shard.endpoint_of(key);
     let priority = Priority::of(message.header(Name::Priority));
-    let invited = |user: Aor| Invited {
+    let invited = |(user, gruu)| Invited {
         user,
-        gruu: None,
+        gruu,
         priority,
     };
     let mut begin = |kind: Kind, wanted: Vec<Invited>, effects: &mut Effects| {
@@ -161,13 +162,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     };
     match target {
         // The owner is this shard: the starter's routing group names the session.
-        Target::User(to) => {
-            let to = Invited {
-                gruu,
-                ..invited(to)
-            };
-            begin(Kind::TwoParty, vec![to], effects);
-        }
+        Target::User(to) => begin(Kind::TwoParty, vec![invited((to, gruu))], effects),
         Target::Factory => {
             begin(
                 Kind::Conference,
@@ -214,8 +209,8 @@ fn refuse_ask(shard: &mut Shard, request: Request<'_>, bad: BadAsk, effects: &mu
 /// Whom a list of recipients names.
 #[derive(Default)]
 struct Wanted {
-    /// Users of ours, who may not exist: each once, and not who invites.
-    users: Vec<Aor>,
+    /// Users of ours, who may not exist, or one endpoint of theirs: each user once, and not who invites.
+    users: Vec<(Aor, Option<Gruu>)>,
     /// The others as they were written, with what to say of them.
     unknown: Vec<(Box<str>, Outcome)>,
 }
@@ -225,11 +220,11 @@ fn list_of(shard: &Shard, request: Request<'_>, starter: &Aor, list: Vec<Box<str
     let mut seen: BTreeSet<Aor> = BTreeSet::from([starter.clone()]);
     for uri in list {
         match shard.target(&uri, &request.link) {
-            Target::User(user) => {
-                if seen.insert(user.clone()) {
-                    wanted.users.push(user);
-                }
-            }
+            Target::User(user) => match shard.gruu(&uri) {
+                Ok(gruu) if seen.insert(user.clone()) => wanted.users.push((user, gruu)),
+                Ok(_) => {}
+                Err(why) => wanted.unknown.push((uri, why)),
+            },
             Target::Elsewhere => {
                 let why = Outcome::with(404, "Not A Domain Of Ours");
                 wanted.unknown.push((uri, why));
