@@ -94,14 +94,18 @@ pub fn invitation<'a>(message: &Message<'a>, entries_max: usize) -> Result<Invit
     }
     let media = message.content_type().ok_or(BadAsk::Type)?;
     if !media.is("multipart/mixed") {
-        take(&mut found, &media, body, entries_max)?;
+        let disposition = message.header(Name::ContentDisposition).unwrap_or_default();
+        take(&mut found, &media, disposition, body, entries_max)?;
         return Ok(found);
     }
     let boundary = media.params.value("boundary").unwrap_or_default();
     for part in multipart::read(&boundary, body).map_err(BadAsk::Parts)? {
         let known = MediaType::parse(part.content_type())
             .map_err(|_| BadAsk::Type)
-            .and_then(|media| take(&mut found, &media, part.body, entries_max));
+            .and_then(|media| {
+                let disposition = part.disposition();
+                take(&mut found, &media, disposition, part.body, entries_max)
+            });
         match known {
             Err(BadAsk::Type) if is_optional(&part) => {}
             known => known?,
@@ -113,6 +117,7 @@ pub fn invitation<'a>(message: &Message<'a>, entries_max: usize) -> Result<Invit
 fn take<'a>(
     found: &mut Invitation<'a>,
     media: &MediaType<'_>,
+    disposition: &str,
     body: &'a [u8],
     entries_max: usize,
 ) -> Result<(), BadAsk> {
@@ -121,6 +126,14 @@ fn take<'a>(
             return Err(BadAsk::Twice);
         }
     } else if media.is(resource_lists::CONTENT_TYPE) {
+        let disposition = disposition.split(';').next().unwrap_or_default().trim();
+        // Who else was invited is told so, and invites nobody (`recipient-list-history` of RFC 5366).
+        if disposition.eq_ignore_ascii_case("recipient-list-history") {
+            return Ok(());
+        }
+        if !disposition.is_empty() && !disposition.eq_ignore_ascii_case("recipient-list") {
+            return Err(BadAsk::Type);
+        }
         if found.list.is_some() {
             return Err(BadAsk::Twice);
         }
@@ -250,6 +263,8 @@ mod tests {
     fn an_invitation_is_taken_apart() {
         let sdp = "Content-Type: application/sdp\r\n\r\nv=0";
         let odd = "Content-Type: image/png\r\n\r\nx";
+        let history = LIST.replace("recipient-list", "recipient-list-history");
+        let unknown = LIST.replace("recipient-list", "attachment");
         let optional =
             "Content-Type: image/png\r\nContent-Disposition: icon;handling=optional\r\n\r\nx";
         let mixed = "multipart/mixed;boundary=\"b\"";
@@ -276,6 +291,13 @@ mod tests {
             (mixed, all(&[optional, LIST, sdp]), 2, Ok(both)),
             (mixed, all(&[sdp, LIST]), 1, Err(BadAsk::TooMany)),
             (mixed, all(&[sdp, odd]), 2, Err(BadAsk::Type)),
+            (
+                mixed,
+                all(&[sdp, &history]),
+                2,
+                Ok("Some(\"v=0\") None".to_owned()),
+            ),
+            (mixed, all(&[sdp, &unknown]), 2, Err(BadAsk::Type)),
             (mixed, all(&[sdp, sdp]), 2, Err(BadAsk::Twice)),
             (mixed, all(&[LIST, LIST]), 2, Err(BadAsk::Twice)),
             (
