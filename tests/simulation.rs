@@ -11,15 +11,20 @@ mod ledger;
 mod phone;
 mod roster;
 mod theme;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dice::Dice;
-use fellow::{Fellow, Scene, aor, password};
+use fellow::{CONTACTS, Fellow, Scene, aor, password};
 use ledger::Ledger;
+use muster::presence::{Level, Member};
+use muster::shard::standing::Standing;
 use muster::shard::{Census, Settings};
+use muster::sip::uri::Aor;
 use theme::{Deed, Theme};
+use watched::is_as_new;
 
 use crate::world::World;
 
@@ -223,6 +228,57 @@ impl Run {
             Deed::WatchRoom => room
                 .into_iter()
                 .for_each(|room| fellow.watch(scene, "conference", room, 600)),
+            Deed::WatchList => {
+                let expires_s = [0, 600, 3600][scene.dice.below(3)];
+                fellow.watch(scene, "presence", CONTACTS.to_owned(), expires_s);
+            }
+            Deed::WatchWatchers => {
+                let own = format!("sip:{}", aor(fellow.user));
+                fellow.watch(scene, "presence.winfo", own, 600);
+            }
+            Deed::Treat => {
+                let levels = [
+                    None,
+                    Some(Level::Blocked),
+                    Some(Level::External),
+                    Some(Level::Friends),
+                ];
+                let level = levels[scene.dice.below(levels.len())];
+                let member = Member::parse(&aor(other)).expect("the test's own address");
+                self.edit(
+                    index,
+                    &format!("treats {other} as {level:?}"),
+                    |standing| match level {
+                        Some(level) => standing
+                            .access
+                            .set(member, level)
+                            .map(drop)
+                            .map_err(|e| e.to_string()),
+                        None => {
+                            standing.access.unset(&member);
+                            Ok(())
+                        }
+                    },
+                );
+            }
+            Deed::Privacy => self.edit(index, "turns privacy", |standing| {
+                standing.access.privacy = !standing.access.privacy;
+                Ok(())
+            }),
+            Deed::Befriend => {
+                let contact = Aor::parse(&aor(other)).expect("the test's own address");
+                self.edit(
+                    index,
+                    &format!("puts or removes contact {other}"),
+                    |standing| {
+                        if !standing.contacts.remove(&contact) {
+                            let put = standing.contacts.put(&contact, "", 0);
+                            put.map_err(|refused| refused.to_string())?;
+                        }
+                        Ok(())
+                    },
+                );
+            }
             Deed::Refresh => fellow.renew(scene, false),
             Deed::Unsubscribe => fellow.renew(scene, true),
             Deed::Register => fellow.register(scene, 3600),
@@ -253,6 +309,85 @@ impl Run {
         }
     }
 
+    /// The operator, or the user by whatever way, changes what is kept of the user of a fellow.
+    fn edit(
+        &mut self,
+        fellow: usize,
+        what: &str,
+        change: impl FnOnce(&mut Standing) -> Result<(), String>,
+    ) {
+        let user = self.fellows[fellow].user;
+        self.ledger.note(|| format!("user {user} {what}"));
+        if self.removed.contains(&user) {
+            return;
+        }
+        if let Err(refused) = self.world.edit(&aor(user), change) {
+            self.ledger
+                .blame(format!("a good change is refused: {refused}"));
+        }
+    }
+
+    /// What the watcher may see of a subject, by the rules that the store keeps: what is seen must be the same for the same.
+    fn relation(&self, watcher: usize, event: &str, subject: &str) -> String {
+        let watcher_name = aor(self.fellows[watcher].user);
+        if subject == CONTACTS || event == "presence.winfo" {
+            return watcher_name;
+        }
+        let Some(owner) = Aor::parse(subject) else {
+            return String::new();
+        };
+        let Some(standing) = self.world.standing(owner.as_str()) else {
+            return String::new();
+        };
+        let watcher = Aor::parse(&watcher_name).expect("the test's own address");
+        let home = ["example.com".into()];
+        let level = standing
+            .access
+            .level_of(&watcher, &owner, &home, &standing.contacts);
+        level.name().to_owned()
+    }
+
+    /// Each list of contacts has all of them, each list of watchers those and no others.
+    fn check_lists(&mut self) {
+        let mut wrong = Vec::new();
+        for (index, fellow) in self.fellows.iter().enumerate() {
+            let own = format!("sip:{}", aor(fellow.user));
+            for (event, many) in fellow.lists() {
+                let number =
+                    |uri: &str| (0..self.users).find(|user| uri == format!("sip:{}", aor(*user)));
+                let right = if event == "presence" {
+                    let standing = self.world.standing(&aor(fellow.user)).unwrap_or_default();
+                    let contacts = standing.contacts.iter();
+                    many.is_of(
+                        &contacts
+                            .filter_map(|contact| number(&contact.aor().uri()))
+                            .collect(),
+                    )
+                } else {
+                    let watchers = |surely: bool| -> BTreeSet<String> {
+                        let those = self
+                            .fellows
+                            .iter()
+                            .filter(|fellow| fellow.watches(surely).any(|subject| subject == own));
+                        those
+                            .map(|fellow| format!("sip:{}", aor(fellow.user)))
+                            .collect()
+                    };
+                    let listed: BTreeSet<String> = many.entries.keys().cloned().collect();
+                    watchers(true).is_subset(&listed) && listed.is_subset(&watchers(false))
+                };
+                if !right {
+                    wrong.push(format!(
+                        "fellow {index} (user {}) has a wrong list of {event}: {}",
+                        fellow.user,
+                        many.text()
+                    ));
+                }
+            }
+        }
+        wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
+    }
+
     /// Everything under way comes to its end; nothing new begins. Then what must be true is looked at.
     fn quiet(&mut self) {
         self.ledger.note(|| "quiet".to_owned());
@@ -274,6 +409,7 @@ impl Run {
             }
         }
         self.ledger.quiet();
+        self.check_lists();
         self.check_watchers();
     }
 
@@ -309,7 +445,8 @@ impl Run {
     /// Whoever watches the same thing holds the same state, and it is the one that somebody gets who asks now.
     fn check_watchers(&mut self) {
         #[expect(clippy::type_complexity, reason = "a table of this function alone")]
-        let mut states: BTreeMap<(&str, String), Vec<(usize, Option<String>)>> = BTreeMap::new();
+        let mut states: BTreeMap<(&str, String, String), Vec<(usize, Option<String>)>> =
+            BTreeMap::new();
         let mut wrong = Vec::new();
         for (index, fellow) in self.fellows.iter().enumerate() {
             for (event, subject, state) in fellow.watched() {
@@ -322,30 +459,36 @@ impl Run {
                         "{members} users are in {subject}, and fellow {index} sees {state}"
                     ));
                 }
+                let relation = self.relation(index, event, subject);
+                if relation == "blocked"
+                    && state.is_some_and(|state| {
+                        ["note", ">open<"].iter().any(|hint| state.contains(hint))
+                    })
+                {
+                    wrong.push(format!(
+                        "fellow {index} is blocked by {subject} and sees {state:?}"
+                    ));
+                }
                 states
-                    .entry((event, subject.to_owned()))
+                    .entry((event, subject.to_owned(), relation))
                     .or_default()
                     .push(seen);
             }
         }
         wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
-        // Anybody may ask how a user is; a roster is shown to who is in the conference, as each is that watches it.
-        let anybody = (0..self.fellows.len()).find(|index| self.fellows[*index].is_up());
-        let asked: Vec<(&str, String, Option<usize>)> = states
+        // Who asks stands in the same relation as who watches; a roster is shown to who is in the conference, as each is that
+        // watches it.
+        let asked: Vec<(&str, String, String, Option<usize>)> = states
             .iter()
-            .map(|((event, subject), seen)| {
-                let member = seen.first().map(|(index, _)| *index);
-                let asker = if *event != "conference" {
-                    anybody
-                } else {
-                    member
-                };
-                (*event, subject.clone(), asker)
+            .map(|((event, subject, relation), seen)| {
+                let mut watchers = seen.iter().map(|(index, _)| *index);
+                let asker = watchers.find(|index| self.fellows[*index].is_up());
+                (*event, subject.clone(), relation.clone(), asker)
             })
             .collect();
         let mut answers = BTreeMap::new();
-        for (event, subject, asker) in asked {
-            if let Some(asker) = asker.filter(|index| self.fellows[*index].is_up()) {
+        for (event, subject, relation, asker) in asked {
+            if let Some(asker) = asker {
                 self.fellows[asker].watch(scene!(self, true), event, subject.clone(), 3600);
                 self.calm();
                 let newest = self.fellows[asker]
@@ -353,19 +496,24 @@ impl Run {
                     .filter(|(each, of, _)| *each == event && *of == subject)
                     .last();
                 answers.insert(
-                    (event, subject),
+                    (event, subject, relation),
                     newest.and_then(|(_, _, state)| state.map(str::to_owned)),
                 );
             }
         }
-        for ((event, subject), seen) in states {
+        for ((event, subject, relation), seen) in states {
             let first = answers
-                .get(&(event, subject.clone()))
+                .get(&(event, subject.clone(), relation.clone()))
                 .cloned()
                 .unwrap_or_else(|| seen[0].1.clone());
             for (index, state) in &seen {
-                if *state != first {
-                    self.ledger.blame(format!("fellow {index} holds an old state of {event} {subject}: {state:?}, now {first:?}"));
+                let lists = (subject == CONTACTS).then_some((state, &first));
+                let as_new = match lists {
+                    Some((Some(held), Some(now))) => is_as_new(held, now),
+                    _ => *state == first,
+                };
+                if !as_new {
+                    self.ledger.blame(format!("fellow {index} holds an old state of {event} {subject} as {relation}: {state:?}, now {first:?}"));
                 }
             }
         }

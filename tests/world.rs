@@ -156,6 +156,12 @@ impl World {
         Ok(())
     }
 
+    /// What the store keeps of a user; None where there is no such user.
+    pub fn standing(&self, aor: &str) -> Option<Standing> {
+        let standing = self.store.get(aor)?.standing.as_deref();
+        Some(standing.cloned().unwrap_or_default())
+    }
+
     fn put(&mut self, record: UserRecord) {
         let owner = self.owner(&record.aor);
         self.store.insert(record.aor.clone(), record.clone());

@@ -116,7 +116,10 @@ impl Presentity {
 
     /// Nobody registered, nothing published, nobody watching.
     pub fn is_idle(&self) -> bool {
-        !self.endpoint_registered && self.publications.is_empty() && self.audience.is_empty()
+        !self.endpoint_registered
+            && self.publications.is_empty()
+            && self.audience.is_empty()
+            && self.watchers.is_none()
     }
 
     fn fold(&mut self, now: Now) -> bool {

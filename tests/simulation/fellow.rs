@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use super::dice::Dice;
 use super::ledger::{Ledger, Way};
 use super::roster::Roster;
+use super::watched::Many;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
 
@@ -87,6 +88,7 @@ struct Watch {
     /// The last state; of a roster what is known of it.
     state: Option<String>,
     roster: Roster,
+    many: Many,
     /// Documents so far.
     documents: u32,
     /// The server has said so.
@@ -119,6 +121,9 @@ pub struct Fellow {
     /// It has sent nonsense on this connection: it may be told so, or be closed.
     babbled: bool,
 }
+
+/// Everybody's own contact list.
+pub const CONTACTS: &str = "sip:contacts@example.com";
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
                    a=accept-types:text/plain";
@@ -323,7 +328,7 @@ impl Fellow {
             ..Watch::default()
         });
         let lines = format!(
-            "Event: {event}\r\nExpires: {expires_s}\r\nContact: {}\r\n",
+            "Event: {event}\r\nExpires: {expires_s}\r\nContact: {}\r\nSupported: eventlist\r\n",
             self.contact()
         );
         self.in_dialog_to(
@@ -1174,6 +1179,19 @@ impl Fellow {
                 }
                 watch.documents += 1;
                 text = text.replace(&number, "");
+            } else if watch.event == "presence.winfo" || watch.subject == CONTACTS {
+                let taken = match heard.header("Content-Type") {
+                    Some(multipart) if watch.subject == CONTACTS => {
+                        watch.many.take_list(multipart, &heard.body)
+                    }
+                    _ => watch.many.take_watchers(&text),
+                };
+                if let Err(wrong) = taken {
+                    scene
+                        .ledger
+                        .blame(format!("fellow {}: {wrong}", self.index));
+                }
+                text = watch.many.text();
             }
             watch.state = Some(text);
         }
@@ -1292,6 +1310,31 @@ impl Fellow {
     }
 
     /// Its live subscriptions: the event, the subject, the last state.
+    /// What it knows of lists: the list's URI or its own, and what is on it.
+    pub fn lists(&self) -> impl Iterator<Item = (&'static str, &Many)> {
+        let watches = self.dialogs.iter().filter(|dialog| !dialog.ended);
+        watches
+            .filter_map(|dialog| dialog.watch.as_ref())
+            .filter(|watch| watch.granted && !watch.doubtful && !watch.terminated)
+            .filter(|watch| watch.event == "presence.winfo" || watch.subject == CONTACTS)
+            .filter(|watch| watch.state.is_some())
+            .map(|watch| (watch.event, &watch.many))
+    }
+
+    /// Whom it watches, in whatever way; `surely`: and the server agrees.
+    pub fn watches(&self, surely: bool) -> impl Iterator<Item = &str> {
+        let watches = self.dialogs.iter().filter(|dialog| !dialog.ended);
+        watches
+            .filter_map(|dialog| dialog.watch.as_ref())
+            .filter(|watch| watch.event == "presence")
+            .filter(move |watch| !surely || (watch.granted && !watch.doubtful && !watch.terminated))
+            .flat_map(|watch| {
+                let listed = watch.many.entries.iter();
+                let listed = listed.filter(|(_, state)| *state != "gone");
+                core::iter::once(&*watch.subject).chain(listed.map(|(uri, _)| &**uri))
+            })
+    }
+
     pub fn watched(&self) -> impl Iterator<Item = (&'static str, &str, Option<&str>)> {
         self.dialogs
             .iter()

@@ -22,6 +22,16 @@ pub enum Deed {
     Unpublish,
     WatchUser,
     WatchRoom,
+    /// One's contact list, in one subscription.
+    WatchList,
+    /// Who watches me.
+    WatchWatchers,
+    /// The user gives somebody a level, or takes it back.
+    Treat,
+    /// Only contacts see me, or all do again.
+    Privacy,
+    /// A contact more or less.
+    Befriend,
     Refresh,
     Unsubscribe,
     Register,
@@ -57,6 +67,11 @@ const EVERYTHING: Weights = &[
     (Unpublish, 10),
     (WatchUser, 60),
     (WatchRoom, 30),
+    (WatchList, 15),
+    (WatchWatchers, 10),
+    (Treat, 8),
+    (Privacy, 3),
+    (Befriend, 15),
     (Refresh, 30),
     (Unsubscribe, 30),
     (Register, 30),
@@ -92,7 +107,12 @@ const ROOMS: Weights = &[
 const PRESENCE: Weights = &[
     (Publish, 250),
     (Unpublish, 40),
-    (WatchUser, 150),
+    (WatchUser, 120),
+    (WatchList, 60),
+    (WatchWatchers, 50),
+    (Treat, 50),
+    (Privacy, 12),
+    (Befriend, 40),
     (Refresh, 40),
     (Unsubscribe, 120),
     (Register, 20),
