@@ -264,6 +264,8 @@ pub struct Invite {
     pub dialog: Dialog,
     /// By which the caller reaches us, in angle brackets.
     pub route: Box<str>,
+    /// True where the caller is a focus (`isfocus`, RFC 4579 §5.1): whoever answers is in a conference.
+    pub focus: bool,
     /// The dialog that it replaces.
     pub replaces: Option<Replaces>,
 }
@@ -282,6 +284,11 @@ impl Invite {
             local_cseq: message.cseq().number,
             remote_cseq: 0,
         }
+    }
+
+    /// Whether it comes from a focus.
+    pub fn is_from_focus(message: &Message<'_>) -> bool {
+        contact(message).1
     }
 
     /// Whether the caller wants no name told (RFC 3323 §4.2, RFC 3325 §9.3).

@@ -107,6 +107,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         identity,
         dialog: Invite::dialog(message),
         route: on_call_pass::route(id, &request.link).into(),
+        focus: Invite::is_from_focus(message),
         replaces,
     });
     let end = End {
@@ -330,6 +331,7 @@ pub(super) fn heard(
         .and_then(|branch| call.search.target(branch.target))
         .map(|target| target.user.clone());
     let began = (call.caller.clone(), call.endpoint.clone());
+    let from_focus = call.invite.focus;
     if let Some(caller) = caller.and_then(|key| shard.ends.get_mut(key)) {
         caller.threads.ours(&answer.tag, peer);
         caller.threads.confirm(&answer.tag);
@@ -349,7 +351,7 @@ pub(super) fn heard(
         tag: answer.tag.clone(),
         conference,
     };
-    let (to_callee, to_caller) = (talk(end, false), talk(0, answer.focus));
+    let (to_callee, to_caller) = (talk(end, from_focus), talk(0, answer.focus));
     shard.post(from, to_callee, effects);
     shard.post(shard.me, to_caller, effects);
 }
@@ -407,7 +409,9 @@ fn fail(shard: &mut Shard, id: SessionId, answer: &Answer, effects: &mut Effects
         500..600 => "failed",
         _ => "declined",
     };
-    missed(shard, id, reason, answer.status != 404, effects);
+    // Where nobody has that name there is nobody who missed it.
+    let recorded = answer.status != 404 || answer.carried.is_some();
+    missed(shard, id, reason, recorded, effects);
 }
 
 /// A call that nobody answered is over, with a record where there was somebody to answer.

@@ -378,6 +378,7 @@ fn say_bye(
     };
     for thread in threads.iter_mut() {
         let dialog = &mut thread.dialog;
+        dialog.target = shard.target_on(connection, &dialog.target);
         if acknowledge {
             let branch = shard.fresh_tag();
             let branch = format_args!("z9hG4bK{branch}");

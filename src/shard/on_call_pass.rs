@@ -4,7 +4,7 @@
 //! another's call opens nothing.
 
 use crate::calls::carried::{Answer, Carried, Passing, one_hop_less, route_uri};
-use crate::calls::threads::Stray;
+use crate::calls::threads::{Peer, Stray};
 use crate::dialect::simple;
 use crate::immcu::SessionId;
 use crate::shard::effect::Effects;
@@ -12,8 +12,8 @@ use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
 use crate::shard::usage::{EndKey, Errand, Purpose, Stage};
 use crate::shard::{Shard, ShardId, on_call, on_call_end};
-use crate::sip::header::{Name, split_values};
-use crate::sip::link::Link;
+use crate::sip::header::{Name, NameAddr, split_values};
+use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, ServerKey, Step};
 use crate::sip::uri::Uri;
@@ -66,22 +66,16 @@ pub(super) fn on_request(
     let Some(key) = part(shard, request, call) else {
         return shard.answer(request, 481, "", effects);
     };
-    if matches!(method, Method::Register | Method::Publish) {
-        return shard.answer(request, 405, "", effects);
-    }
-    let peer = match take(shard, key, message) {
+    let peer = match admit(shard, key, message) {
         Ok(peer) => peer,
-        Err(Stray::Unknown) => return shard.answer(request, 481, "", effects),
-        Err(Stray::Spoofed) => {
-            return shard.answer(
-                request,
-                403,
-                "From Is Not Who Authenticated On This Connection",
-                effects,
-            );
-        }
-        Err(Stray::Late) => {
-            return shard.answer(request, 500, "CSeq Is Lower Than One Before", effects);
+        Err((status, reason)) => {
+            // Its ACK ends here as well.
+            if method == Method::Invite
+                && let Some(end) = shard.ends.get_mut(key)
+            {
+                end.branch = message.via().branch().into();
+            }
+            return shard.answer(request, status, reason, effects);
         }
     };
     let passing = Box::new(passing(shard, key, request));
@@ -144,11 +138,32 @@ pub(super) fn on_ack(
     shard.post(ShardId(peer.shard), letter, effects);
 }
 
-fn take(
+/// Who gets a client's request; or why nobody does.
+fn admit(
     shard: &mut Shard,
     key: EndKey,
     message: &Message<'_>,
-) -> Result<crate::calls::threads::Peer, Stray> {
+) -> Result<Peer, (u16, &'static str)> {
+    let waits = shard.ends.get(key).is_some_and(|end| {
+        end.stage == Stage::Ringing
+            && end
+                .server
+                .is_some_and(|(server, _)| shard.servers.get(server).is_some())
+    });
+    match message.method() {
+        Method::Register | Method::Publish => return Err((405, "")),
+        // The INVITE that began it has not been answered: there is nothing to change yet (RFC 3261 §14.2).
+        Method::Invite if waits => return Err((491, "")),
+        _ => {}
+    }
+    take(shard, key, message).map_err(|stray| match stray {
+        Stray::Unknown => (481, ""),
+        Stray::Spoofed => (403, "From Is Not Who Authenticated On This Connection"),
+        Stray::Late => (500, "CSeq Is Lower Than One Before"),
+    })
+}
+
+fn take(shard: &mut Shard, key: EndKey, message: &Message<'_>) -> Result<Peer, Stray> {
     let end = shard.ends.get_mut(key).ok_or(Stray::Unknown)?;
     let user = &end.user;
     end.threads.from_client(message, |named| {
@@ -158,9 +173,17 @@ fn take(
 
 fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
     let message = request.message;
-    let identity = shard
-        .ends
-        .get(key)
+    let end = shard.ends.get(key);
+    // Who was called by a temporary name keeps the other (RFC 5627 §5.1).
+    let nameless = end.is_some_and(|end| {
+        end.number > 0
+            && NameAddr::parse(&end.threads.template().remote)
+                .ok()
+                .and_then(|to| to.uri().ok()?.param("gr"))
+                .is_some_and(|value| value.is_none())
+    });
+    let identity = end
+        .filter(|_| !nameless)
         .map(|end| simple::name_addr(&shard.party(&end.user)))
         .unwrap_or_default();
     Passing {
@@ -233,11 +256,12 @@ pub(super) fn deliver(
             shard.branches.of(client).to_string()
         }
     };
+    let uri = shard.target_on(connection, &passing.uri);
     effects.send(connection, |out| {
         let mut draft = on_call_end::begin(
             out,
             &passing.method_text,
-            &passing.uri,
+            &uri,
             &link,
             &branch,
             passing.max_forwards,
@@ -363,4 +387,19 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
             None => draft.finish(),
         }
     });
+}
+
+impl Shard {
+    /// Where a request goes that is for `uri` on this connection: a client's GRUU is its Contact (RFC 5627 §5.3).
+    pub(super) fn target_on(&self, connection: ConnectionId, uri: &str) -> Box<str> {
+        let contact = || {
+            Uri::parse(uri).ok()?.param("gr")?;
+            let user = self.connections.get(connection)?.user.as_ref()?;
+            let bindings = &self.user(user)?.bindings;
+            let mut endpoints = bindings.endpoints(self.now);
+            let endpoint = endpoints.find(|endpoint| endpoint.connection == connection)?;
+            Some(endpoint.contact())
+        };
+        contact().unwrap_or(uri).into()
+    }
 }

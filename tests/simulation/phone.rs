@@ -845,3 +845,106 @@ fn who_is_blocked_hears_what_an_offline_user_gives() {
     assert!(offline.iter().any(|line| line.starts_with("SIP/2.0 480 ")));
     assert_eq!(heard(true), offline);
 }
+
+/// What the records say of the calls so far: kind, users, whether messages were counted, and why each ended.
+fn recorded(world: &mut World) -> Vec<String> {
+    use muster::shard::cdr_event::CdrEvent;
+    let mut said = Vec::new();
+    for record in core::mem::take(&mut world.records) {
+        match record {
+            CdrEvent::Started {
+                kind, initiator, ..
+            } => said.push(format!("{kind:?} of {}", initiator.user())),
+            CdrEvent::Joined { user, endpoint, .. } => {
+                let instance = if endpoint.is_empty() { "" } else { " here" };
+                said.push(format!("{}{instance}", user.user()));
+            }
+            CdrEvent::Left {
+                messages_sent,
+                reason,
+                ..
+            } => {
+                assert_eq!(messages_sent, 0);
+                said.push(reason.to_owned());
+            }
+            CdrEvent::Ended { reason, .. } => said.push(reason.to_owned()),
+        }
+    }
+    said
+}
+
+#[test]
+fn every_call_has_its_record_and_a_missed_one_too() {
+    let (mut world, mut phones) = two_phones(&Settings::default(), |_| {});
+    let mut step = |world: &mut World, phones: &mut [Phone]| {
+        for _ in 0..3 {
+            world.settle();
+            for phone in phones.iter_mut() {
+                phone.take_all(world);
+            }
+        }
+    };
+    let answer = |world: &mut World, phone: &mut Phone, status: u16| {
+        let part = phone.parts.last_mut().expect("it rings");
+        let invite = part.rings.take().expect("it rings");
+        part.talks = status == 200;
+        let tag = part.tag.clone();
+        phone.reply(world, &invite, status, &tag, SDP);
+    };
+    let missed = |why: &str| {
+        let said = ["Call of user0", "user0 here", "user1", why, why, why];
+        said.map(str::to_owned)
+    };
+    for (status, why) in [
+        (486, "busy"),
+        (600, "busy"),
+        (603, "declined"),
+        (404, "declined"),
+        (480, "no answer"),
+        (500, "failed"),
+    ] {
+        phones[0].call(&mut world, 1);
+        step(&mut world, &mut phones);
+        answer(&mut world, &mut phones[1], status);
+        step(&mut world, &mut phones);
+        assert_eq!(recorded(&mut world), missed(why), "{status}");
+    }
+    phones[0].call(&mut world, 1);
+    step(&mut world, &mut phones);
+    let waiting: Vec<String> = phones[0].pending.keys().map(|key| key.0.clone()).collect();
+    phones[0].cancel(&mut world, &waiting[0]);
+    step(&mut world, &mut phones);
+    assert_eq!(recorded(&mut world), missed("cancelled"));
+    phones[1].parts.clear();
+    // Nobody of that name: there was nobody to miss it.
+    phones[0].call(&mut world, 17);
+    step(&mut world, &mut phones);
+    assert!(recorded(&mut world).is_empty());
+
+    let talk = |world: &mut World,
+                phones: &mut [Phone],
+                step: &mut dyn FnMut(&mut World, &mut [Phone])| {
+        phones[0].call(world, 1);
+        step(world, phones);
+        answer(world, &mut phones[1], 200);
+        step(world, phones);
+        let began = ["Call of user0", "user0 here", "user1 here"];
+        assert_eq!(recorded(world), began);
+    };
+    talk(&mut world, &mut phones, &mut step);
+    let last = phones[1].parts.len() - 1;
+    phones[1].hang_up(&mut world, last);
+    step(&mut world, &mut phones);
+    assert_eq!(recorded(&mut world), ["left"; 3]);
+
+    talk(&mut world, &mut phones, &mut step);
+    if let Some(socket) = phones[1].socket {
+        world.cut(socket);
+        phones[1].forget();
+    }
+    step(&mut world, &mut phones);
+    assert_eq!(recorded(&mut world), ["connection lost"; 3]);
+    phones[0].call(&mut world, 1);
+    step(&mut world, &mut phones);
+    assert_eq!(recorded(&mut world), missed("offline"));
+}
