@@ -12,6 +12,7 @@ mod phone;
 mod roster;
 mod theme;
 mod watched;
+mod wishes;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +20,7 @@ use std::time::Duration;
 use dice::Dice;
 use fellow::{CONTACTS, Fellow, Scene, aor, password};
 use ledger::Ledger;
-use muster::presence::{Level, Member};
+use muster::presence::{Choice, Level, Manual, Member};
 use muster::shard::standing::Standing;
 use muster::shard::{Census, Settings};
 use muster::sip::uri::Aor;
@@ -197,11 +198,25 @@ impl Run {
         let deed = self.theme.pick(&mut self.dice);
         let room = self.ledger.room(&mut self.dice, self.fellows[index].user);
         let room = room.map(|name| format!("sip:im-{name}@example.com"));
+        let instances: Vec<(usize, usize)> = self
+            .fellows
+            .iter()
+            .enumerate()
+            .filter(|(_, fellow)| deed == Deed::PageOne && fellow.has_instance())
+            .map(|(index, fellow)| (index, fellow.user))
+            .collect();
         let scene = scene!(self, false);
         let fellow = &mut self.fellows[index];
         match deed {
             Deed::Page if other == fellow.user => {}
             Deed::Page => fellow.page(scene, other),
+            Deed::PageOne => {
+                if let Some((fellow, user)) = scene.dice.pick(&instances).copied()
+                    && user != self.fellows[index].user
+                {
+                    self.fellows[index].page_one(scene, user, fellow);
+                }
+            }
             Deed::Invite => fellow.invite(scene, format!("sip:{}", aor(other))),
             Deed::OpenRoom => fellow.invite(scene, "sip:conference@example.com".to_owned()),
             Deed::OpenForAll => {
@@ -287,12 +302,18 @@ impl Run {
             Deed::GoOnReading => fellow.go_on_reading(scene),
             Deed::Drop => fellow.cut(scene),
             Deed::Babble => fellow.babble(scene),
+            Deed::Alone => self.turn_alone(other),
+            Deed::Block => {
+                let by = fellow.user;
+                self.turn_blocked(other, by);
+            }
             Deed::Remove => {
                 let user = fellow.user;
                 self.ledger
                     .note(|| format!("user {user} is removed from the store"));
                 self.world.remove_user(&aor(user));
                 self.removed.insert(user);
+                self.ledger.wishes.forget(user);
             }
             Deed::PutBack => {
                 if let Some(user) = self.removed.pop_first() {
@@ -386,6 +407,57 @@ impl Run {
             }
         }
         wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
+    }
+
+    /// A user chooses to be do not disturb, or no longer.
+    fn turn_alone(&mut self, user: usize) {
+        if self.removed.contains(&user) {
+            return;
+        }
+        let (message, epoch) = (self.ledger.said.len(), self.ledger.epoch);
+        let alone = self.ledger.wishes.turn_alone(user, message, epoch);
+        self.ledger
+            .note(|| format!("user {user} is do not disturb: {alone}"));
+        let state = if alone {
+            Manual::DoNotDisturb
+        } else {
+            Manual::Available
+        };
+        let choice = Choice {
+            state: Some(state),
+            ..Choice::default()
+        };
+        self.edit_user(user, |standing| {
+            standing.choice = Some(choice);
+            Ok(())
+        });
+    }
+
+    /// A user blocks another one, or no longer.
+    fn turn_blocked(&mut self, user: usize, other: usize) {
+        if self.removed.contains(&user) || user == other {
+            return;
+        }
+        let (message, epoch) = (self.ledger.said.len(), self.ledger.epoch);
+        let blocked = self.ledger.wishes.turn_blocked(user, other, message, epoch);
+        self.ledger
+            .note(|| format!("user {user} blocks user {other}: {blocked}"));
+        let level = if blocked {
+            Level::Blocked
+        } else {
+            Level::Colleagues
+        };
+        let other = Aor::parse(&aor(other)).expect("an address of the test");
+        self.edit_user(user, |standing| {
+            let set = standing.access.set(Member::User(other), level);
+            set.map(drop).map_err(|refused| refused.to_string())
+        });
+    }
+
+    fn edit_user(&mut self, user: usize, change: impl FnOnce(&mut Standing) -> Result<(), String>) {
+        if let Err(refused) = self.world.edit(&aor(user), change) {
+            self.ledger.blame(format!("user {user}: {refused}"));
+        }
     }
 
     /// Everything under way comes to its end; nothing new begins. Then what must be true is looked at.

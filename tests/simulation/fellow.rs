@@ -232,12 +232,15 @@ impl Fellow {
             self.address
         );
         // Every second one is recognised when it comes back (RFC 5626).
-        if self.index.is_multiple_of(2) {
+        if self.has_instance() {
             let _ = write!(
                 lines,
                 ";+sip.instance=\"<urn:uuid:00000000-0000-0000-0000-{:012}>\";reg-id=1",
                 self.index
             );
+        }
+        if self.copies() {
+            lines.push_str(";+muster.copies");
         }
         let _ = write!(lines, "\r\nExpires: {expires_s}\r\nSupported: outbound\r\n");
         let own = aor(self.user);
@@ -267,6 +270,34 @@ impl Fellow {
             &text(number),
             Purpose::Say(number),
         );
+    }
+
+    /// To one endpoint of a user: a fellow with an instance id.
+    pub fn page_one(&mut self, scene: &mut Scene<'_>, to: usize, fellow: usize) {
+        let number = scene.ledger.say(self.user, self.connection, Way::Pager);
+        scene.ledger.said[number].only = Some(fellow);
+        let gruu = format!(
+            "sip:{};gr=urn:uuid:00000000-0000-0000-0000-{fellow:012}",
+            aor(to)
+        );
+        self.alone(
+            scene,
+            "MESSAGE",
+            &gruu,
+            "Content-Type: text/plain\r\n",
+            &text(number),
+            Purpose::Say(number),
+        );
+    }
+
+    /// Whether it has an instance id, and so a GRUU.
+    pub fn has_instance(&self) -> bool {
+        self.index.is_multiple_of(2)
+    }
+
+    /// Some want copies of what their user says elsewhere.
+    fn copies(&self) -> bool {
+        self.index.is_multiple_of(3)
     }
 
     pub fn publish(&mut self, scene: &mut Scene<'_>, ends: bool) {
@@ -1131,8 +1162,30 @@ impl Fellow {
             .dialog_of(heard)
             .filter(|dialog| !self.dialogs[*dialog].ended);
         match (&*heard.method, dialog) {
+            ("INVITE", None) if heard.to_tag().is_empty() => {
+                let inviter = heard
+                    .header("P-Asserted-Identity")
+                    .or(heard.header("From"))
+                    .and_then(user_in);
+                if let Some(inviter) = inviter {
+                    scene.ledger.rings(self.user, inviter);
+                }
+            }
+            ("MESSAGE", None) if is_copy(heard) => match number_in(heard) {
+                Some(number) if self.copies() => {
+                    scene.ledger.copy_heard(self.user, self.connection, number)
+                }
+                _ => scene
+                    .ledger
+                    .blame(format!("a copy that nobody wants:\n{}", heard.full())),
+            },
             ("MESSAGE", None) if heard.to_tag().is_empty() => match number_in(heard) {
-                Some(number) => scene.ledger.page_heard(self.connection, number),
+                Some(number) => {
+                    let (index, connection) = (self.index, self.connection);
+                    scene
+                        .ledger
+                        .page_heard(self.user, index, connection, number);
+                }
                 None => scene
                     .ledger
                     .blame(format!("a message that nobody sent:\n{}", heard.full())),
@@ -1208,7 +1261,7 @@ impl Fellow {
             0..=7 => self.reply(scene, heard, 486, "", ""),
             8..=9 if !scene.hurry => {}
             _ => {
-                if let Some(number) = number_in(heard) {
+                if let Some(number) = number_in(heard).filter(|_| !is_copy(heard)) {
                     scene.ledger.said[number].taken = true;
                 }
                 self.reply(scene, heard, 200, "", "");
@@ -1347,6 +1400,17 @@ impl Fellow {
                 Some((watch.event, &*watch.subject, watch.state.as_deref()))
             })
     }
+}
+
+/// A message that its own user has sent from another endpoint.
+fn is_copy(heard: &Heard) -> bool {
+    heard.header("Muster-Copy-Of").is_some()
+}
+
+/// The user in an address of `user17@example.com`, if it is one.
+fn user_in(address: &str) -> Option<usize> {
+    let (_, rest) = address.split_once("sip:user")?;
+    rest.split_once('@')?.0.parse().ok()
 }
 
 fn text(number: usize) -> String {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use super::dice::Dice;
+use super::wishes::Wishes;
 use muster::immcu::SessionId;
 use muster::shard::cdr_event::CdrEvent;
 
@@ -29,6 +30,8 @@ pub struct Said {
     pub taken: bool,
     /// How often all had been quiet when it was sent.
     pub epoch: usize,
+    /// The one fellow that it was sent to, by a GRUU.
+    pub only: Option<usize>,
 }
 
 /// One client's dialog in a session, from its beginning to its end.
@@ -57,6 +60,10 @@ pub struct Ledger {
     pub conferences: BTreeSet<String>,
     /// Sessions that somebody asked to become one, or to be let into: perhaps nobody was told who is still there.
     pub growing: BTreeSet<String>,
+    /// What users want of others.
+    pub wishes: Wishes,
+    /// Copies that came, by connection and message.
+    copies: BTreeSet<(usize, usize)>,
     /// For pager messages: the last one of each sender's connection on each receiver's connection.
     paged: BTreeMap<(usize, usize), usize>,
     pub epoch: usize,
@@ -85,6 +92,7 @@ impl Ledger {
             answer: None,
             taken: false,
             epoch: self.epoch,
+            only: None,
         });
         self.said.len() - 1
     }
@@ -102,11 +110,46 @@ impl Ledger {
         self.legs.len() - 1
     }
 
-    /// A pager message arrives on a connection: once, in its sender's order.
-    pub fn page_heard(&mut self, connection: usize, number: usize) {
+    /// A copy of what another endpoint of `user` said comes: of something that was accepted, and once.
+    pub fn copy_heard(&mut self, user: usize, connection: usize, number: usize) {
+        let Some(said) = self.said.get(number) else {
+            return self.blame(format!("msg-{number} was never sent, and is copied"));
+        };
+        if said.user != user || said.connection == connection {
+            return self.blame(format!("a copy of msg-{number} came to the wrong endpoint"));
+        }
+        if said.way == Way::Pager && !said.taken {
+            return self.blame(format!("msg-{number} was copied, and nobody has taken it"));
+        }
+        if !self.copies.insert((connection, number)) {
+            self.blame(format!("msg-{number} was copied twice to one endpoint"));
+        }
+    }
+
+    /// An invitation rings at `user`.
+    pub fn rings(&mut self, user: usize, from: usize) {
+        if self.wishes.forbids_ringing(user, from, self.epoch) {
+            self.blame(format!(
+                "user {from} rings user {user}, who does not want that"
+            ));
+        }
+    }
+
+    /// A pager message arrives on a connection of a fellow: once, in its sender's order, where it may.
+    pub fn page_heard(&mut self, user: usize, fellow: usize, connection: usize, number: usize) {
         let Some(said) = self.said.get(number) else {
             return self.blame(format!("msg-{number} was never sent"));
         };
+        if said.only.is_some_and(|only| only != fellow) {
+            return self.blame(format!(
+                "msg-{number} was for another endpoint than fellow {fellow}"
+            ));
+        }
+        if self.wishes.forbids_message(user, said.user, number) {
+            return self.blame(format!(
+                "msg-{number} came to user {user}, who does not want it"
+            ));
+        }
         if said.way != Way::Pager {
             return self.blame(format!(
                 "msg-{number} was said in a session and came as a pager message"

@@ -6,6 +6,8 @@ use super::dice::Dice;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Deed {
     Page,
+    /// To one endpoint, by its GRUU.
+    PageOne,
     Invite,
     OpenRoom,
     /// A conference of many from the start.
@@ -45,6 +47,10 @@ pub enum Deed {
     /// Ten minutes.
     Wait,
     Babble,
+    /// Do not disturb, and no longer.
+    Alone,
+    /// Somebody is blocked, and no longer.
+    Block,
 }
 
 use Deed::*;
@@ -136,16 +142,39 @@ const RINGING: Weights = &[
     (PutBack, 8),
 ];
 
+/// Nobody watches: who is blocked sees something else than others.
+const WRITING: Weights = &[
+    (Page, 300),
+    (PageOne, 60),
+    (Invite, 60),
+    (Cancel, 20),
+    (OpenRoom, 10),
+    (Say, 60),
+    (Refer, 30),
+    (Leave, 30),
+    (Alone, 20),
+    (Block, 25),
+    (Register, 20),
+    (Unregister, 15),
+    (StopReading, 10),
+    (GoOnReading, 20),
+    (Drop, 30),
+    (Remove, 3),
+    (PutBack, 8),
+    (Wait, 3),
+];
+
 /// A theme of a run.
 #[derive(Clone, Copy)]
 pub struct Theme(Weights);
 
 impl Theme {
     pub fn of(seed: u64) -> Theme {
-        Theme(match seed % 5 {
+        Theme(match seed % 6 {
             0 => ROOMS,
             1 => PRESENCE,
             2 => RINGING,
+            3 => WRITING,
             _ => EVERYTHING,
         })
     }
