@@ -357,3 +357,6 @@ pub fn wants_media(message: &Message<'_>) -> bool {
 pub fn route_uri(value: &str) -> Option<Uri<'_>> {
     Uri::parse(NameAddr::parse(value).ok()?.uri).ok()
 }
+
+#[cfg(test)]
+mod tests;

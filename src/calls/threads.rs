@@ -8,7 +8,7 @@ use crate::calls::carried::Answer;
 use crate::sip::dialog::{Dialog, LowerCSeq};
 use crate::sip::message::{Message, Method};
 
-/// Early dialogs of one client; more come from an endpoint that forks without end, and are not followed.
+/// Early dialogs of one client; more come from an endpoint that forks without end, and then the oldest is followed no further.
 pub const THREADS_MAX: usize = 16;
 
 /// Where the other side of a dialog is.
@@ -92,8 +92,10 @@ impl Threads {
     fn place(&mut self, at: Option<usize>, peer: Peer) -> Option<&mut Thread> {
         match at {
             Some(at) => self.list.get_mut(at),
-            None if self.list.len() >= THREADS_MAX => None,
             None => {
+                if self.list.len() >= THREADS_MAX {
+                    self.list.remove(0);
+                }
                 let dialog = self.template.clone();
                 self.list.push(Thread { dialog, peer });
                 self.list.last_mut()
@@ -164,5 +166,111 @@ impl Threads {
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Thread> {
         self.list.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: Peer = Peer { shard: 1, end: 2 };
+
+    /// The callee's side: the caller's tag is `a`, its INVITE had number 5.
+    fn callee() -> Threads {
+        Threads::new(Dialog {
+            call_id: "x".into(),
+            local: "\"Alice\" <sip:alice@example.com>".into(),
+            local_tag: "a".into(),
+            remote: "<sip:bob@example.com>".into(),
+            remote_tag: "".into(),
+            target: "sip:bob@192.0.2.2".into(),
+            routes: "".into(),
+            local_cseq: 5,
+            remote_cseq: 0,
+        })
+    }
+
+    fn answer(tag: &str, contact: &str) -> Answer {
+        Answer {
+            tag: tag.into(),
+            contact: contact.into(),
+            ..Answer::of(180, "")
+        }
+    }
+
+    /// What comes of a request of the callee's with these tags and this number.
+    fn says(threads: &mut Threads, from: &str, to: &str, line: &str) -> Result<Peer, Stray> {
+        let method = line.split(' ').nth(1).expect("a method");
+        let text = format!(
+            "{method} sip:alice@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/TLS b;branch=z9hG4bK1\r\nFrom: {from}\r\n\
+             To: <sip:alice@example.com>;tag={to}\r\nCall-ID: x\r\nCSeq: {line}\r\nContact: <sip:bob@192.0.2.77>\r\n\
+             Content-Length: 0\r\n\r\n"
+        );
+        let mut bytes = text.into_bytes();
+        let message = Message::parse(&mut bytes).expect("a message");
+        threads.from_client(&message, |named| named == "sip:carol@example.com")
+    }
+
+    #[test]
+    fn who_speaks_in_a_dialog_has_its_tags_its_name_and_a_higher_number() {
+        let mut threads = callee();
+        threads.theirs(&answer("b", "sip:bob@192.0.2.2"), PEER);
+        let bob = "<sip:bob@example.com>;tag=b";
+        for (from, to, line, expected) in [
+            (bob, "a", "1 INFO", Ok(PEER)),
+            (bob, "a", "1 INFO", Err(Stray::Late)),
+            (bob, "a", "1 ACK", Ok(PEER)),
+            (bob, "b", "2 INFO", Err(Stray::Unknown)),
+            (
+                "<sip:bob@example.com>;tag=c",
+                "a",
+                "2 INFO",
+                Err(Stray::Unknown),
+            ),
+            (
+                "<sip:eve@example.com>;tag=b",
+                "a",
+                "2 INFO",
+                Err(Stray::Spoofed),
+            ),
+            ("<sip:carol@example.com>;tag=b", "a", "2 INFO", Ok(PEER)),
+        ] {
+            assert_eq!(
+                says(&mut threads, from, to, line),
+                expected,
+                "{from} {to} {line}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_bye_in_the_others_place_has_the_next_number_and_the_newest_contact() {
+        let mut threads = callee();
+        threads.theirs(&answer("b", ""), PEER);
+        threads.theirs(&answer("b", "sip:bob@192.0.2.3"), PEER);
+        let bob = "<sip:bob@example.com>;tag=b";
+        assert!(threads.to_client("a", "b", 9).is_some());
+        assert!(threads.to_client("a", "b", 7).is_some());
+        assert!(threads.to_client("b", "a", 7).is_none());
+        assert_eq!(says(&mut threads, bob, "a", "1 UPDATE"), Ok(PEER));
+        let thread = threads.find("b", "a").expect("it is there");
+        assert_eq!(&*thread.dialog.target, "sip:bob@192.0.2.77");
+        assert_eq!(thread.dialog.local_cseq, 9);
+    }
+
+    #[test]
+    fn forks_are_dialogs_of_their_own_until_one_is_confirmed() {
+        let mut threads = callee();
+        for tag in ["b", "c", "b", "d"] {
+            threads.theirs(&answer(tag, "sip:bob@192.0.2.2"), PEER);
+        }
+        assert_eq!(threads.iter().count(), 3);
+        threads.confirm("c");
+        assert_eq!(threads.iter().count(), 1);
+        assert!(threads.find("c", "a").is_some());
+        for number in 0..2 * THREADS_MAX {
+            threads.theirs(&answer(&format!("t{number}"), ""), PEER);
+        }
+        assert_eq!(threads.iter().count(), THREADS_MAX);
     }
 }

@@ -9,7 +9,9 @@ use super::fellow::{aor, password, user_name};
 use super::ledger::Ledger;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
+use muster::calls::Rules;
 use muster::shard::{Census, Settings};
+use muster::sip::uri::Aor;
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
@@ -589,10 +591,44 @@ impl Exchange {
                 }
             }
             (96, _) => self.spend(200),
+            (97..=98, _) => {
+                let user = phone.user;
+                self.rule(user);
+            }
             _ => {
                 self.poll(index);
             }
         }
+    }
+
+    /// A user wants something else done with calls: whatever chance has, if it is not against the rules of rules.
+    fn rule(&mut self, user: usize) {
+        let dice = &mut self.dice;
+        let users = self.users;
+        let mut somebody = || {
+            dice.percent(40)
+                .then(|| Aor::parse(&aor(dice.below(users))))
+                .flatten()
+        };
+        let mut rules = Rules {
+            forward_busy: somebody(),
+            forward_no_answer: somebody().map(|to| (to, 10)),
+            ring_also: somebody().into_iter().chain(somebody()).collect(),
+            ..Rules::default()
+        };
+        if let Some(to) = somebody().filter(|_| user.is_multiple_of(2)) {
+            rules = Rules {
+                forward_always: Some(to),
+                ..Rules::default()
+            };
+        }
+        // Who is not in the store, or what contradicts itself, is left as it was.
+        let _ = self.world.edit(&aor(user), |standing| {
+            let owner = Aor::parse(&aor(user)).ok_or("no address")?;
+            rules.check(&owner).map_err(|wrong| wrong.to_string())?;
+            standing.rules = rules;
+            Ok(())
+        });
     }
 
     /// Time passes while everybody attends to what comes.
