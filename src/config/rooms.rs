@@ -203,12 +203,19 @@ fn presence(mut section: Section<'_, '_>) -> Result<(presence::Limits, (u32, u32
             1..=1000,
             rules.publications_max,
         )?,
-        note_bytes_max: small(
+        note_chars_max: small(
             &mut section,
-            "note_bytes_max",
-            0..=16 << 10,
-            rules.note_bytes_max,
+            "note_chars_max",
+            0..=2_000,
+            rules.note_chars_max,
         )?,
+        inactive_after_s: small(
+            &mut section,
+            "inactive_after_s",
+            10..=7_200,
+            rules.inactive_after_s,
+        )?,
+        away_after_s: small(&mut section, "away_after_s", 10..=7_200, rules.away_after_s)?,
     };
     expiries_in_order(
         &section,

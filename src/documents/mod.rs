@@ -12,6 +12,7 @@ pub mod iscomposing;
 pub mod message_summary;
 pub mod multipart;
 pub mod pidf;
+pub mod place;
 pub mod resource_lists;
 pub mod rlmi;
 pub mod rpid;

@@ -1,13 +1,21 @@
 //! Presence documents (RFC 3863, with the data model's person and device, RFC 4479, and RPID's activities).
 //!
-//! Reads what clients publish and writes the one aggregated document that watchers get. Unknown elements are passed
-//! over; a `presence`, `tuple`, `status`, `basic`, `person` or `activities` in a wrong namespace is refused.
+//! Reads what clients publish and writes the one aggregated document that watchers get (`write`). Unknown elements are
+//! passed over; a `presence`, `tuple`, `status`, `basic`, `person`, `device` or `activities` in a wrong namespace is refused.
+//!
+//! What a device says of itself may stand in its tuple, in its `device`, or with its person: `user-input` there is whether
+//! somebody is at it, and `idle` together with the activity `away` *in the tuple or the device* says that it is locked.
+
+mod write;
+
+pub use write::{Contact, Shown, write};
 
 use smallvec::SmallVec;
 
-use crate::documents::rpid::{self, Activities};
-use crate::documents::timestamp::{self, Timestamp};
-use crate::documents::xml::write::Writer;
+use crate::documents::place;
+use crate::documents::place::Location;
+use crate::documents::rpid::{self, Activities, Doing, Input};
+use crate::documents::timestamp;
 use crate::documents::xml::{Element, Fault, Reader, Space};
 use crate::sip::time::Now;
 
@@ -16,6 +24,8 @@ pub const CONTENT_TYPE: &str = "application/pidf+xml";
 
 /// Tuples in one document.
 pub const TUPLES_MAX: usize = 32;
+/// `activities` elements with a time of their own in one document: a busy week.
+pub const TIMED_MAX: usize = 128;
 
 /// RFC 3863 §4.1.4: can this be reached for an instant message?
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -94,10 +104,24 @@ pub struct Presence {
     pub entity: Box<str>,
     /// At most `TUPLES_MAX`.
     pub tuples: SmallVec<[Tuple; 1]>,
-    /// What all persons in it do.
+    /// What all persons in it do, as far as no time is given.
     pub activities: Activities,
+    /// The words of the activity `other` among them.
+    pub other: Option<Box<str>>,
+    /// What the meeting among them is about.
+    pub subject: Option<Box<str>>,
+    /// What they do at certain times. At most `TIMED_MAX`.
+    pub timed: Vec<Doing>,
     /// The most personal note: the person's, else the activities', else the document's.
     pub note: Option<Note>,
+    /// Whether somebody is at the device. Of several words the liveliest, of several idle ones the latest.
+    pub input: Option<Input>,
+    /// The device is locked.
+    pub locked: bool,
+    /// Where.
+    pub location: Location,
+    /// Minutes ahead of UTC (RFC 4480 §3.13).
+    pub offset_min: Option<i16>,
     /// The person's timestamp.
     pub timestamp: Option<Now>,
 }
@@ -115,8 +139,10 @@ pub fn read(bytes: &[u8]) -> Result<Presence, Fault> {
             if presence.tuples.len() >= TUPLES_MAX {
                 return Err(Fault::TooManyEntries);
             }
-            let tuple = read_tuple(&element, &mut reader)?;
+            let tuple = read_tuple(&element, &mut reader, &mut presence)?;
             presence.tuples.push(tuple);
+        } else if element.is_strictly(Space::DataModel, "device")? {
+            read_device(&mut reader, &mut presence)?;
         } else if element.is_strictly(Space::DataModel, "person")? {
             read_person(&mut reader, &mut presence)?;
         } else if element.is(Space::Pidf, "note") {
@@ -152,7 +178,83 @@ impl Presence {
     }
 }
 
-fn read_tuple(start: &Element<'_>, reader: &mut Reader<'_>) -> Result<Tuple, Fault> {
+/// What a tuple or a device says of whether somebody is there.
+#[derive(Default)]
+struct There {
+    input: Option<Input>,
+    away: bool,
+}
+
+impl There {
+    /// Reads the element if it is about that.
+    fn read(&mut self, element: &Element<'_>, reader: &mut Reader<'_>) -> Result<bool, Fault> {
+        if element.is(Space::Rpid, "user-input") {
+            self.input = rpid::read_input(element, reader)?.or(self.input);
+        } else if element.is(Space::Rpid, "activities") {
+            let doing = rpid::read_activities(element, reader)?;
+            self.away |= doing.activities.contains(rpid::Activity::Away);
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn tell(&self, presence: &mut Presence) {
+        if let Some(input) = self.input {
+            presence.locked |= input.idle && self.away;
+            presence.take_input(input);
+        }
+    }
+}
+
+impl Presence {
+    fn take_input(&mut self, input: Input) {
+        // A document is about one device; where its parts differ, somebody is there if one part says so.
+        let livelier = |known: &Input| {
+            (known.idle && !input.idle)
+                || (known.idle == input.idle && known.last_input < input.last_input)
+        };
+        if self.input.as_ref().is_none_or(livelier) {
+            self.input = Some(input);
+        }
+    }
+
+    fn take_doing(&mut self, doing: Doing) -> Result<Option<Note>, Fault> {
+        let scheduled = doing.is_scheduled();
+        let note = doing.note.clone().filter(|_| !scheduled);
+        if doing.from.is_some() || doing.until.is_some() {
+            if self.timed.len() >= TIMED_MAX {
+                return Err(Fault::TooManyEntries);
+            }
+            self.timed.push(doing);
+            return Ok(note);
+        }
+        self.activities = self.activities.union(doing.activities);
+        self.other = self.other.take().or(doing.other);
+        if let Some(subject) = doing.note.filter(|_| scheduled) {
+            self.subject = self.subject.take().or(rpid::one_line(&subject.text));
+        }
+        Ok(note)
+    }
+}
+
+fn read_device(reader: &mut Reader<'_>, presence: &mut Presence) -> Result<(), Fault> {
+    let mut there = There::default();
+    while let Some(element) = reader.child()? {
+        if !there.read(&element, reader)? {
+            reader.skip()?;
+        }
+    }
+    there.tell(presence);
+    Ok(())
+}
+
+fn read_tuple(
+    start: &Element<'_>,
+    reader: &mut Reader<'_>,
+    presence: &mut Presence,
+) -> Result<Tuple, Fault> {
+    let mut there = There::default();
     let mut tuple = Tuple {
         id: start.attribute("id").ok_or(Fault::Incomplete)?.into(),
         ..Tuple::default()
@@ -168,10 +270,11 @@ fn read_tuple(start: &Element<'_>, reader: &mut Reader<'_>) -> Result<Tuple, Fau
             tuple.note = tuple.note.or(note);
         } else if element.is(Space::Pidf, "timestamp") {
             tuple.timestamp = timestamp::read(&reader.text()?);
-        } else {
+        } else if !there.read(&element, reader)? {
             reader.skip()?;
         }
     }
+    there.tell(presence);
     Ok(tuple)
 }
 
@@ -196,9 +299,22 @@ fn read_person(reader: &mut Reader<'_>, presence: &mut Presence) -> Result<(), F
     let mut beside_activities = None;
     while let Some(element) = reader.child()? {
         if element.is_strictly(Space::Rpid, "activities")? {
-            let (activities, note) = rpid::read_activities(reader)?;
-            presence.activities = presence.activities.union(activities);
+            let doing = rpid::read_activities(&element, reader)?;
+            let note = presence.take_doing(doing)?;
             beside_activities = beside_activities.or(note);
+        } else if element.is(Space::Rpid, "user-input") {
+            if let Some(input) = rpid::read_input(&element, reader)? {
+                presence.take_input(input);
+            }
+        } else if element.is(Space::Rpid, "place-type") {
+            let location = place::read(reader)?;
+            let known = core::mem::take(&mut presence.location);
+            presence.location = Location {
+                place: known.place.or(location.place),
+                words: known.words.or(location.words),
+            };
+        } else if element.is(Space::Rpid, "time-offset") {
+            presence.offset_min = minutes(&reader.text()?).or(presence.offset_min);
         } else if element.local() == "note"
             && matches!(element.space, Space::DataModel | Space::Pidf | Space::Rpid)
         {
@@ -231,69 +347,14 @@ fn priority(contact: &Element<'_>) -> u16 {
     }
 }
 
-/// What a watcher gets: one state for the whole presentity.
-#[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
-    /// The presentity's URI (`sip:alice@example.com`).
-    pub entity: &'a str,
-    /// Reachable or not.
-    pub basic: Basic,
-    /// What the person does.
-    pub activities: Activities,
-    /// Their note.
-    pub note: Option<&'a Note>,
-    /// Since when.
-    pub timestamp: Now,
-}
-
-/// Appends the document for watchers to `out`: one tuple, then one person if there is something to say of them.
-///
-/// The prefixes are not free: baresip 1.0 finds `<basic>` and `<rpid:busy/>` byte for byte, without reading XML.
-pub fn write(out: &mut Vec<u8>, shown: &Shown<'_>) {
-    let mut writer = Writer::new(out);
-    writer
-        .open("presence")
-        .attribute("xmlns", Space::Pidf.name())
-        .attribute("xmlns:dm", Space::DataModel.name())
-        .attribute("xmlns:rpid", Space::Rpid.name());
-    if shown.activities.contains(rpid::Activity::DoNotDisturb) {
-        writer.attribute("xmlns:ce", Space::CiscoRpid.name());
-    }
-    writer.attribute("entity", shown.entity);
-    writer.open("tuple").attribute("id", "muster");
-    writer
-        .open("status")
-        .element("basic", shown.basic.as_str())
-        .close();
-    writer
-        .open("contact")
-        .attribute("priority", "1.0")
-        .text(shown.entity)
-        .close();
-    if let Some(note) = shown.note {
-        write_note(&mut writer, "note", note);
-    }
-    writer.element("timestamp", Timestamp(shown.timestamp));
-    writer.close();
-    if !shown.activities.is_empty() || shown.note.is_some() {
-        writer.open("dm:person").attribute("id", "person");
-        rpid::write_activities(&mut writer, shown.activities);
-        if let Some(note) = shown.note {
-            write_note(&mut writer, "dm:note", note);
-        }
-        writer.element("dm:timestamp", Timestamp(shown.timestamp));
-        writer.close();
-    }
-    writer.close();
-}
-
-fn write_note(writer: &mut Writer<'_>, name: &'static str, note: &Note) {
-    writer.open(name);
-    if !note.language.is_empty() {
-        writer.attribute("xml:lang", &note.language);
-    }
-    writer.text(&note.text).close();
+/// Minutes ahead of UTC, as far as any place is.
+fn minutes(text: &str) -> Option<i16> {
+    let text = text.trim();
+    let offset = text.strip_prefix('+').unwrap_or(text).parse().ok()?;
+    (-12 * 60..=14 * 60).contains(&offset).then_some(offset)
 }
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) use tests::check_shape;

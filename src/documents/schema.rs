@@ -31,6 +31,8 @@ pub(super) enum Inside {
     Word(&'static [&'static str]),
     /// A number.
     Number,
+    /// A number, perhaps below zero.
+    Whole,
     /// An RFC 3339 date.
     Date,
 }
@@ -143,6 +145,7 @@ fn check_text(name: &str, text: &str, inside: Inside) -> Result<(), String> {
         Inside::Parts(_) | Inside::Text => true,
         Inside::Word(words) => words.contains(&text),
         Inside::Number => text.parse::<u32>().is_ok(),
+        Inside::Whole => text.parse::<i32>().is_ok(),
         Inside::Date => crate::documents::timestamp::read(text).is_some(),
     };
     match fine {

@@ -89,6 +89,8 @@ pub enum Space {
     DataModel,
     /// RFC 4480.
     Rpid,
+    /// RFC 4589.
+    LocationType,
     /// Cisco's addition to RPID; the only deployed name for "do not disturb".
     CiscoRpid,
     /// RFC 4575.
@@ -115,6 +117,7 @@ const SPACES: &[(Space, &str)] = &[
     (Space::Pidf, "urn:ietf:params:xml:ns:pidf"),
     (Space::DataModel, "urn:ietf:params:xml:ns:pidf:data-model"),
     (Space::Rpid, "urn:ietf:params:xml:ns:pidf:rpid"),
+    (Space::LocationType, "urn:ietf:params:xml:ns:location-type"),
     (Space::CiscoRpid, "urn:cisco:params:xml:ns:pidf:rpid"),
     (
         Space::ConferenceInfo,

@@ -5,6 +5,7 @@
 //! of each level at which somebody is watched, and the subscriptions that want it. Both sides are pure; letters between
 //! them are the scripts' business.
 //! Who they are by name (`watchers`) the owner knows only while the user asks.
+//! The words for how somebody is, and what they are on the wire: `words`. What of a state a level sees: `view`.
 //! What lasts of a user: `contacts`, `access` (who is at which `level`), `choice`, `card`, `waiting`.
 
 mod access;
@@ -13,6 +14,7 @@ mod audience;
 mod card;
 mod choice;
 mod contacts;
+mod content;
 mod level;
 mod line;
 mod list;
@@ -20,23 +22,28 @@ mod package;
 mod presentity;
 mod publication;
 mod state;
+mod view;
 mod waiting;
 mod watchers;
 mod watching;
+mod words;
 
 pub use access::{Access, AccessError, MEMBERS_MAX, Member};
-pub use aggregation::{Said, aggregate};
+pub use aggregation::{Known, Said, aggregate};
 pub use audience::{Audience, Shown};
 pub use card::{Card, CardError, CardLine};
 pub use choice::{Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note};
 pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX};
+pub use content::{Chosen, Content, Machine, Rare, Span};
 pub use level::Level;
 pub use line::is_line;
 pub use list::{Line, List, Replaced};
 pub use package::Package;
 pub use presentity::{Presentity, Published};
-pub use publication::{Content, EndpointKey, EntityTag, Limits, Publication, Publish, Refusal};
-pub use state::{Availability, State};
+pub use publication::{EndpointKey, EntityTag, Limits, Publication, Publish, Refusal, Text};
+pub use state::{More, State};
+pub use view::{Part, contacts, sees, view};
 pub use waiting::Waiting;
 pub use watchers::Watchers;
 pub use watching::{Placed, SubscriptionKey, Watching};
+pub use words::{Availability, MachineState, Phone, Source, Written};

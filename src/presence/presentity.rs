@@ -1,17 +1,19 @@
 //! One user as others see them: publications in, one state out, and who is to be told.
 //!
-//! Always holds: `state` is what the publications and the registrar's word come to; `version` rises with each change of
+//! Always holds: `state` is what the publications, the choice, the calls and the registrar's word come to at the last moment
+//! that this was told of, and `next_change` is when time alone makes something else of it; `version` rises with each change of
 //! it, also over a presentity's being forgotten and made anew, because it is never behind the clock.
 //! A presentity of which nothing is worth keeping (`is_idle`) can be dropped: nobody will see the difference.
 
-use crate::documents::pidf;
-use crate::presence::aggregation::aggregate;
+use crate::presence::aggregation::{Known, aggregate};
 use crate::presence::audience::Audience;
+use crate::presence::choice::Choice;
 use crate::presence::publication::{
     EndpointKey, EntityTag, Limits, Publications, Publish, Refusal,
 };
 use crate::presence::state::State;
 use crate::presence::watchers::Watchers;
+use crate::presence::words::{MachineState, Phone};
 use crate::sip::time::Now;
 
 /// A presentity, on the shard that owns its user.
@@ -22,9 +24,12 @@ pub struct Presentity {
     pub audience: Audience,
     /// Who they are, while somebody asks for that.
     pub watchers: Option<Box<Watchers>>,
+    /// What the user chose, while that lasts. It is the store's: here is the copy that is folded.
+    choice: Option<Box<Choice>>,
     state: State,
     since: Now,
     version: u64,
+    phone: Phone,
     endpoint_registered: bool,
 }
 
@@ -40,17 +45,21 @@ pub struct Published {
 }
 
 impl Presentity {
-    /// Somebody of whom nothing is known: offline.
-    pub fn new(now: Now) -> Presentity {
-        Presentity {
+    /// Somebody of whom nothing is known but what they chose: offline.
+    pub fn new(now: Now, choice: Option<&Choice>) -> Presentity {
+        let mut presentity = Presentity {
             publications: Publications::default(),
             audience: Audience::default(),
             watchers: None,
+            choice: None,
             state: State::OFFLINE,
             since: now,
             version: now.0,
+            phone: Phone::OnHook,
             endpoint_registered: false,
-        }
+        };
+        presentity.chosen(now, choice);
+        presentity
     }
 
     /// What watchers see.
@@ -58,7 +67,8 @@ impl Presentity {
         &self.state
     }
 
-    /// Since when.
+    /// Since when the status is so: reachability, availability and activities (RFC 3863 §4.1.7). A level that is not told of the
+    /// note is not told either that it changed.
     pub fn since(&self) -> Now {
         self.since
     }
@@ -68,9 +78,14 @@ impl Presentity {
         self.version
     }
 
-    /// The state as a PIDF document for `entity` (`sip:alice@example.com`).
-    pub fn shown<'a>(&'a self, entity: &'a str) -> pidf::Shown<'a> {
-        self.state.shown(entity, self.since)
+    /// Whether somebody is at an endpoint, and since when: `None` where it does not tell.
+    pub fn activity(&self, now: Now, endpoint: EndpointKey) -> Option<(MachineState, Now)> {
+        self.publications.activity(now, endpoint)
+    }
+
+    /// Would this PUBLISH be taken?
+    pub fn check(&self, now: Now, publish: &Publish<'_>, limits: &Limits) -> Result<(), Refusal> {
+        self.publications.check(now, publish, limits).map(drop)
     }
 
     /// Takes a PUBLISH. `fresh` lends numbers for entity tags from the shard's cryptographic generator.
@@ -103,32 +118,63 @@ impl Presentity {
         self.fold(now)
     }
 
-    /// Ends the publications whose time has come. True if watchers see something new.
+    /// This server's word on the user's calls. True if watchers see something new.
+    pub fn phone(&mut self, now: Now, phone: Phone) -> bool {
+        self.phone = phone;
+        self.fold(now)
+    }
+
+    /// The store's word on what the user chose. True if watchers see something new.
+    pub fn chosen(&mut self, now: Now, choice: Option<&Choice>) -> bool {
+        if self.choice.as_deref() != choice {
+            self.choice = choice.map(|choice| Box::new(choice.clone()));
+        }
+        self.fold(now)
+    }
+
+    /// Ends the publications whose time has come, and looks what time alone has changed. True if watchers see something new.
     pub fn expire(&mut self, now: Now) -> bool {
         self.publications.expire(now);
         self.fold(now)
     }
 
-    /// When `expire` will have something to do.
-    pub fn next_expiry(&self) -> Option<Now> {
-        self.publications.next_expiry()
+    /// When `expire` will have something to do, after `now`.
+    pub fn next_change(&self, now: Now) -> Option<Now> {
+        let choice = self.choice.as_ref().and_then(|choice| choice.until);
+        [
+            self.publications.next_expiry(),
+            self.publications.next_change(now),
+            choice.filter(|until| *until > now),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
-    /// Nobody registered, nothing published, nobody watching.
+    /// Nobody registered, nothing published, in no call, nobody watching.
     pub fn is_idle(&self) -> bool {
         !self.endpoint_registered
+            && self.phone == Phone::OnHook
             && self.publications.is_empty()
             && self.audience.is_empty()
             && self.watchers.is_none()
     }
 
     fn fold(&mut self, now: Now) -> bool {
-        let state = aggregate(self.publications.said(), self.endpoint_registered);
+        let known = Known {
+            now,
+            registered: self.endpoint_registered,
+            phone: self.phone,
+            choice: self.choice.as_deref(),
+        };
+        let state = aggregate(self.publications.said(), &known);
         if state == self.state {
             return false;
         }
+        if !state.same_status(&self.state) {
+            self.since = now;
+        }
         self.state = state;
-        self.since = now;
         self.version = now.0.max(self.version.saturating_add(1));
         true
     }

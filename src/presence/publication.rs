@@ -5,11 +5,10 @@
 
 use core::fmt;
 use core::time::Duration;
-use std::sync::Arc;
 
-use crate::documents::pidf::{Basic, Note, Presence};
-use crate::documents::rpid::Activities;
 use crate::presence::aggregation::Said;
+use crate::presence::content::Content;
+use crate::presence::words::MachineState;
 use crate::sip::time::Now;
 
 /// The endpoint that a publication came from: the number of its connection, opaque here.
@@ -42,8 +41,12 @@ impl fmt::Display for EntityTag {
 pub struct Limits {
     /// Publications at a time.
     pub publications_max: usize,
-    /// Bytes of a note.
-    pub note_bytes_max: usize,
+    /// Characters of a note.
+    pub note_chars_max: usize,
+    /// How long after its last input a machine is idle, in seconds.
+    pub inactive_after_s: u16,
+    /// How long after that it is away, in seconds.
+    pub away_after_s: u16,
     /// The shortest life granted; who asks for less gets 423 (RFC 3903 §6, step 4).
     pub expires_s_min: u32,
     /// The longest life granted; who asks for more gets this.
@@ -56,33 +59,12 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             publications_max: 16,
-            // 500 characters of any script.
-            note_bytes_max: 2000,
+            note_chars_max: 500,
+            inactive_after_s: 300,
+            away_after_s: 300,
             expires_s_min: 60,
             expires_s_max: 3600,
             expires_s_default: 3600,
-        }
-    }
-}
-
-/// What a document says, as far as it is kept.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Content {
-    /// Reachable, not, or nothing about it.
-    pub basic: Option<Basic>,
-    /// What the person does.
-    pub activities: Activities,
-    /// What the person notes.
-    pub note: Option<Arc<Note>>,
-}
-
-impl Content {
-    /// What is kept of a PIDF document.
-    pub fn of(document: &Presence) -> Content {
-        Content {
-            basic: document.basic(),
-            activities: document.activities,
-            note: document.note_shown().cloned().map(Arc::new),
         }
     }
 }
@@ -100,6 +82,19 @@ pub struct Publish<'a> {
     pub content: Option<Content>,
 }
 
+/// The texts in a publication.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Text {
+    /// The note.
+    Note,
+    /// The person's own words for the state.
+    Custom,
+    /// Words for the place.
+    Location,
+    /// What the meeting is about.
+    Subject,
+}
+
 /// Why a PUBLISH was refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Refusal {
@@ -112,8 +107,13 @@ pub enum Refusal {
         /// The least that is granted.
         min_s: u32,
     },
-    /// The note is longer than `Limits::note_bytes_max`.
-    NoteTooLong,
+    /// Some text is longer than it may be.
+    TooLong {
+        /// Which.
+        what: Text,
+        /// How many characters it may have.
+        chars_max: usize,
+    },
     /// The user has `Limits::publications_max` of them already.
     TooMany,
 }
@@ -124,9 +124,26 @@ impl Refusal {
         match self {
             Refusal::NoContent => 400,
             Refusal::UnknownTag => 412,
-            Refusal::NoteTooLong => 413,
+            Refusal::TooLong { .. } => 413,
             Refusal::TooBrief { .. } => 423,
             Refusal::TooMany => 403,
+        }
+    }
+
+    /// The reason phrase; empty for the standard's own.
+    pub fn reason(self) -> String {
+        match self {
+            Refusal::TooLong { what, chars_max } => {
+                let what = match what {
+                    Text::Note => "Note",
+                    Text::Custom => "Custom State",
+                    Text::Location => "Location",
+                    Text::Subject => "Meeting Subject",
+                };
+                format!("{what} Longer Than {chars_max} Characters")
+            }
+            Refusal::TooMany => "Too Many Publications".to_owned(),
+            _ => String::new(),
         }
     }
 }
@@ -147,6 +164,29 @@ pub struct Publication {
 pub(super) struct Publications(Vec<Publication>);
 
 impl Publications {
+    /// Would this PUBLISH be taken? Where it has its publication, and the life that it would get in seconds.
+    pub(super) fn check(
+        &self,
+        now: Now,
+        publish: &Publish<'_>,
+        limits: &Limits,
+    ) -> Result<(Option<usize>, u32), Refusal> {
+        let found = match publish.if_match {
+            Some(text) => Some(self.find(now, text).ok_or(Refusal::UnknownTag)?),
+            None if publish.content.is_none() => return Err(Refusal::NoContent),
+            None => None,
+        };
+        let expires_s = limits.grant(publish.expires_s)?;
+        let living = self
+            .0
+            .iter()
+            .filter(|publication| publication.expires > now);
+        if found.is_none() && expires_s > 0 && living.count() >= limits.publications_max {
+            return Err(Refusal::TooMany);
+        }
+        Ok((found, expires_s))
+    }
+
     /// Takes a PUBLISH (RFC 3903 §6, steps 3 to 6). Returns the tag, and the life granted in seconds; 0 after a removal.
     /// `fresh` gives a number that is hard to guess; it is asked again while a tag of this user has that number.
     pub(super) fn publish(
@@ -156,25 +196,7 @@ impl Publications {
         limits: &Limits,
         mut fresh: impl FnMut() -> u64,
     ) -> Result<(EntityTag, u32), Refusal> {
-        let found = match publish.if_match {
-            Some(text) => Some(self.find(now, text).ok_or(Refusal::UnknownTag)?),
-            None if publish.content.is_none() => return Err(Refusal::NoContent),
-            None => None,
-        };
-        let expires_s = limits.grant(publish.expires_s)?;
-        if let Some(note) = publish.content.as_ref().and_then(|c| c.note.as_ref())
-            && note.text.len() > limits.note_bytes_max
-        {
-            return Err(Refusal::NoteTooLong);
-        }
-        let living = self
-            .0
-            .iter()
-            .filter(|publication| publication.expires > now);
-        if found.is_none() && expires_s > 0 && living.count() >= limits.publications_max {
-            return Err(Refusal::TooMany);
-        }
-
+        let (found, expires_s) = self.check(now, &publish, limits)?;
         let tag = self.fresh_tag(&mut fresh);
         if expires_s == 0 {
             if let Some(index) = found {
@@ -234,13 +256,31 @@ impl Publications {
         self.0.is_empty()
     }
 
+    /// When the next one says something else by itself.
+    pub(super) fn next_change(&self, now: Now) -> Option<Now> {
+        let contents = self.0.iter().map(|publication| &publication.content);
+        contents
+            .filter_map(|content| content.next_change(now))
+            .min()
+    }
+
+    /// Whether somebody is at the machine of an endpoint, and since when, by its newest publication.
+    pub(super) fn activity(&self, now: Now, endpoint: EndpointKey) -> Option<(MachineState, Now)> {
+        let own = self
+            .0
+            .iter()
+            .filter(|publication| publication.endpoint == endpoint);
+        let newest = own.max_by_key(|publication| publication.at)?;
+        let machine = newest.content.machine?;
+        let since = machine.last_input().unwrap_or(newest.at);
+        Some((machine.at(now), since))
+    }
+
     pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> + Clone {
         self.0.iter().map(|publication| Said {
             endpoint: publication.endpoint,
             at: publication.at,
-            basic: publication.content.basic,
-            activities: publication.content.activities,
-            note: publication.content.note.as_ref(),
+            content: &publication.content,
         })
     }
 

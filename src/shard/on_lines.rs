@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::documents::dialog_info::{self, Call, Direction, Identity, Ids, State};
-use crate::presence::{Level, Package};
+use crate::presence::{Level, Package, Phone};
 use crate::shard::effect::Effects;
 use crate::shard::usage::{End, Stage};
-use crate::shard::{Shard, UserKey, on_watch};
+use crate::shard::{Shard, UserKey, on_publish, on_watch};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Aor;
 
@@ -151,10 +151,15 @@ impl Shard {
     }
 }
 
-/// The end of a turn: whoever's calls have changed. Each level is told only what it sees a difference of.
+/// The end of a turn: whoever's calls have changed. Their presence learns whether they talk, and each level is told only what it sees a difference of.
 pub(super) fn tell(shard: &mut Shard, effects: &mut Effects) {
     for user in core::mem::take(&mut shard.lamps) {
         if let Some(key) = shard.by_aor.get(&user).copied() {
+            let talks = lines(shard, &user)
+                .iter()
+                .any(|line| line.state == State::Confirmed);
+            let phone = if talks { Phone::InACall } else { Phone::OnHook };
+            on_publish::phone(shard, &user, phone, effects);
             on_watch::tell(shard, Package::Dialog, key, None, effects);
         }
     }

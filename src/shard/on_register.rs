@@ -8,7 +8,7 @@ use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
-use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_watch, on_winfo};
+use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_publish, on_watch, on_winfo};
 use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -114,18 +114,19 @@ pub(super) fn connection_gone(
 }
 
 fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
-    let (now, born) = (shard.now, shard.born());
-    let Some(place) = shard.users.get_mut(key) else {
+    let now = shard.now;
+    let Some(place) = shard.users.get(key) else {
         return;
     };
     let any = !place.bindings.is_empty();
-    if any || place.presentity.is_some() {
-        let presentity = place
-            .presentity
-            .get_or_insert_with(|| Box::new(crate::presence::Presentity::new(born)));
-        if presentity.registered(now, any) {
-            on_watch::tell(shard, Package::Presence, key, Some(now), effects);
-        }
+    if any && place.presentity.is_none() {
+        // Made with that known: nobody watches yet, so there is nobody to tell.
+        on_watch::presentity(shard, key);
+    } else if let Some(place) = shard.users.get_mut(key)
+        && let Some(presentity) = &mut place.presentity
+        && presentity.registered(now, any)
+    {
+        on_watch::tell(shard, Package::Presence, key, Some(now), effects);
     }
     tidy_up(shard, key);
 }
@@ -153,7 +154,7 @@ pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
     let publication = place
         .presentity
         .as_ref()
-        .and_then(|presentity| presentity.next_expiry());
+        .and_then(|presentity| presentity.next_change(now));
     let next = [place.bindings.next_expiry(), publication]
         .into_iter()
         .flatten()
@@ -194,6 +195,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
     {
         let before = core::mem::replace(&mut place.record, record);
         if before.standing != place.record.standing {
+            on_publish::choice_changed(shard, key);
             on_watch::standing_changed(shard, key, before.standing.as_deref(), effects);
         }
         return;

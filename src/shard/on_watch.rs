@@ -155,13 +155,15 @@ fn show(shard: &mut Shard, package: Package, key: UserKey, level: Level) -> Opti
     Some(shown)
 }
 
-/// The presentity of a user, made where there is none: somebody watches.
+/// The presentity of a user, made where there is none: somebody watches, or there is something to say.
 pub(super) fn presentity(shard: &mut Shard, key: UserKey) -> Option<&mut Presentity> {
     let (now, born) = (shard.now, shard.born());
     let user = shard.users.get_mut(key)?;
     let any = !user.bindings.is_empty();
+    let standing = user.record.standing.as_deref();
+    let choice = standing.and_then(|standing| standing.choice.as_ref());
     Some(user.presentity.get_or_insert_with(|| {
-        let mut presentity = Box::new(Presentity::new(born));
+        let mut presentity = Box::new(Presentity::new(born, choice));
         presentity.registered(now, any);
         presentity
     }))

@@ -24,6 +24,7 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::presence::{EndpointKey, MachineState};
 use crate::registrar::{Endpoint, EndpointId, Gruu};
 use crate::shard::{Shard, User, UserKey};
 use crate::sip::link::ConnectionId;
@@ -181,12 +182,17 @@ fn sign(now: Now, reported: Option<(bool, Now)>, acted: Option<Now>) -> Sign {
     }
 }
 
-fn sign_of(shard: &Shard, _user: &User, endpoint: &Endpoint) -> Sign {
+fn sign_of(shard: &Shard, user: &User, endpoint: &Endpoint) -> Sign {
     let acted = shard
         .connections
         .get(endpoint.connection)
         .and_then(|connection| connection.last_act);
-    sign(shard.now, None, acted)
+    let reported = user
+        .presentity
+        .as_ref()
+        .and_then(|presentity| presentity.activity(shard.now, EndpointKey(endpoint.connection.0)))
+        .map(|(machine, since)| (machine == MachineState::Active, since));
+    sign(shard.now, reported, acted)
 }
 
 /// The only one with a sign of life.

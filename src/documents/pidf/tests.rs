@@ -1,7 +1,8 @@
 //! What real clients publish, what is refused, and the document for watchers against the RFCs' schemas.
 
 use super::*;
-use crate::documents::rpid::Activity;
+use crate::documents::place::Place;
+use crate::documents::rpid::{Activity, ShownActivities};
 use crate::documents::schema::{Inside, Part, Shape, check};
 
 const HEAD: &str = r#"<presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:alice@example.com">"#;
@@ -204,13 +205,15 @@ fn contact_priorities() {
     }
 }
 
-fn shown<'a>(activities: Activities, note: Option<&'a Note>) -> Shown<'a> {
+fn shown<'a>(set: Activities, note: Option<&'a Note>) -> Shown<'a> {
     Shown {
-        entity: "sip:alice@example.com",
-        basic: Basic::Open,
-        activities,
+        activities: ShownActivities {
+            set,
+            ..ShownActivities::default()
+        },
         note,
-        timestamp: Now(1_772_352_000_000_000),
+        since: Some(Now(1_772_352_000_000_000)),
+        ..Shown::bare("sip:alice@example.com", Basic::Open)
     }
 }
 
@@ -302,6 +305,7 @@ const ACTIVITIES: Shape = text(
     "activities",
     Inside::Parts(&[
         Part::Many(&RPID_NOTE),
+        // In any order, and others of another namespace among them.
         Part::SomeOf(&[
             "appointment",
             "away",
@@ -335,13 +339,30 @@ const ACTIVITIES: Shape = text(
     ]),
 );
 
+/// RFC 4480 §5.1: notes, then `other` alone or elements of another namespace.
+const PLACE_TYPE: Shape = text(
+    Space::Rpid,
+    "place-type",
+    Inside::Parts(&[
+        Part::Many(&RPID_NOTE),
+        Part::Maybe(&text(Space::Rpid, "other", Inside::Text)),
+        Part::Others(&[]),
+    ]),
+);
+
+/// RFC 4480 §5.1.
+const TIME_OFFSET: Shape = text(Space::Rpid, "time-offset", Inside::Whole);
+
+/// RFC 4480 §5.1.
+const USER_INPUT: Shape = text(Space::Rpid, "user-input", Inside::Word(&["active", "idle"]));
+
 /// RFC 4479 §8.
 const PERSON: Shape = Shape {
     space: Space::DataModel,
     local: "person",
     attributes: &["id"],
     inside: Inside::Parts(&[
-        Part::Others(&[&ACTIVITIES]),
+        Part::Others(&[&ACTIVITIES, &PLACE_TYPE, &TIME_OFFSET, &USER_INPUT]),
         Part::Many(&DM_NOTE),
         Part::Maybe(&text(Space::DataModel, "timestamp", Inside::Date)),
     ]),
@@ -384,6 +405,12 @@ const PRESENCE: Shape = Shape {
     ]),
 };
 
+/// For those who make documents above this room: is it of the schemas' shape?
+pub(crate) fn check_shape(document: &[u8]) {
+    let told = String::from_utf8_lossy(document);
+    assert_eq!(check(document, &PRESENCE), Ok(()), "{told}");
+}
+
 #[test]
 fn what_is_written_has_the_schemas_shape() {
     let note = Note {
@@ -401,6 +428,179 @@ fn what_is_written_has_the_schemas_shape() {
 }
 
 #[test]
+fn all_that_can_be_shown_has_the_schemas_shape_and_reads_back() {
+    let contacts = [Contact {
+        id: "work-phone",
+        uri: "tel:+49301234".into(),
+    }];
+    let note = Note {
+        text: "x".into(),
+        language: "".into(),
+    };
+    for (place, location) in [
+        (None, None),
+        (Place::of("office"), None),
+        (None, Some("room 3 & 4")),
+        (Place::of("train"), Some("to Berlin")),
+    ] {
+        for idle in [None, Some(None), Some(Some(Now(1_772_351_000_000_000)))] {
+            let document = Shown {
+                activities: ShownActivities {
+                    first: Some(Activity::Meeting),
+                    set: Activities::one(Activity::Busy).with(Activity::Other),
+                    other: Some("with the board"),
+                    note: Some("the budget"),
+                    until: Some(Now(1_772_359_000_000_000)),
+                },
+                idle,
+                place,
+                location,
+                offset_min: Some(-210),
+                contacts: &contacts,
+                ..shown(Activities::NONE, Some(&note))
+            };
+            let document = written(&document);
+            assert_eq!(check(document.as_bytes(), &PRESENCE), Ok(()), "{document}");
+            let back = read(document.as_bytes()).unwrap();
+            assert_eq!(back.location.place, place);
+            assert_eq!(back.location.words.as_deref(), location);
+            assert_eq!(back.offset_min, Some(-210));
+            assert_eq!(
+                back.input.map(|input| (input.idle, input.last_input)),
+                idle.map(|at| (true, at))
+            );
+            assert!(!back.locked);
+            assert_eq!(back.basic(), Some(Basic::Open));
+            let [doing] = &back.timed[..] else {
+                panic!("{:?}", back.timed);
+            };
+            assert_eq!(
+                format!("{:?}", doing.activities),
+                r#"{"busy", "meeting", "other"}"#
+            );
+            assert_eq!(doing.until, Some(Now(1_772_359_000_000_000)));
+            assert_eq!(doing.other.as_deref(), Some("with the board"));
+            assert_eq!(
+                doing.note.as_ref().map(|note| &*note.text),
+                Some("the budget")
+            );
+            assert!(
+                document.contains("<rpid:meeting/><rpid:busy/><rpid:other>"),
+                "{document}"
+            );
+            assert_eq!(&*back.tuples[1].contact, "tel:+49301234");
+        }
+    }
+}
+
+#[test]
+fn somebody_of_whom_nothing_is_told_has_no_person_and_no_time() {
+    let document = written(&Shown::bare("sip:alice@example.com", Basic::Closed));
+    assert!(document.ends_with("entity=\"sip:alice@example.com\"><tuple id=\"muster\"><status><basic>closed</basic></status><contact priority=\"1.0\">sip:alice@example.com</contact></tuple></presence>"), "{document}");
+    assert_eq!(check(document.as_bytes(), &PRESENCE), Ok(()));
+}
+
+/// What of a document says whether somebody is at the device: idle, last input, threshold, locked.
+#[test]
+fn devices_say_whether_somebody_is_there() {
+    let idle = "<rpid:user-input last-input='2026-03-01T08:00:00Z' idle-threshold='600'>idle</rpid:user-input>";
+    let active = "<rpid:user-input>active</rpid:user-input>";
+    let away = "<rpid:activities><rpid:away/></rpid:activities>";
+    let device = |inside: &str| {
+        format!("<dm:device id='d'>{inside}<dm:deviceID>x</dm:deviceID></dm:device>")
+    };
+    let tuple = |inside: &str| format!("<tuple id='t'><status/>{inside}</tuple>");
+    let person = |inside: &str| format!("<dm:person id='p'>{inside}</dm:person>");
+    let cases = [
+        (device(idle), Some((true, true)), false),
+        (tuple(idle), Some((true, true)), false),
+        (person(idle), Some((true, true)), false),
+        (device(&format!("{idle}{away}")), Some((true, true)), true),
+        (tuple(&format!("{away}{idle}")), Some((true, true)), true),
+        (person(&format!("{idle}{away}")), Some((true, true)), false),
+        (
+            device(&format!("{active}{away}")),
+            Some((false, false)),
+            false,
+        ),
+        (
+            format!("{}{}", device(idle), device(active)),
+            Some((false, false)),
+            false,
+        ),
+        (
+            tuple("<rpid:user-input>maybe</rpid:user-input>"),
+            None,
+            false,
+        ),
+        (device(away), None, false),
+    ];
+    for (inside, input, locked) in cases {
+        let read = read_inside(&inside).unwrap();
+        let found = read
+            .input
+            .map(|input| (input.idle, input.last_input.is_some()));
+        assert_eq!((found, read.locked), (input, locked), "{inside}");
+        assert!(
+            inside.contains("<dm:person") || read.activities.is_empty(),
+            "{inside}"
+        );
+    }
+}
+
+#[test]
+fn times_are_read_and_one_that_makes_no_sense_is_refused() {
+    let doing = |attributes: &str| {
+        format!(
+            "<dm:person id='p'><rpid:activities {attributes}><rpid:note>plan</rpid:note><rpid:meeting/></rpid:activities></dm:person>"
+        )
+    };
+    let read = read_inside(&doing(
+        "from='2026-03-01T08:00:00Z' until='2026-03-01T09:00:00+00:30'",
+    ))
+    .unwrap();
+    let [timed] = &read.timed[..] else {
+        panic!("{:?}", read.timed);
+    };
+    assert_eq!(timed.from, Some(Now(1_772_352_000_000_000)));
+    assert_eq!(timed.until, Some(Now(1_772_353_800_000_000)));
+    assert_eq!(
+        (read.activities, read.note_shown()),
+        (Activities::NONE, None)
+    );
+    let read = read_inside(&doing("")).unwrap();
+    assert_eq!(read.subject.as_deref(), Some("plan"));
+    for attributes in [
+        "from='2026-03-01T08:00:00Z' until='2026-03-01T07:00:00Z'",
+        "until='tomorrow'",
+        "from=''",
+    ] {
+        assert_eq!(
+            read_inside(&doing(attributes)),
+            Err(Fault::Incomplete),
+            "{attributes}"
+        );
+    }
+    let many = doing("until='2026-03-01T08:00:00Z'").repeat(TIMED_MAX + 1);
+    assert_eq!(read_inside(&many), Err(Fault::TooManyEntries));
+    for (offset, expected) in [
+        ("120", Some(120)),
+        ("-720", Some(-720)),
+        ("+60", Some(60)),
+        ("900", None),
+        ("x", None),
+    ] {
+        let inside =
+            format!("<dm:person id='p'><rpid:time-offset>{offset}</rpid:time-offset></dm:person>");
+        assert_eq!(
+            read_inside(&inside).unwrap().offset_min,
+            expected,
+            "{offset}"
+        );
+    }
+}
+
+#[test]
 fn the_shapes_refuse_what_the_schemas_refuse() {
     let tuple = "<tuple id='t'><status/></tuple>";
     let cases = [
@@ -409,6 +609,9 @@ fn the_shapes_refuse_what_the_schemas_refuse() {
         (format!("<dm:person id='p'/>{tuple}"), false),
         ("<tuple id='t'/>".into(), false),
         ("<tuple><status/></tuple>".into(), false),
+        ("<dm:person id='p'><rpid:time-offset>1.5</rpid:time-offset></dm:person>".into(), false),
+        ("<dm:person id='p'><rpid:user-input>busy</rpid:user-input></dm:person>".into(), false),
+        ("<dm:person id='p'><rpid:place-type><rpid:other/><rpid:note/></rpid:place-type></dm:person>".into(), false),
         ("<tuple id='t'><status/><timestamp>2026-03-01T08:00:00Z</timestamp><contact/></tuple>".into(), false),
         ("<tuple id='t'><status><basic>unkown</basic></status></tuple>".into(), false),
         ("<dm:person id='p'><dm:note/><rpid:activities/></dm:person>".into(), false),

@@ -253,12 +253,24 @@ proptest! {
         use crate::documents::pidf;
         let note = pidf::Note { text: "n".into(), language: "en".into() };
         let mut out = Vec::new();
+        use crate::documents::rpid::{Activities, Activity, ShownActivities};
+        let now = crate::sip::time::Now(0);
+        let activities = ShownActivities {
+            first: Some(Activity::Away),
+            set: Activities::NONE,
+            other: Some("o"),
+            note: Some("s"),
+            until: Some(now),
+        };
         pidf::write(&mut out, &pidf::Shown {
-            entity: "sip:a@b",
-            basic: pidf::Basic::Open,
-            activities: crate::documents::rpid::Activities::one(crate::documents::rpid::Activity::Away),
+            activities,
             note: Some(&note),
-            timestamp: crate::sip::time::Now(0),
+            idle: Some(Some(now)),
+            place: crate::documents::place::Place::of("office"),
+            location: Some("l"),
+            offset_min: Some(60),
+            since: Some(now),
+            ..pidf::Shown::bare("sip:a@b", pidf::Basic::Open)
         });
         let length = out.len();
         out[at % length] = with;

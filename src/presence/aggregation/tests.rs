@@ -1,12 +1,22 @@
-//! The table of the head, row by row; and against a slow reference written apart.
+//! The tables of the head, row by row; and against a slow reference written apart.
 
 use proptest::prelude::*;
 
+use super::reference::{Published, reference};
 use super::*;
+use crate::documents::place::Place;
 use crate::documents::rpid::Activity;
+use crate::presence::content::{Machine, Span};
 
-/// One publication, written so that a table of them can be read: endpoint, instant, what it says.
-type Row = (u64, u64, Option<Basic>, &'static [Activity], &'static str);
+const OPEN: Option<Basic> = Some(Basic::Open);
+const CLOSED: Option<Basic> = Some(Basic::Closed);
+
+/// Long after the beginning of time.
+const NOW: Now = Now(10_000_000_000);
+
+fn ago(s: u64) -> Now {
+    Now(NOW.0 - s * 1_000_000)
+}
 
 fn note(text: &str) -> Option<Arc<Note>> {
     (!text.is_empty()).then(|| {
@@ -17,204 +27,479 @@ fn note(text: &str) -> Option<Arc<Note>> {
     })
 }
 
-fn folded(rows: &[Row], registered: bool) -> State {
-    let notes: Vec<_> = rows.iter().map(|row| note(row.4)).collect();
-    let said = rows.iter().zip(&notes).map(|(row, note)| Said {
-        endpoint: EndpointKey(row.0),
-        at: Now(row.1),
-        basic: row.2,
-        activities: row
-            .3
-            .iter()
-            .copied()
-            .fold(Activities::NONE, Activities::with),
-        note: note.as_ref(),
-    });
-    aggregate(said, registered)
+fn set(activities: &[Activity]) -> Activities {
+    let activities = activities.iter().copied();
+    activities.fold(Activities::NONE, Activities::with)
 }
 
-const OPEN: Option<Basic> = Some(Basic::Open);
-const CLOSED: Option<Basic> = Some(Basic::Closed);
+fn said(publications: &[Published]) -> impl Iterator<Item = Said<'_>> + Clone {
+    publications.iter().map(|(endpoint, at, content)| Said {
+        endpoint: EndpointKey(*endpoint),
+        at: *at,
+        content,
+    })
+}
+
+fn known(registered: bool) -> Known<'static> {
+    Known {
+        now: NOW,
+        registered,
+        phone: Phone::OnHook,
+        choice: None,
+    }
+}
+
+fn told(state: &State) -> String {
+    let (word, activities) = (state.availability, state.activities);
+    let open = matches!(word, Availability::Offline) == (state.basic == Basic::Closed);
+    assert!(open, "{state:?}");
+    format!("{word:?} {activities:?}")
+}
+
+/// Endpoint, instant, reachable, activities.
+type Row = (u64, u64, Option<Basic>, &'static [Activity]);
+
+fn published(rows: &[Row]) -> Vec<Published> {
+    let content = |row: &Row| Content {
+        basic: row.2,
+        activities: set(row.3),
+        ..Content::default()
+    };
+    rows.iter()
+        .map(|row| (row.0, Now(row.1), content(row)))
+        .collect()
+}
 
 #[test]
-fn the_table() {
+fn who_is_reachable_and_what_endpoints_come_to() {
     use Activity as A;
-    use Availability as V;
     let cases: &[(&str, &[Row], bool, &str)] = &[
-        ("nobody", &[], false, "Closed Offline {}"),
-        ("registered, silent", &[], true, "Open Available {}"),
-        ("open", &[(1, 1, OPEN, &[], "")], true, "Open Available {}"),
+        ("nobody", &[], false, "Offline {}"),
+        ("registered, silent", &[], true, "Available {}"),
+        ("open", &[(1, 1, OPEN, &[])], true, "Available {}"),
         (
-            "open, not registered",
-            &[(1, 1, OPEN, &[], "")],
+            "not registered",
+            &[(1, 1, OPEN, &[])],
             false,
-            "Open Available {}",
+            "Available {}",
         ),
+        ("closed", &[(1, 1, CLOSED, &[])], true, "Offline {}"),
         (
-            "closed though registered",
-            &[(1, 1, CLOSED, &[], "")],
+            "closed, away",
+            &[(1, 1, CLOSED, &[A::Away])],
             true,
-            "Closed Offline {}",
-        ),
-        (
-            "closed and away",
-            &[(1, 1, CLOSED, &[A::Away], "")],
-            true,
-            r#"Closed Offline {"away"}"#,
+            "Offline {}",
         ),
         (
             "one closed, one open",
-            &[(1, 1, CLOSED, &[A::Away], ""), (2, 2, OPEN, &[], "")],
+            &[(1, 1, CLOSED, &[A::Busy]), (2, 2, OPEN, &[])],
             true,
-            "Open Available {}",
+            "Available {}",
         ),
         (
             "the other order",
-            &[(1, 3, CLOSED, &[A::Away], ""), (2, 2, OPEN, &[], "")],
+            &[(1, 3, CLOSED, &[A::Busy]), (2, 2, OPEN, &[])],
             true,
-            "Open Available {}",
+            "Available {}",
         ),
         (
             "baresip starts",
-            &[(1, 1, None, &[], ""), (1, 2, OPEN, &[], "")],
+            &[(1, 1, None, &[]), (1, 2, OPEN, &[])],
             true,
-            "Open Available {}",
+            "Available {}",
         ),
         (
             "baresip goes",
-            &[(1, 1, OPEN, &[], ""), (1, 2, CLOSED, &[], "")],
+            &[(1, 1, OPEN, &[]), (1, 2, CLOSED, &[])],
             true,
-            "Closed Offline {}",
+            "Offline {}",
         ),
         (
             "baresip's first, registered",
-            &[(1, 1, None, &[], "")],
+            &[(1, 1, None, &[])],
             true,
-            "Open Available {}",
+            "Available {}",
         ),
         (
             "baresip's first, not registered",
-            &[(1, 1, None, &[], "")],
+            &[(1, 1, None, &[])],
             false,
-            "Closed Offline {}",
+            "Offline {}",
         ),
         (
             "only a person",
-            &[(1, 1, None, &[A::Busy], "")],
+            &[(1, 1, None, &[A::Busy])],
             true,
-            r#"Open Busy {"busy"}"#,
+            r#"Busy {"busy"}"#,
         ),
         (
             "only a person, not registered",
-            &[(1, 1, None, &[A::Busy], "")],
+            &[(1, 1, None, &[A::Busy])],
             false,
-            r#"Closed Offline {"busy"}"#,
+            "Offline {}",
         ),
         (
             "silence beside closed",
-            &[(1, 1, None, &[A::Busy], ""), (2, 2, CLOSED, &[], "")],
+            &[(1, 1, None, &[A::Busy]), (2, 2, CLOSED, &[])],
             true,
-            r#"Closed Offline {"busy"}"#,
+            "Offline {}",
         ),
         (
             "there beats away",
-            &[(1, 1, OPEN, &[A::Away], ""), (2, 2, OPEN, &[], "")],
+            &[(1, 1, OPEN, &[A::Away]), (2, 2, OPEN, &[])],
             true,
-            "Open Available {}",
+            "Available {}",
         ),
         (
             "in a call beats there",
-            &[(1, 1, OPEN, &[A::OnThePhone], ""), (2, 2, OPEN, &[], "")],
+            &[(1, 1, OPEN, &[A::OnThePhone]), (2, 2, OPEN, &[])],
             true,
-            r#"Open InACall {"on-the-phone"}"#,
+            r#"InACall {"on-the-phone"}"#,
         ),
         (
             "in a call beats busy",
-            &[
-                (1, 1, OPEN, &[A::OnThePhone], ""),
-                (2, 2, OPEN, &[A::Busy], ""),
-            ],
+            &[(1, 1, OPEN, &[A::OnThePhone]), (2, 2, OPEN, &[A::Busy])],
             true,
-            r#"Open InACall {"on-the-phone"}"#,
+            r#"InACall {"on-the-phone"}"#,
         ),
         (
             "do not disturb beats all",
             &[
-                (1, 1, OPEN, &[A::DoNotDisturb], ""),
-                (2, 2, OPEN, &[A::Presentation], ""),
+                (1, 1, OPEN, &[A::DoNotDisturb]),
+                (2, 2, OPEN, &[A::Presentation]),
             ],
             true,
-            r#"Open DoNotDisturb {"dnd"}"#,
+            r#"DoNotDisturb {"dnd"}"#,
         ),
         (
             "equals join",
-            &[
-                (1, 1, OPEN, &[A::Lunch], ""),
-                (2, 2, OPEN, &[A::Dinner], ""),
-            ],
+            &[(1, 1, OPEN, &[A::Lunch]), (2, 2, OPEN, &[A::Dinner])],
             true,
-            r#"Open BeRightBack {"dinner", "lunch"}"#,
+            r#"BeRightBack {"dinner", "lunch"}"#,
         ),
         (
-            "one endpoint's newest counts alone",
-            &[
-                (1, 1, OPEN, &[A::DoNotDisturb], ""),
-                (1, 2, OPEN, &[A::Away], ""),
-            ],
+            "newest alone",
+            &[(1, 1, OPEN, &[A::DoNotDisturb]), (1, 2, OPEN, &[A::Away])],
             true,
-            r#"Open Away {"away"}"#,
+            r#"Away {"away"}"#,
         ),
         (
-            "several of one",
-            &[(1, 1, OPEN, &[A::Away, A::Meeting], "")],
+            "a meeting beats away",
+            &[(1, 1, OPEN, &[A::Away, A::Meeting])],
             true,
-            r#"Open InAMeeting {"away", "meeting"}"#,
+            r#"InAMeeting {"meeting"}"#,
+        ),
+        (
+            "busy with an appointment",
+            &[(1, 1, OPEN, &[A::Busy, A::Appointment])],
+            true,
+            r#"Busy {"appointment", "busy"}"#,
+        ),
+        (
+            "presenting in a meeting",
+            &[(1, 1, OPEN, &[A::Presentation, A::Meeting])],
+            true,
+            r#"Presenting {"presentation"}"#,
+        ),
+        (
+            "on vacation",
+            &[(1, 1, OPEN, &[A::Vacation])],
+            true,
+            r#"OutOfOffice {"vacation"}"#,
+        ),
+        (
+            "on vacation, away",
+            &[(1, 1, OPEN, &[A::Vacation, A::Away])],
+            true,
+            r#"OutOfOffice {"vacation"}"#,
+        ),
+        (
+            "on vacation, but busy",
+            &[(1, 1, OPEN, &[A::Vacation]), (2, 2, OPEN, &[A::Busy])],
+            true,
+            r#"Busy {"busy"}"#,
+        ),
+        (
+            "on vacation, in a call",
+            &[(1, 1, OPEN, &[A::Vacation, A::OnThePhone])],
+            true,
+            r#"InACall {"on-the-phone"}"#,
+        ),
+        (
+            "a holiday",
+            &[(1, 1, OPEN, &[A::Holiday])],
+            true,
+            r#"OffWork {"holiday"}"#,
+        ),
+        (
+            "working",
+            &[(1, 1, OPEN, &[A::Working])],
+            true,
+            r#"Available {"working"}"#,
         ),
     ];
     for (name, rows, registered, expected) in cases {
-        let state = folded(rows, *registered);
-        let told = format!(
-            "{:?} {:?} {:?}",
-            state.basic, state.availability, state.activities
-        );
-        assert_eq!(told, *expected, "{name}");
-        assert_eq!(
-            state.availability == V::Offline,
-            state.basic == Basic::Closed,
-            "{name}"
-        );
+        let publications = published(rows);
+        let state = aggregate(said(&publications), &known(*registered));
+        assert_eq!(told(&state), *expected, "{name}");
+    }
+}
+
+fn quiet(last_input: Now) -> Option<Machine> {
+    Some(Machine::Quiet {
+        last_input,
+        inactive_after_s: 300,
+        away_after_s: 300,
+    })
+}
+
+#[test]
+fn machines_are_idle_and_away_by_the_clock_and_locked_at_once() {
+    use Activity as A;
+    let locked = Some(Machine::Locked {
+        last_input: Some(ago(5)),
+    });
+    let active = Some(Machine::Active);
+    let at_work: &[Activity] = &[];
+    let cases = [
+        (
+            "just now",
+            vec![(quiet(ago(299)), at_work)],
+            "Available {}",
+            None,
+        ),
+        (
+            "five minutes",
+            vec![(quiet(ago(300)), at_work)],
+            "Idle {}",
+            Some(300),
+        ),
+        (
+            "nearly ten",
+            vec![(quiet(ago(599)), at_work)],
+            "Idle {}",
+            Some(599),
+        ),
+        (
+            "ten minutes",
+            vec![(quiet(ago(600)), at_work)],
+            "Away {}",
+            Some(600),
+        ),
+        ("locked", vec![(locked, at_work)], "Away {}", Some(5)),
+        (
+            "one is active",
+            vec![(quiet(ago(900)), at_work), (active, at_work)],
+            "Available {}",
+            None,
+        ),
+        (
+            "one tells nothing",
+            vec![(quiet(ago(900)), at_work), (None, at_work)],
+            "Available {}",
+            Some(900),
+        ),
+        (
+            "the livelier",
+            vec![(quiet(ago(900)), at_work), (quiet(ago(400)), at_work)],
+            "Idle {}",
+            Some(400),
+        ),
+        (
+            "busy beats idle",
+            vec![(quiet(ago(400)), &[A::Busy])],
+            r#"Busy {"busy"}"#,
+            Some(400),
+        ),
+        (
+            "a meeting beats away",
+            vec![(quiet(ago(900)), &[A::Meeting])],
+            r#"InAMeeting {"meeting"}"#,
+            Some(900),
+        ),
+        (
+            "vacation beats idle",
+            vec![(quiet(ago(400)), &[A::Vacation])],
+            r#"OutOfOffice {"vacation"}"#,
+            Some(400),
+        ),
+        (
+            "vacation, but active",
+            vec![(active, &[A::Vacation])],
+            "Available {}",
+            None,
+        ),
+        (
+            "playing",
+            vec![(quiet(ago(400)), &[A::Playing])],
+            r#"Idle {"playing"}"#,
+            Some(400),
+        ),
+    ];
+    for (name, machines, expected, last_active) in cases {
+        let publications: Vec<Published> = machines
+            .into_iter()
+            .enumerate()
+            .map(|(at, (machine, activities))| {
+                let content = Content {
+                    basic: OPEN,
+                    machine,
+                    activities: set(activities),
+                    ..Content::default()
+                };
+                (at as u64, Now(at as u64), content)
+            })
+            .collect();
+        let state = aggregate(said(&publications), &known(true));
+        assert_eq!(told(&state), expected, "{name}");
+        let last = state.more.as_ref().and_then(|more| more.last_active);
+        // Somebody whose one machine tells nothing may be at it: the other one's time is told all the same.
+        assert_eq!(last, last_active.map(ago), "{name}");
     }
 }
 
 #[test]
-fn the_newest_note_that_says_something_is_shown() {
-    let cases: &[(&[Row], Option<&str>)] = &[
-        (&[(1, 1, OPEN, &[], "")], None),
-        (&[(1, 1, OPEN, &[], "a"), (2, 2, OPEN, &[], "b")], Some("b")),
-        (&[(1, 2, OPEN, &[], "a"), (2, 1, OPEN, &[], "b")], Some("a")),
-        (&[(1, 1, OPEN, &[], "a"), (2, 2, OPEN, &[], "")], Some("a")),
-        (&[(1, 1, CLOSED, &[], "gone home")], Some("gone home")),
-        (&[(1, 1, OPEN, &[], "a"), (1, 2, OPEN, &[], "")], Some("a")),
+fn a_choice_beats_what_is_found_out_and_falls_back() {
+    use Activity as A;
+    let choice = |state| Choice {
+        state: Some(state),
+        custom: Some("my words".into()),
+        ..Choice::default()
+    };
+    let (busy, call) = (&[A::Busy][..], &[A::OnThePhone][..]);
+    let cases = [
+        (Manual::Available, &[][..], Phone::OnHook, "Available {}"),
+        (
+            Manual::Available,
+            &[A::Away, A::Meeting],
+            Phone::OnHook,
+            "Available {}",
+        ),
+        (
+            Manual::Available,
+            &[A::DoNotDisturb],
+            Phone::OnHook,
+            "Available {}",
+        ),
+        (
+            Manual::Available,
+            call,
+            Phone::OnHook,
+            r#"InACall {"on-the-phone"}"#,
+        ),
+        (
+            Manual::Busy,
+            &[],
+            Phone::InACall,
+            r#"InACall {"on-the-phone"}"#,
+        ),
+        (
+            Manual::Busy,
+            call,
+            Phone::InAConference,
+            r#"InAConference {"on-the-phone"}"#,
+        ),
+        (
+            Manual::DoNotDisturb,
+            busy,
+            Phone::InACall,
+            "DoNotDisturb {}",
+        ),
+        (Manual::UrgentOnly, busy, Phone::OnHook, "UrgentOnly {}"),
+        (Manual::BeRightBack, call, Phone::OnHook, "BeRightBack {}"),
+        (Manual::Away, busy, Phone::OnHook, "Away {}"),
+        (Manual::OffWork, busy, Phone::InACall, "OffWork {}"),
+        (
+            Manual::AppearOffline,
+            busy,
+            Phone::InACall,
+            "AppearOffline {}",
+        ),
     ];
-    for (rows, expected) in cases {
-        let state = folded(rows, false);
+    for (manual, activities, phone, expected) in cases {
+        let content = Content {
+            basic: OPEN,
+            activities: set(activities),
+            note: note("published"),
+            ..Content::default()
+        };
+        let publications = [(1, Now(1), content)];
+        let mut chosen = choice(manual);
+        let fold = |choice: &Choice, registered_only: bool| {
+            let all = said(&publications).filter(move |_| !registered_only);
+            let known = Known {
+                phone,
+                choice: Some(choice),
+                ..known(true)
+            };
+            aggregate(all, &known)
+        };
+        let state = fold(&chosen, false);
+        assert_eq!(told(&state), expected, "{manual:?}");
+        let words = state.more.and_then(|more| more.custom);
+        assert_eq!(words.is_some(), expected.ends_with("{}"), "{manual:?}");
+        assert_eq!(state.note.is_some(), manual != Manual::AppearOffline);
+        chosen.until = Some(NOW);
+        let without = Known {
+            phone,
+            ..known(true)
+        };
         assert_eq!(
-            state.note.as_deref().map(|note| &*note.text),
-            *expected,
-            "{rows:?}"
+            fold(&chosen, false),
+            aggregate(said(&publications), &without)
         );
+    }
+    // Signed out is offline, whatever was chosen.
+    let chosen = choice(Manual::Busy);
+    let gone = Known {
+        choice: Some(&chosen),
+        ..known(false)
+    };
+    assert_eq!(aggregate(said(&[]), &gone), State::OFFLINE);
+}
+
+#[test]
+fn notes() {
+    let cases: &[(&[(u64, u64, &str)], Option<&str>)] = &[
+        (&[(1, 1, "")], None),
+        (&[(1, 1, "a"), (2, 2, "b")], Some("b")),
+        (&[(1, 2, "a"), (2, 1, "b")], Some("a")),
+        (&[(1, 1, "a"), (2, 2, "")], Some("a")),
+        (&[(1, 1, "a"), (1, 2, "")], Some("a")),
+    ];
+    let lasting = Choice {
+        note: Some("kept".into()),
+        note_kind: NoteKind::OutOfOffice,
+        ..Choice::default()
+    };
+    for (rows, expected) in cases {
+        let content = |text: &str| Content {
+            basic: CLOSED,
+            note: note(text),
+            activities: Activities::one(Activity::Vacation),
+            ..Content::default()
+        };
+        let publications: Vec<Published> = rows
+            .iter()
+            .map(|(endpoint, at, text)| (*endpoint, Now(*at), content(text)))
+            .collect();
+        let state = aggregate(said(&publications), &known(false));
+        assert_eq!(state.note.as_deref().map(|note| &*note.text), *expected);
+        let kind = expected.map_or(NoteKind::Personal, |_| NoteKind::OutOfOffice);
+        assert_eq!(
+            (state.availability, state.note_kind),
+            (Availability::Offline, kind)
+        );
+        let chosen = Known {
+            choice: Some(&lasting),
+            ..known(false)
+        };
+        let state = aggregate(said(&publications), &chosen);
+        assert_eq!(state.note.as_deref().map(|note| &*note.text), Some("kept"));
     }
 }
 
-#[derive(Clone, Debug)]
-struct Owned {
-    endpoint: u64,
-    basic: Option<Basic>,
-    activities: Activities,
-    note: Option<Arc<Note>>,
-}
-
-fn any_publication() -> impl Strategy<Value = Owned> {
+fn any_activities() -> impl Strategy<Value = Activities> {
     let activity = prop_oneof![
         Just(Activity::Away),
         Just(Activity::Busy),
@@ -222,106 +507,163 @@ fn any_publication() -> impl Strategy<Value = Owned> {
         Just(Activity::DoNotDisturb),
         Just(Activity::Lunch),
         Just(Activity::Vacation),
+        Just(Activity::Holiday),
+        Just(Activity::Meeting),
+        Just(Activity::Appointment),
+        Just(Activity::Presentation),
         Just(Activity::Working),
+        Just(Activity::Other),
     ];
+    proptest::collection::vec(activity, 0..3).prop_map(|all| set(&all))
+}
+
+fn any_instant() -> impl Strategy<Value = Now> {
+    prop_oneof![
+        Just(NOW),
+        (0u64..1200).prop_map(ago),
+        (1u64..600).prop_map(|s| Now(NOW.0 + s * 1_000_000))
+    ]
+}
+
+fn any_words() -> impl Strategy<Value = Option<Arc<str>>> {
+    prop_oneof![Just(None), Just(Some("a")), Just(Some("b"))].prop_map(|text| text.map(Arc::from))
+}
+
+fn any_machine() -> impl Strategy<Value = Option<Machine>> {
+    prop_oneof![
+        3 => Just(None),
+        1 => Just(Some(Machine::Active)),
+        3 => any_instant().prop_map(quiet),
+        1 => any_instant().prop_map(|at| Some(Machine::Locked { last_input: Some(at) })),
+        1 => Just(Some(Machine::Locked { last_input: None })),
+    ]
+}
+
+fn any_span() -> impl Strategy<Value = Span> {
     (
-        0u64..4,
-        prop_oneof![Just(None), Just(OPEN), Just(CLOSED)],
-        proptest::collection::vec(activity, 0..3),
-        prop_oneof![Just(""), Just("a"), Just("b")],
+        any_instant(),
+        any_instant(),
+        any_activities(),
+        any_words(),
+        any_words(),
     )
-        .prop_map(|(endpoint, basic, activities, text)| Owned {
-            endpoint,
-            basic,
-            activities: activities
-                .into_iter()
-                .fold(Activities::NONE, Activities::with),
-            note: note(text),
+        .prop_map(|(from, until, activities, custom, subject)| Span {
+            from: from.min(until),
+            until: from.max(until),
+            activities,
+            custom,
+            subject,
         })
 }
 
-fn said(publications: &[(u64, Owned)]) -> impl Iterator<Item = Said<'_>> + Clone {
-    publications.iter().map(|(at, one)| Said {
-        endpoint: EndpointKey(one.endpoint),
-        at: Now(*at),
-        basic: one.basic,
-        activities: one.activities,
-        note: one.note.as_ref(),
-    })
+fn any_rare() -> impl Strategy<Value = Option<Box<Rare>>> {
+    let place = prop_oneof![
+        Just(None),
+        Just(Place::of("office")),
+        Just(Place::of("train"))
+    ];
+    let rare = (
+        proptest::collection::vec(any_span(), 0..3),
+        any_words(),
+        any_words(),
+        any_words(),
+        place,
+        proptest::option::of(-60i16..60),
+    )
+        .prop_map(
+            |(spans, custom, subject, location, place, offset_min)| Rare {
+                spans: spans.into(),
+                custom,
+                subject,
+                location,
+                place,
+                offset_min,
+            },
+        );
+    proptest::option::of(rare.prop_map(Box::new))
 }
 
-/// The table once more, slowly and in other words: endpoint by endpoint, then step by step.
-fn reference(publications: &[(u64, Owned)], registered: bool) -> State {
-    let mut newest: Vec<&(u64, Owned)> = Vec::new();
-    for endpoint in 0..4 {
-        let of_endpoint = publications
-            .iter()
-            .filter(|(_, one)| one.endpoint == endpoint);
-        newest.extend(of_endpoint.max_by_key(|(at, _)| *at));
-    }
-    let mut by_age: Vec<_> = publications.iter().collect();
-    by_age.sort_by_key(|(at, _)| *at);
-    let mut shown_note = None;
-    for (_, one) in by_age {
-        if one.note.is_some() {
-            shown_note = one.note.clone();
-        }
-    }
-    let any = |basic| newest.iter().any(|(_, one)| one.basic == basic);
-    let open = match (any(OPEN), any(CLOSED), registered) {
-        (true, _, _) => true,
-        (false, true, _) => false,
-        (false, false, registered) => registered,
-    };
-    if !open {
-        let mut activities = Activities::NONE;
-        for (_, one) in newest {
-            activities = activities.union(one.activities);
-        }
-        return State {
-            note: shown_note,
-            activities,
-            ..State::OFFLINE
-        };
-    }
-    let mut best: Option<(Availability, Activities)> = None;
-    for (_, one) in newest {
-        if one.basic == CLOSED {
-            continue;
-        }
-        let availability = Availability::of(one.activities);
-        best = Some(match best {
-            Some((so_far, activities)) if so_far == availability => {
-                (so_far, activities.union(one.activities))
-            }
-            Some((so_far, activities)) if so_far < availability => (so_far, activities),
-            _ => (availability, one.activities),
+fn any_publication() -> impl Strategy<Value = (u64, Content)> {
+    let basic = prop_oneof![1 => Just(None), 4 => Just(OPEN), 1 => Just(CLOSED)];
+    let text = prop_oneof![Just(""), Just("a"), Just("b")];
+    (
+        0u64..4,
+        basic,
+        any_activities(),
+        text,
+        any_machine(),
+        any_rare(),
+    )
+        .prop_map(|(endpoint, basic, activities, text, machine, rare)| {
+            let content = Content {
+                note: note(text),
+                rare,
+                machine,
+                activities,
+                basic,
+            };
+            (endpoint, content)
+        })
+}
+
+fn any_choice() -> impl Strategy<Value = Option<Choice>> {
+    let state = proptest::option::of(proptest::sample::select(&Manual::ALL[..]));
+    let choice = (
+        state,
+        any_words(),
+        proptest::option::of(any_instant()),
+        any_words(),
+    )
+        .prop_map(|(state, custom, until, note)| Choice {
+            state,
+            custom: custom.map(|text| (&*text).into()),
+            until,
+            note: note.map(|text| (&*text).into()),
+            note_kind: NoteKind::OutOfOffice,
         });
-    }
-    let (availability, activities) = best.unwrap_or((Availability::Available, Activities::NONE));
-    State {
-        note: shown_note,
-        activities,
-        basic: Basic::Open,
-        availability,
-    }
+    proptest::option::of(choice)
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
     #[test]
     fn any_order_gives_the_same_state_and_the_slow_way_agrees(
-        publications in proptest::collection::vec(any_publication(), 0..8),
+        publications in proptest::collection::vec(any_publication(), 0..7),
+        choice in any_choice(),
+        phone in prop_oneof![Just(Phone::OnHook), Just(Phone::InACall), Just(Phone::InAConference)],
         registered in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let mut numbered: Vec<(u64, Owned)> = publications
+        let mut numbered: Vec<Published> = publications
             .into_iter()
             .enumerate()
-            .map(|(at, one)| (at as u64, one))
+            .map(|(at, (endpoint, content))| (endpoint, Now(at as u64), content))
             .collect();
-        let state = aggregate(said(&numbered), registered);
-        prop_assert_eq!(&state, &reference(&numbered, registered));
-        numbered.sort_by_key(|(at, _)| (at ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        prop_assert_eq!(&state, &aggregate(said(&numbered), registered));
+        let known = Known { now: NOW, registered, phone, choice: choice.as_ref() };
+        let state = aggregate(said(&numbered), &known);
+        prop_assert_eq!(&state, &reference(&numbered, &known));
+        numbered.sort_by_key(|(_, at, _)| (at.0 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        prop_assert_eq!(&state, &aggregate(said(&numbered), &known));
+    }
+
+    /// Between two moments that `next_change` names nothing changes by itself.
+    #[test]
+    fn the_next_change_is_never_late(
+        publications in proptest::collection::vec(any_publication(), 0..4),
+        later in 0u64..1_200_000_000,
+    ) {
+        let numbered: Vec<Published> = publications
+            .into_iter()
+            .enumerate()
+            .map(|(at, (endpoint, content))| (endpoint, Now(at as u64), content))
+            .collect();
+        let next = numbered.iter().filter_map(|(_, _, content)| content.next_change(NOW)).min();
+        let then = Now(NOW.0 + later);
+        if next.is_none_or(|next| next > then) {
+            let known = known(true);
+            let after = Known { now: then, ..known };
+            prop_assert_eq!(aggregate(said(&numbered), &known), aggregate(said(&numbered), &after));
+        }
     }
 }

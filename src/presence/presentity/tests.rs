@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::documents::pidf::Basic;
-use crate::presence::publication::Content;
+use crate::presence::content::Content;
 use crate::presence::{Level, Package};
 
 fn at(seconds: u64) -> Now {
@@ -32,7 +32,7 @@ fn publish(
 
 #[test]
 fn watchers_hear_of_changes_and_of_nothing_else() {
-    let mut presentity = Presentity::new(at(0));
+    let mut presentity = Presentity::new(at(0), None);
     assert_eq!(presentity.state(), &State::OFFLINE);
     let first = presentity.version();
 
@@ -60,19 +60,19 @@ fn watchers_hear_of_changes_and_of_nothing_else() {
 
 #[test]
 fn an_end_that_a_refused_publish_came_upon_is_still_told() {
-    let mut presentity = Presentity::new(at(0));
+    let mut presentity = Presentity::new(at(0), None);
     publish(&mut presentity, at(0), 1, Basic::Open, 60).unwrap();
-    assert_eq!(presentity.next_expiry(), Some(at(60)));
+    assert_eq!(presentity.next_change(at(0)), Some(at(60)));
     assert!(publish(&mut presentity, at(61), 2, Basic::Open, 1).is_err());
-    assert_eq!(presentity.next_expiry(), Some(at(60)));
+    assert_eq!(presentity.next_change(at(61)), Some(at(60)));
     assert!(presentity.expire(at(61)));
     assert_eq!(presentity.state(), &State::OFFLINE);
-    assert_eq!(presentity.next_expiry(), None);
+    assert_eq!(presentity.next_change(at(61)), None);
 }
 
 #[test]
 fn versions_rise_within_a_turn_and_over_being_forgotten() {
-    let mut presentity = Presentity::new(at(0));
+    let mut presentity = Presentity::new(at(0), None);
     let mut last = presentity.version();
     for registered in [true, false, true, false] {
         assert!(presentity.registered(at(0), registered));
@@ -80,13 +80,13 @@ fn versions_rise_within_a_turn_and_over_being_forgotten() {
         last = presentity.version();
     }
     assert!(presentity.is_idle());
-    let again = Presentity::new(at(1));
+    let again = Presentity::new(at(1), None);
     assert!(again.version() > last);
 }
 
 #[test]
 fn who_is_watched_is_kept() {
-    let mut presentity = Presentity::new(at(0));
+    let mut presentity = Presentity::new(at(0), None);
     assert!(presentity.is_idle());
     presentity
         .audience
@@ -101,11 +101,11 @@ fn who_is_watched_is_kept() {
 #[test]
 fn a_presentity_is_small_and_none_costs_a_pointer() {
     assert!(
-        size_of::<Presentity>() <= 152,
+        size_of::<Presentity>() <= 176,
         "{}",
         size_of::<Presentity>()
     );
-    assert_eq!(size_of::<State>(), 16);
+    assert_eq!(size_of::<State>(), 24);
     assert_eq!(size_of::<Option<Box<Presentity>>>(), size_of::<usize>());
 }
 
@@ -130,7 +130,7 @@ proptest! {
             0..40,
         ),
     ) {
-        let mut presentity = Presentity::new(at(0));
+        let mut presentity = Presentity::new(at(0), None);
         let mut seconds = 0;
         for step in steps {
             let (state, version) = (presentity.state().clone(), presentity.version());
@@ -155,7 +155,7 @@ proptest! {
             };
             prop_assert_eq!(changed, presentity.state() != &state);
             prop_assert_eq!(changed, presentity.version() > version);
-            prop_assert!(presentity.next_expiry().is_none_or(|at_| at_ > at(seconds)) || !matches!(step, Step::Later(_)));
+            prop_assert!(presentity.next_change(at(seconds)).is_none_or(|at_| at_ > at(seconds)) || !matches!(step, Step::Later(_)));
         }
         for endpoint in 0..3 {
             presentity.endpoint_gone(at(seconds), EndpointKey(endpoint));
