@@ -460,7 +460,8 @@ fn a_choice_beats_what_is_found_out_and_falls_back() {
 
 #[test]
 fn notes() {
-    let cases: &[(&[(u64, u64, &str)], Option<&str>)] = &[
+    type Noted = (u64, u64, &'static str);
+    let cases: &[(&[Noted], Option<&str>)] = &[
         (&[(1, 1, "")], None),
         (&[(1, 1, "a"), (2, 2, "b")], Some("b")),
         (&[(1, 2, "a"), (2, 1, "b")], Some("a")),

@@ -90,7 +90,8 @@ fn texts_have_limits_in_characters_and_the_refusal_names_them() {
     let meeting = |text: &str| {
         format!("<rpid:activities><rpid:note>{text}</rpid:note><rpid:meeting/></rpid:activities>")
     };
-    let cases: [(&dyn Fn(&str) -> String, usize, &str); 5] = [
+    type Element<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(Element<'_>, usize, &str); 5] = [
         (&note, 500, "Note Longer Than 500 Characters"),
         (&other, 64, "Custom State Longer Than 64 Characters"),
         (&timed, 64, "Custom State Longer Than 64 Characters"),
