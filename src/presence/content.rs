@@ -253,35 +253,34 @@ impl Machine {
     }
 }
 
-/// Parts what is said of certain times into what the endpoint says of them and what is to last.
+/// What is said of certain times that are not over, and what of it is to last. That is said by the endpoint all the same, for as
+/// long as its publication lives.
 fn split(timed: Vec<Doing>, now: Now) -> (Box<[Span]>, Option<Chosen>) {
     let mut chosen: Option<Chosen> = None;
     let mut spans = Vec::with_capacity(timed.len());
     for doing in timed {
         let scheduled = doing.is_scheduled();
-        let mut activities = doing.activities;
-        let mut custom = doing.other;
-        let manual = Availability::chosen(Source::User.part(activities));
+        let manual = Availability::chosen(Source::User.part(doing.activities));
         if let (Some(manual), None, Some(until)) = (manual, doing.from, doing.until) {
-            activities = activities.without(Source::User.part(activities));
-            let words = custom.take();
             // Two of them in one document: the first one counts, as with all that is said twice.
-            chosen.get_or_insert(Chosen {
+            chosen.get_or_insert_with(|| Chosen {
                 state: (until > now).then_some(manual),
-                custom: words,
+                custom: doing.other.clone(),
                 until,
             });
         }
-        if !activities.is_empty() {
-            let note = doing.note.filter(|_| scheduled);
-            spans.push(Span {
-                from: doing.from.unwrap_or(Now(0)),
-                until: doing.until.unwrap_or(Now(u64::MAX)),
-                activities,
-                custom: custom.map(Arc::from),
-                subject: note.map(|note| Arc::from(note.text)),
-            });
+        let until = doing.until.unwrap_or(Now(u64::MAX));
+        if until <= now {
+            continue;
         }
+        let note = doing.note.filter(|_| scheduled);
+        spans.push(Span {
+            from: doing.from.unwrap_or(Now(0)),
+            until,
+            activities: doing.activities,
+            custom: doing.other.map(Arc::from),
+            subject: note.map(|note| Arc::from(note.text)),
+        });
     }
     (spans.into(), chosen)
 }

@@ -32,21 +32,21 @@ fn a_state_that_says_until_when_is_to_last() {
     let from = "from='2026-03-01T07:00:00Z' until='2026-03-01T09:00:00Z'";
     let over = "until='2026-03-01T07:00:00Z'";
     let cases = [
-        (later, "<rpid:busy/>", Some(Some(Manual::Busy)), 0),
-        (later, "<rpid:away/>", Some(Some(Manual::Away)), 0),
-        (later, "<rpid:lunch/>", Some(Some(Manual::BeRightBack)), 0),
-        (later, "<rpid:working/>", Some(Some(Manual::Available)), 0),
+        (later, "<rpid:busy/>", Some(Some(Manual::Busy)), 1),
+        (later, "<rpid:away/>", Some(Some(Manual::Away)), 1),
+        (later, "<rpid:lunch/>", Some(Some(Manual::BeRightBack)), 1),
+        (later, "<rpid:working/>", Some(Some(Manual::Available)), 1),
         (
             later,
             "<rpid:other>Thinking</rpid:other>",
             Some(Some(Manual::Available)),
-            0,
+            1,
         ),
         (
             later,
             "<ce:dnd xmlns:ce='urn:cisco:params:xml:ns:pidf:rpid'/><rpid:busy/>",
             Some(Some(Manual::DoNotDisturb)),
-            0,
+            1,
         ),
         (
             later,
