@@ -197,6 +197,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         if before.standing != place.record.standing {
             on_publish::choice_changed(shard, key);
             on_watch::standing_changed(shard, key, before.standing.as_deref(), effects);
+            tidy_up(shard, key);
         }
         return;
     }
