@@ -158,14 +158,17 @@ fn baresips_call_each_other_and_transfer_to_linphone() {
     let mut bob = Baresip::start(&server, "bob", &["alice"]);
     let mut carol = Linphonec::start(&server, "carol", &["alice", "bob"]);
     carol.has_no_sound_card();
+    carol.sees("alice", "Online");
 
     alice.calls("bob");
     bob.picks_up("alice");
     bob.talks_with("alice");
     alice.talks_with("bob");
     alice.hears_sound();
+    carol.sees("alice", "Busy");
     alice.hangs_up();
     bob.is_hung_up_on_by("alice");
+    carol.sees("alice", "Online");
 
     bob.calls("carol");
     carol.picks_up("bob");

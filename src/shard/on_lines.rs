@@ -151,14 +151,29 @@ impl Shard {
     }
 }
 
+/// A user's part in calls, as their state has it: what only rings is none.
+fn phone(shard: &Shard, user: &Aor) -> Phone {
+    let endpoints = shard
+        .user(user)
+        .map(|user| user.bindings.endpoints(shard.now));
+    let mut phone = Phone::OnHook;
+    for endpoint in endpoints.into_iter().flatten() {
+        for key in shard.ends_on(endpoint.connection) {
+            match shard.ends.get(key).map(|end| end.stage) {
+                Some(Stage::Talking(true)) => return Phone::InAConference,
+                Some(Stage::Talking(false)) => phone = Phone::InACall,
+                _ => {}
+            }
+        }
+    }
+    phone
+}
+
 /// The end of a turn: whoever's calls have changed. Their presence learns whether they talk, and each level is told only what it sees a difference of.
 pub(super) fn tell(shard: &mut Shard, effects: &mut Effects) {
     for user in core::mem::take(&mut shard.lamps) {
         if let Some(key) = shard.by_aor.get(&user).copied() {
-            let talks = lines(shard, &user)
-                .iter()
-                .any(|line| line.state == State::Confirmed);
-            let phone = if talks { Phone::InACall } else { Phone::OnHook };
+            let phone = phone(shard, &user);
             on_publish::phone(shard, &user, phone, effects);
             on_watch::tell(shard, Package::Dialog, key, None, effects);
         }

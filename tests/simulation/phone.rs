@@ -56,6 +56,8 @@ struct Phone {
     count: usize,
     parts: Vec<Part>,
     pending: BTreeMap<(String, String), Pending>,
+    /// What it was told last of who it asked about.
+    told: String,
 }
 
 /// All phones, and what they are in.
@@ -82,6 +84,7 @@ impl Phone {
             count: 0,
             parts: Vec::new(),
             pending: BTreeMap::new(),
+            told: String::new(),
         }
     }
 
@@ -147,6 +150,28 @@ impl Phone {
             cancelled: false,
         };
         self.ask(world, "REGISTER", pending);
+    }
+
+    /// Asks once how a user is.
+    fn look(&mut self, world: &mut World, user: usize) {
+        let (call_id, tag) = (self.fresh("look"), self.fresh("t"));
+        let uri = format!("sip:{}", aor(user));
+        let lines = format!(
+            "From: <sip:{}>;tag={tag}\r\nTo: <{uri}>\r\nCall-ID: {call_id}\r\nContact: {}\r\nEvent: presence\r\n\
+             Expires: 0\r\n",
+            aor(self.user),
+            self.contact()
+        );
+        let pending = Pending {
+            uri,
+            lines,
+            cseq: 1,
+            body: String::new(),
+            part: None,
+            cancelled: false,
+        };
+        self.told.clear();
+        self.ask(world, "SUBSCRIBE", pending);
     }
 
     fn call(&mut self, world: &mut World, user: usize) {
@@ -353,6 +378,11 @@ impl Phone {
 
     fn asked(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
         let to_tag = heard.to_tag();
+        if heard.method == "NOTIFY" {
+            self.told = heard.text();
+            self.reply(world, &heard, 200, "", "");
+            return Ok(());
+        }
         if heard.method == "INVITE" && to_tag.is_empty() {
             let tag = self.fresh("t");
             self.parts.push(Part {
@@ -655,6 +685,30 @@ impl Exchange {
         self.ledger.blame("it never gets quiet".to_owned());
     }
 
+    /// Who talks is seen to be on the phone, and nobody else is.
+    fn check_states(&mut self) {
+        let Some(asker) = self.phones.iter().position(|phone| phone.up) else {
+            return;
+        };
+        for user in 0..self.users {
+            if self.removed.contains(&user) {
+                continue;
+            }
+            self.phones[asker].look(&mut self.world, user);
+            self.calm();
+            let seen = self.phones[asker].told.contains("on-the-phone");
+            let talks = self
+                .phones
+                .iter()
+                .any(|phone| phone.user == user && phone.parts.iter().any(|part| part.talks));
+            if seen != talks {
+                let told = &self.phones[asker].told;
+                self.ledger
+                    .blame(format!("user {user} talks: {talks}, and is seen as {told}"));
+            }
+        }
+    }
+
     /// All is quiet: nothing waits, and of each call either two sides talk or none does.
     fn check_quiet(&mut self) {
         // Who accepted an INVITE that had been given up gets no ACK, and gives up too (RFC 3261 §13.3.1.4).
@@ -713,6 +767,7 @@ fn run(seed: u64) -> Vec<String> {
         if step % 500 == 499 {
             exchange.spend(240);
             exchange.check_quiet();
+            exchange.check_states();
         }
         if !exchange.ledger.violations.is_empty() {
             return exchange.ledger.violations;
