@@ -6,6 +6,7 @@
 //! happened. A seed that fails is printed with the fewest steps after which it does.
 
 mod dice;
+mod exchange;
 mod fellow;
 mod ledger;
 mod phone;

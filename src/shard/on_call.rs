@@ -22,18 +22,15 @@ use crate::dialect::simple;
 use crate::documents::sdp::{Description, Kind};
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
-use crate::shard::cdr_event::{CdrEvent, SessionKind};
-use crate::shard::effect::{Effect, Effects};
+use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::Request;
 use crate::shard::usage::{Call, End, EndKey, Stage};
-use crate::shard::{Look, Shard, ShardId, on_call_pass, reach};
+use crate::shard::{Look, Shard, ShardId, call_record, on_call_pass, reach};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Message;
-use crate::sip::time::Now;
 use crate::sip::transaction::ServerKey;
-use crate::sip::uri::Aor;
 
 /// Whether an INVITE is for sound or pictures.
 pub(super) fn is_call(message: &Message<'_>) -> bool {
@@ -340,10 +337,10 @@ pub(super) fn heard(
         }
     }
     act(shard, id, deeds, effects);
-    record_start(id, &began.0, now, effects);
-    record_joined(id, 0, began.0, began.1, now, effects);
+    call_record::started(id, &began.0, now, effects);
+    call_record::joined(id, 0, began.0, began.1, now, effects);
     if let Some(callee) = callee {
-        record_joined(id, 1, callee, endpoint, now, effects);
+        call_record::joined(id, 1, callee, endpoint, now, effects);
     }
     let talk = |end: u32, conference: bool| Letter::CallTalk {
         call: id,
@@ -398,17 +395,7 @@ fn fail(shard: &mut Shard, id: SessionId, answer: &Answer, effects: &mut Effects
     if let Some((server, _)) = waiting {
         on_call_pass::answer(shard, server, answer, effects);
     }
-    let reason = match answer.status {
-        486 if &*answer.reason == "Do Not Disturb" => "do not disturb",
-        486 | 600 => "busy",
-        487 => "cancelled",
-        408 => "no answer",
-        480 if &*answer.reason == "The User Is Offline" => "offline",
-        480 => "no answer",
-        481 | 482 => "loop",
-        500..600 => "failed",
-        _ => "declined",
-    };
+    let reason = call_record::reason(answer);
     // Where nobody has that name there is nobody who missed it.
     let recorded = answer.status != 404 || answer.carried.is_some();
     missed(shard, id, reason, recorded, effects);
@@ -432,10 +419,10 @@ fn missed(
         return;
     };
     let (dialled, began, now) = (dialled.user.clone(), call.began, shard.now);
-    record_start(id, &call.caller, began, effects);
-    record_joined(id, 0, call.caller, call.endpoint, began, effects);
-    record_joined(id, 1, dialled, "".into(), began, effects);
-    record_end(id, reason, now, effects);
+    call_record::started(id, &call.caller, began, effects);
+    call_record::joined(id, 0, call.caller, call.endpoint, began, effects);
+    call_record::joined(id, 1, dialled, "".into(), began, effects);
+    call_record::ended(id, reason, now, effects);
 }
 
 /// The call is over for one of its clients: it has said BYE, or its connection is gone.
@@ -468,7 +455,7 @@ pub(super) fn ended(
                 },
                 effects,
             );
-            record_end(id, reason, now, effects);
+            call_record::ended(id, reason, now, effects);
         }
         (None, None) => {
             call.search.cancel(&mut deeds);
@@ -501,7 +488,7 @@ pub(super) fn stop(shard: &mut Shard, effects: &mut Effects) {
                 shard.post(shard.me, letter(0), effects);
                 shard.post(ShardId(to), letter(end_of(branch)), effects);
                 let now = shard.now;
-                record_end(id, REASON, now, effects);
+                call_record::ended(id, REASON, now, effects);
             }
             None => {
                 let waiting = shard
@@ -517,96 +504,6 @@ pub(super) fn stop(shard: &mut Shard, effects: &mut Effects) {
                 ended(shard, id, 0, REASON, effects);
             }
         }
-    }
-}
-
-fn record_start(session: SessionId, initiator: &Aor, at: Now, effects: &mut Effects) {
-    effects.list.push(Effect::Record(CdrEvent::Started {
-        session,
-        kind: SessionKind::Call,
-        initiator: initiator.clone(),
-        continues: None,
-        at,
-    }));
-}
-
-fn record_joined(
-    session: SessionId,
-    participant: u32,
-    user: Aor,
-    endpoint: Box<str>,
-    at: Now,
-    effects: &mut Effects,
-) {
-    effects.list.push(Effect::Record(CdrEvent::Joined {
-        session,
-        participant,
-        user,
-        endpoint,
-        at,
-    }));
-}
-
-/// Both leave, and it is over.
-fn record_end(session: SessionId, reason: &'static str, at: Now, effects: &mut Effects) {
-    for participant in 0..2 {
-        effects.list.push(Effect::Record(CdrEvent::Left {
-            session,
-            participant,
-            messages_sent: 0,
-            reason,
-            at,
-        }));
-    }
-    let ended = CdrEvent::Ended {
-        session,
-        reason,
-        at,
-    };
-    effects.list.push(Effect::Record(ended));
-}
-
-impl Shard {
-    /// A client of this shard by its number in a call.
-    pub(super) fn end_key(&self, call: SessionId, number: u32) -> Option<EndKey> {
-        self.end_of.get(&(call, number)).copied()
-    }
-
-    /// The same.
-    pub(super) fn end(&self, call: SessionId, number: u32) -> Option<&End> {
-        self.ends.get(self.end_key(call, number)?)
-    }
-
-    /// The calls' clients on a connection.
-    pub(super) fn ends_on(&self, connection: ConnectionId) -> impl Iterator<Item = EndKey> + '_ {
-        self.connections
-            .get(connection)
-            .into_iter()
-            .flat_map(|connection| self.ends.keys(&connection.ends))
-    }
-
-    /// A client gets a part in a call.
-    pub(super) fn add_end(&mut self, end: End) -> Option<EndKey> {
-        let place = self.connections.get_mut(end.connection)?;
-        let (name, user) = ((end.call, end.number), end.user.clone());
-        let key = self.ends.insert_with(&mut place.ends, |_| end);
-        self.end_of.insert(name, key);
-        self.line_changed(&user);
-        Some(key)
-    }
-
-    /// The instance id of the endpoint on a connection; empty where there is none.
-    pub(super) fn instance_on(&self, connection: ConnectionId) -> Box<str> {
-        let instance = || -> Option<&str> {
-            let place = self.connections.get(connection)?;
-            let user = self.user(place.user.as_ref()?)?;
-            let endpoint = user
-                .bindings
-                .endpoints(self.now)
-                .find(|endpoint| endpoint.connection == connection)?;
-            Some(endpoint.instance())
-        };
-        instance().unwrap_or_default().into()
     }
 }
 

@@ -406,6 +406,48 @@ fn say_bye(
 }
 
 impl Shard {
+    /// A client of this shard by its number in a call.
+    pub(super) fn end_key(&self, call: SessionId, number: u32) -> Option<EndKey> {
+        self.end_of.get(&(call, number)).copied()
+    }
+
+    /// The same.
+    pub(super) fn end(&self, call: SessionId, number: u32) -> Option<&End> {
+        self.ends.get(self.end_key(call, number)?)
+    }
+
+    /// The calls' clients on a connection.
+    pub(super) fn ends_on(&self, connection: ConnectionId) -> impl Iterator<Item = EndKey> + '_ {
+        self.connections
+            .get(connection)
+            .into_iter()
+            .flat_map(|connection| self.ends.keys(&connection.ends))
+    }
+
+    /// A client gets a part in a call.
+    pub(super) fn add_end(&mut self, end: End) -> Option<EndKey> {
+        let place = self.connections.get_mut(end.connection)?;
+        let (name, user) = ((end.call, end.number), end.user.clone());
+        let key = self.ends.insert_with(&mut place.ends, |_| end);
+        self.end_of.insert(name, key);
+        self.line_changed(&user);
+        Some(key)
+    }
+
+    /// The instance id of the endpoint on a connection; empty where there is none.
+    pub(super) fn instance_on(&self, connection: ConnectionId) -> Box<str> {
+        let instance = || -> Option<&str> {
+            let place = self.connections.get(connection)?;
+            let user = self.user(place.user.as_ref()?)?;
+            let endpoint = user
+                .bindings
+                .endpoints(self.now)
+                .find(|endpoint| endpoint.connection == connection)?;
+            Some(endpoint.instance())
+        };
+        instance().unwrap_or_default().into()
+    }
+
     /// A client has no part in its call any more.
     pub(super) fn drop_end(&mut self, key: EndKey) -> Option<End> {
         let end = self.ends.get(key)?;

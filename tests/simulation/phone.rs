@@ -1,79 +1,61 @@
-//! Phones that call each other as chance has it, and what must be true of calls: each INVITE is answered for good once, at most one
-//! endpoint has a call, when all is quiet both sides agree on whether there is one, each record closes, nothing is left.
+//! A model telephone: one of a user's endpoints that calls and is called. It knows the rules of SIP that a client lives by.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use super::dice::Dice;
 use super::fellow::{aor, password, user_name};
-use super::ledger::Ledger;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
-use muster::calls::Rules;
-use muster::shard::{Census, Settings};
-use muster::sip::uri::Aor;
 
-const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
+pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
 
 /// A request that waits.
-struct Pending {
-    uri: String,
-    lines: String,
-    cseq: u32,
-    body: String,
+pub struct Pending {
+    pub uri: String,
+    pub lines: String,
+    pub cseq: u32,
+    pub body: String,
     /// Of a call: which.
-    part: Option<usize>,
-    cancelled: bool,
+    pub part: Option<usize>,
+    pub cancelled: bool,
 }
 
 /// Its side of one call.
-struct Part {
-    call_id: String,
-    local: String,
-    tag: String,
-    remote: String,
-    target: String,
-    route: Vec<String>,
-    cseq: u32,
-    heard_cseq: u32,
+pub struct Part {
+    pub call_id: String,
+    pub local: String,
+    pub tag: String,
+    pub remote: String,
+    pub target: String,
+    pub route: Vec<String>,
+    pub cseq: u32,
+    pub heard_cseq: u32,
     /// The callee's: the INVITE that rings.
-    rings: Option<Heard>,
-    talks: bool,
+    pub rings: Option<Heard>,
+    pub talks: bool,
     /// The ACK of the 2xx that made it has come.
-    acked: bool,
+    pub acked: bool,
     /// Something in it was answered 481: then it must be over.
-    disowned: bool,
+    pub disowned: bool,
 }
 
 /// One endpoint.
-struct Phone {
-    index: usize,
-    user: usize,
-    socket: Option<usize>,
-    inbox: Inbox,
-    address: String,
-    up: bool,
-    count: usize,
-    parts: Vec<Part>,
-    pending: BTreeMap<(String, String), Pending>,
+pub struct Phone {
+    pub index: usize,
+    pub user: usize,
+    pub socket: Option<usize>,
+    pub inbox: Inbox,
+    pub address: String,
+    pub up: bool,
+    pub count: usize,
+    pub parts: Vec<Part>,
+    pub pending: BTreeMap<(String, String), Pending>,
     /// What it was told last of who it asked about.
-    told: String,
-}
-
-/// All phones, and what they are in.
-struct Exchange {
-    world: World,
-    ledger: Ledger,
-    dice: Dice,
-    phones: Vec<Phone>,
-    users: usize,
-    connections: u16,
-    /// Call-IDs of which some side was cut off, or left without a word: the other may not have heard yet.
-    removed: BTreeSet<usize>,
+    pub told: String,
 }
 
 impl Phone {
-    fn new(index: usize, user: usize) -> Phone {
+    pub fn new(index: usize, user: usize) -> Phone {
         Phone {
             index,
             user,
@@ -88,12 +70,12 @@ impl Phone {
         }
     }
 
-    fn fresh(&mut self, what: &str) -> String {
+    pub fn fresh(&mut self, what: &str) -> String {
         self.count += 1;
         format!("{what}{}x{}", self.index, self.count)
     }
 
-    fn contact(&self) -> String {
+    pub fn contact(&self) -> String {
         format!(
             "<sip:{}@{};transport=tls>",
             user_name(self.user),
@@ -101,7 +83,7 @@ impl Phone {
         )
     }
 
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.socket = None;
         self.up = false;
         self.parts.clear();
@@ -109,7 +91,7 @@ impl Phone {
         self.inbox = Inbox::default();
     }
 
-    fn send(&mut self, world: &mut World, method: &str, branch: &str, pending: &Pending) {
+    pub fn send(&mut self, world: &mut World, method: &str, branch: &str, pending: &Pending) {
         let Some(socket) = self.socket else { return };
         let text = format!(
             "{method} {} SIP/2.0\r\nVia: SIP/2.0/TLS {};branch={branch}\r\nMax-Forwards: 70\r\n{}CSeq: {} {method}\r\n\
@@ -124,7 +106,7 @@ impl Phone {
         world.send(socket, text.as_bytes());
     }
 
-    fn ask(&mut self, world: &mut World, method: &str, pending: Pending) -> String {
+    pub fn ask(&mut self, world: &mut World, method: &str, pending: Pending) -> String {
         let branch = format!("z9hG4bK{}", self.fresh("b"));
         self.send(world, method, &branch, &pending);
         self.pending
@@ -132,7 +114,7 @@ impl Phone {
         branch
     }
 
-    fn register(&mut self, world: &mut World) {
+    pub fn register(&mut self, world: &mut World) {
         let own = aor(self.user);
         let (tag, call_id) = (self.fresh("t"), self.fresh("register"));
         let lines = format!(
@@ -153,7 +135,7 @@ impl Phone {
     }
 
     /// Asks once how a user is.
-    fn look(&mut self, world: &mut World, user: usize) {
+    pub fn look(&mut self, world: &mut World, user: usize) {
         let (call_id, tag) = (self.fresh("look"), self.fresh("t"));
         let uri = format!("sip:{}", aor(user));
         let lines = format!(
@@ -174,7 +156,7 @@ impl Phone {
         self.ask(world, "SUBSCRIBE", pending);
     }
 
-    fn call(&mut self, world: &mut World, user: usize) {
+    pub fn call(&mut self, world: &mut World, user: usize) {
         let (call_id, tag) = (self.fresh("call"), self.fresh("t"));
         let uri = format!("sip:{}", aor(user));
         let part = Part {
@@ -196,7 +178,7 @@ impl Phone {
     }
 
     /// A request in a call, or the INVITE that begins it.
-    fn within(&mut self, world: &mut World, index: usize, method: &str, body: &str) {
+    pub fn within(&mut self, world: &mut World, index: usize, method: &str, body: &str) {
         let contact = self.contact();
         let part = &mut self.parts[index];
         part.cseq += 1;
@@ -223,7 +205,7 @@ impl Phone {
         self.ask(world, method, pending);
     }
 
-    fn cancel(&mut self, world: &mut World, branch: &str) {
+    pub fn cancel(&mut self, world: &mut World, branch: &str) {
         let Some(invite) = self
             .pending
             .get_mut(&(branch.to_owned(), "INVITE".to_owned()))
@@ -250,7 +232,7 @@ impl Phone {
             .insert((branch.to_owned(), "CANCEL".to_owned()), cancel);
     }
 
-    fn reply(&mut self, world: &mut World, heard: &Heard, status: u16, tag: &str, body: &str) {
+    pub fn reply(&mut self, world: &mut World, heard: &Heard, status: u16, tag: &str, body: &str) {
         let Some(socket) = self.socket else { return };
         let mut lines = format!("Contact: {}\r\n", self.contact());
         if !body.is_empty() {
@@ -263,14 +245,19 @@ impl Phone {
     }
 
     /// Takes in what came; what was wrong with it.
-    fn hear(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
+    pub fn hear(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
         match heard.status {
             Some(status) => self.answered(world, &heard, status),
             None => self.asked(world, dice, heard),
         }
     }
 
-    fn answered(&mut self, world: &mut World, heard: &Heard, status: u16) -> Result<(), String> {
+    pub fn answered(
+        &mut self,
+        world: &mut World,
+        heard: &Heard,
+        status: u16,
+    ) -> Result<(), String> {
         let name = (heard.branch(), heard.method.clone());
         if status < 200 {
             return match self.pending.contains_key(&name) {
@@ -320,7 +307,13 @@ impl Phone {
         }
     }
 
-    fn invite_answered(&mut self, world: &mut World, heard: &Heard, status: u16, pending: Pending) {
+    pub fn invite_answered(
+        &mut self,
+        world: &mut World,
+        heard: &Heard,
+        status: u16,
+        pending: Pending,
+    ) {
         let Some(index) = pending.part else { return };
         let again = self.parts[index].talks;
         if status >= 300 {
@@ -370,13 +363,18 @@ impl Phone {
         }
     }
 
-    fn hang_up(&mut self, world: &mut World, index: usize) {
+    pub fn hang_up(&mut self, world: &mut World, index: usize) {
         if std::mem::take(&mut self.parts[index].talks) {
             self.within(world, index, "BYE", "");
         }
     }
 
-    fn asked(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
+    pub fn asked(
+        &mut self,
+        world: &mut World,
+        dice: &mut Dice,
+        heard: Heard,
+    ) -> Result<(), String> {
         let to_tag = heard.to_tag();
         if heard.method == "NOTIFY" {
             self.told = heard.text();
@@ -450,7 +448,7 @@ impl Phone {
     }
 
     /// Something rings: pick up, let ring, be busy, decline.
-    fn attend(&mut self, world: &mut World, dice: &mut Dice, hurry: bool) -> bool {
+    pub fn attend(&mut self, world: &mut World, dice: &mut Dice, hurry: bool) -> bool {
         let ringing: Vec<usize> = (0..self.parts.len())
             .filter(|index| self.parts[*index].rings.is_some())
             .collect();
@@ -487,374 +485,9 @@ impl Phone {
     }
 }
 
-impl Exchange {
-    fn new(seed: u64) -> Exchange {
-        let mut dice = Dice::new(seed ^ 0x00ca_1105);
-        let shards = 1 + dice.below(4) as u16;
-        let users = 2 + dice.below(5);
-        let mut world = World::new(shards, seed, &Settings::default());
-        for user in 0..users {
-            world.add_user(&aor(user), &format!("User {user}"), &password(user));
-        }
-        let phones = (0..users + dice.below(users)).map(|index| {
-            let user = if index < users {
-                index
-            } else {
-                dice.below(users)
-            };
-            Phone::new(index, user)
-        });
-        Exchange {
-            phones: phones.collect(),
-            world,
-            ledger: Ledger::default(),
-            dice,
-            users,
-            connections: 0,
-            removed: BTreeSet::new(),
-        }
-    }
-
-    fn step(&mut self) {
-        let in_flight = self.world.in_flight();
-        match self.dice.below(100) {
-            0..=24 if !in_flight.is_empty() => {
-                let (from, to) = in_flight[self.dice.below(in_flight.len())];
-                self.world.deliver(from, to);
-            }
-            0..=59 => {
-                let index = self.dice.below(self.phones.len());
-                self.poll(index);
-                if self.dice.percent(50) {
-                    self.phones[index].attend(&mut self.world, &mut self.dice, false);
-                }
-            }
-            60..=64 => {
-                let by = Duration::from_millis(self.dice.next() % 3000);
-                self.world.move_clock(by);
-            }
-            _ => self.deed(),
-        }
-    }
-
-    fn poll(&mut self, index: usize) -> bool {
-        let phone = &mut self.phones[index];
-        let Some(socket) = phone.socket else {
-            return false;
-        };
-        let bytes = self.world.read(socket);
-        let all = phone.inbox.push(&bytes);
-        let any = !all.is_empty();
-        for heard in all {
-            if let Err(wrong) = phone.hear(&mut self.world, &mut self.dice, heard) {
-                self.ledger.blame(format!("phone {index}: {wrong}"));
-            }
-        }
-        if self.world.is_closed(socket) {
-            self.phones[index].forget();
-        }
-        any
-    }
-
-    fn deed(&mut self) {
-        let index = self.dice.below(self.phones.len());
-        let other = self.dice.below(self.users);
-        let phone = &mut self.phones[index];
-        if phone.socket.is_none() {
-            if !self.removed.contains(&phone.user) {
-                self.connections += 1;
-                let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 20_000 + self.connections));
-                let shard = self.dice.below(self.world.shards());
-                phone.socket = Some(self.world.connect(shard, peer));
-                phone.address = peer.to_string();
-                phone.register(&mut self.world);
-            }
-            return;
-        }
-        if !phone.up {
-            self.poll(index);
-            return;
-        }
-        let talking: Vec<usize> = (0..phone.parts.len())
-            .filter(|part| phone.parts[*part].talks)
-            .collect();
-        let talking = self.dice.pick(&talking).copied();
-        match (self.dice.below(100), talking) {
-            (0..=29, _) => phone.call(&mut self.world, other),
-            (30..=44, _) => {
-                let invites: Vec<String> = phone
-                    .pending
-                    .keys()
-                    .filter(|(_, method)| method == "INVITE")
-                    .map(|(branch, _)| branch.clone())
-                    .collect();
-                if let Some(branch) = self.dice.pick(&invites) {
-                    phone.cancel(&mut self.world, branch);
-                }
-            }
-            (45..=64, Some(part)) => phone.hang_up(&mut self.world, part),
-            (65..=74, Some(part)) => phone.within(&mut self.world, part, "INFO", ""),
-            (75..=84, Some(part)) => {
-                let busy = phone
-                    .pending
-                    .iter()
-                    .any(|((_, method), it)| method == "INVITE" && it.part == Some(part));
-                if !busy {
-                    phone.within(&mut self.world, part, "INVITE", SDP);
-                }
-            }
-            (85..=90, _) => {
-                if let Some(socket) = phone.socket {
-                    self.world.cut(socket);
-                    phone.forget();
-                }
-            }
-            (91, _) => {
-                let user = phone.user;
-                self.world.remove_user(&aor(user));
-                self.removed.insert(user);
-            }
-            (92..=95, _) => {
-                if let Some(user) = self.removed.pop_first() {
-                    self.world
-                        .add_user(&aor(user), &format!("User {user}"), &password(user));
-                }
-            }
-            (96, _) => self.spend(200),
-            (97..=98, _) => {
-                let user = phone.user;
-                self.rule(user);
-            }
-            _ => {
-                self.poll(index);
-            }
-        }
-    }
-
-    /// A user wants something else done with calls: whatever chance has, if it is not against the rules of rules.
-    fn rule(&mut self, user: usize) {
-        let dice = &mut self.dice;
-        let users = self.users;
-        let mut somebody = || {
-            dice.percent(40)
-                .then(|| Aor::parse(&aor(dice.below(users))))
-                .flatten()
-        };
-        let mut rules = Rules {
-            forward_busy: somebody(),
-            forward_no_answer: somebody().map(|to| (to, 10)),
-            ring_also: somebody().into_iter().chain(somebody()).collect(),
-            ..Rules::default()
-        };
-        if let Some(to) = somebody().filter(|_| user.is_multiple_of(2)) {
-            rules = Rules {
-                forward_always: Some(to),
-                ..Rules::default()
-            };
-        }
-        // Who is not in the store, or what contradicts itself, is left as it was.
-        let _ = self.world.edit(&aor(user), |standing| {
-            let owner = Aor::parse(&aor(user)).ok_or("no address")?;
-            rules.check(&owner).map_err(|wrong| wrong.to_string())?;
-            standing.rules = rules;
-            Ok(())
-        });
-    }
-
-    /// Time passes while everybody attends to what comes.
-    fn spend(&mut self, seconds: u64) {
-        for _ in 0..seconds / 20 {
-            self.calm();
-            self.world.pass(Duration::from_secs(20));
-        }
-        self.calm();
-    }
-
-    fn calm(&mut self) {
-        for _ in 0..10_000 {
-            self.world.settle();
-            let mut any = false;
-            for index in 0..self.phones.len() {
-                any |= self.poll(index);
-                any |= self.phones[index].attend(&mut self.world, &mut self.dice, true);
-            }
-            if !any && self.world.in_flight().is_empty() {
-                return;
-            }
-        }
-        self.ledger.blame("it never gets quiet".to_owned());
-    }
-
-    /// Who talks is seen to be on the phone, and nobody else is.
-    fn check_states(&mut self) {
-        let Some(asker) = self.phones.iter().position(|phone| phone.up) else {
-            return;
-        };
-        for user in 0..self.users {
-            if self.removed.contains(&user) {
-                continue;
-            }
-            self.phones[asker].look(&mut self.world, user);
-            self.calm();
-            let seen = self.phones[asker].told.contains("on-the-phone");
-            let talks = self
-                .phones
-                .iter()
-                .any(|phone| phone.user == user && phone.parts.iter().any(|part| part.talks));
-            if seen != talks {
-                let told = &self.phones[asker].told;
-                self.ledger
-                    .blame(format!("user {user} talks: {talks}, and is seen as {told}"));
-            }
-        }
-    }
-
-    /// All is quiet: nothing waits, and of each call either two sides talk or none does.
-    fn check_quiet(&mut self) {
-        // Who accepted an INVITE that had been given up gets no ACK, and gives up too (RFC 3261 §13.3.1.4).
-        for phone in &mut self.phones {
-            for part in phone.parts.iter_mut().filter(|part| !part.acked) {
-                part.talks = false;
-            }
-        }
-        let mut talking: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        let mut wrong = Vec::new();
-        for phone in &self.phones {
-            for (branch, method) in phone.pending.keys() {
-                wrong.push(format!(
-                    "phone {}: {method} [{branch}] was never answered",
-                    phone.index
-                ));
-            }
-            for part in phone.parts.iter().filter(|part| part.talks) {
-                talking.entry(&part.call_id).or_default().push(phone.index);
-                if part.disowned {
-                    wrong.push(format!(
-                        "phone {} talks in {}, and was told 481",
-                        phone.index, part.call_id
-                    ));
-                }
-            }
-        }
-        for (call_id, phones) in &talking {
-            if phones.len() != 2 {
-                wrong.push(format!(
-                    "{call_id}: only phones {phones:?} think that they talk"
-                ));
-            }
-        }
-        let mut owned = 0;
-        for (shard, census) in self.world.census().iter().enumerate() {
-            owned += census.calls;
-            if census.server_transactions + census.client_transactions > 0 {
-                wrong.push(format!(
-                    "all is quiet, and shard {shard} still has {census:?}"
-                ));
-            }
-        }
-        if owned != talking.len() {
-            let calls = talking.len();
-            wrong.push(format!("{calls} calls go on, and the shards own {owned}"));
-        }
-        wrong.into_iter().for_each(|wrong| self.ledger.blame(wrong));
-    }
-}
-
-fn run(seed: u64) -> Vec<String> {
-    let mut exchange = Exchange::new(seed);
-    for step in 0..1500 {
-        exchange.step();
-        if step % 500 == 499 {
-            exchange.spend(240);
-            exchange.check_quiet();
-            exchange.check_states();
-        }
-        if !exchange.ledger.violations.is_empty() {
-            return exchange.ledger.violations;
-        }
-    }
-    if seed.is_multiple_of(3) {
-        exchange.world.stop();
-        exchange.calm();
-        let left: usize = exchange
-            .world
-            .census()
-            .iter()
-            .map(|census| census.calls + census.ends)
-            .sum();
-        if left > 0 {
-            exchange.ledger.blame(format!(
-                "the server has stopped, and keeps {left} parts of calls"
-            ));
-        }
-    }
-    for phone in &mut exchange.phones {
-        if let Some(socket) = phone.socket {
-            exchange.world.cut(socket);
-        }
-    }
-    exchange.world.settle();
-    exchange.world.pass(Duration::from_secs(900));
-    for (shard, census) in exchange.world.census().into_iter().enumerate() {
-        let nothing = Census {
-            users: census.users,
-            ..Census::default()
-        };
-        if census != nothing {
-            exchange
-                .ledger
-                .blame(format!("all are gone, and shard {shard} keeps {census:?}"));
-        }
-    }
-    let records = core::mem::take(&mut exchange.world.records);
-    exchange.ledger.check_records(&records);
-    exchange.ledger.violations
-}
-
-#[test]
-fn calls_agree_at_both_ends_and_leave_nothing_behind() {
-    if let Some(seed) = super::number("MUSTER_SEED") {
-        let wrong = run(seed);
-        assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
-        return;
-    }
-    let seeds = super::number("MUSTER_SEEDS").unwrap_or(super::SEEDS);
-    let failures: Vec<String> = (0..seeds)
-        .filter_map(|seed| Some(format!("seed {seed}: {}", run(seed).first()?)))
-        .take(5)
-        .collect();
-    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
-}
-
-/// A world with two users' phones that are registered.
-fn two_phones(settings: &Settings, before: impl FnOnce(&mut World)) -> (World, Vec<Phone>) {
-    let mut world = World::new(2, 7, settings);
-    for user in 0..2 {
-        world.add_user(&aor(user), &format!("User {user}"), &password(user));
-    }
-    before(&mut world);
-    let phones = (0..2).map(|index| {
-        let mut phone = Phone::new(index, index);
-        let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 20_000 + index as u16));
-        phone.socket = Some(world.connect(index, peer));
-        phone.address = peer.to_string();
-        phone.register(&mut world);
-        phone
-    });
-    let mut phones: Vec<Phone> = phones.collect();
-    for _ in 0..4 {
-        world.settle();
-        for phone in &mut phones {
-            phone.take_all(&mut world);
-        }
-    }
-    assert!(phones.iter().all(|phone| phone.up));
-    (world, phones)
-}
-
 impl Phone {
     /// Takes in all that came; gives the statuses of what was answered, and the requests that came by their method.
-    fn take_all(&mut self, world: &mut World) -> Vec<String> {
+    pub fn take_all(&mut self, world: &mut World) -> Vec<String> {
         let mut dice = Dice::new(1);
         let bytes = self.socket.map(|socket| world.read(socket));
         let mut said = Vec::new();
@@ -868,174 +501,4 @@ impl Phone {
         }
         said
     }
-}
-
-#[test]
-fn calls_of_a_connection_count_among_its_dialogs() {
-    let settings = Settings {
-        dialogs_max: 2,
-        ..Settings::default()
-    };
-    let (mut world, mut phones) = two_phones(&settings, |_| {});
-    for expected in ["100", "100", "503"] {
-        phones[0].call(&mut world, 1);
-        world.settle();
-        assert_eq!(phones[0].take_all(&mut world), [expected]);
-    }
-    assert_eq!(phones[1].take_all(&mut world), ["INVITE", "INVITE"]);
-    // The callee's connection is full too: to whoever calls now nobody is there.
-    phones[1].call(&mut world, 0);
-    world.settle();
-    assert_eq!(phones[1].take_all(&mut world), ["503"]);
-    // What has ended makes room.
-    let waiting: Vec<String> = phones[0].pending.keys().map(|key| key.0.clone()).collect();
-    phones[0].cancel(&mut world, &waiting[0]);
-    world.settle();
-    assert_eq!(phones[0].take_all(&mut world), ["200", "487"]);
-    phones[0].call(&mut world, 1);
-    world.settle();
-    assert_eq!(phones[0].take_all(&mut world), ["100", "480"]);
-}
-
-/// Not one byte, but for what is random in each answer, tells whether one is blocked or the other is offline.
-#[test]
-fn who_is_blocked_hears_what_an_offline_user_gives() {
-    let heard = |blocked: bool| {
-        let (mut world, mut phones) = two_phones(&Settings::default(), |world| {
-            if blocked {
-                let rule = |standing: &mut muster::shard::standing::Standing| {
-                    let watcher = muster::sip::uri::Aor::parse(&aor(0)).expect("an address");
-                    let member = muster::presence::Member::User(watcher);
-                    let level = muster::presence::Level::Blocked;
-                    let set = standing.access.set(member, level);
-                    set.map(|_| ()).map_err(|full| format!("{full:?}"))
-                };
-                world.edit(&aor(1), rule).expect("a rule");
-            }
-        });
-        if !blocked && let Some(socket) = phones[1].socket {
-            world.cut(socket);
-            world.settle();
-        }
-        phones[0].call(&mut world, 1);
-        world.settle();
-        let bytes = phones[0].socket.map(|socket| world.read(socket));
-        let text = String::from_utf8(bytes.unwrap_or_default()).expect("text");
-        // A tag of ours is random.
-        let mut lines: Vec<String> = Vec::new();
-        for line in text.lines() {
-            lines.push(match line.split_once(";tag=") {
-                Some((before, _)) if line.starts_with("To:") => before.to_owned(),
-                _ => line.to_owned(),
-            });
-        }
-        assert!(phones[1].take_all(&mut world).is_empty());
-        lines
-    };
-    let offline = heard(false);
-    assert!(offline.iter().any(|line| line.starts_with("SIP/2.0 480 ")));
-    assert_eq!(heard(true), offline);
-}
-
-/// What the records say of the calls so far: kind, users, whether messages were counted, and why each ended.
-fn recorded(world: &mut World) -> Vec<String> {
-    use muster::shard::cdr_event::CdrEvent;
-    let mut said = Vec::new();
-    for record in core::mem::take(&mut world.records) {
-        match record {
-            CdrEvent::Started {
-                kind, initiator, ..
-            } => said.push(format!("{kind:?} of {}", initiator.user())),
-            CdrEvent::Joined { user, endpoint, .. } => {
-                let instance = if endpoint.is_empty() { "" } else { " here" };
-                said.push(format!("{}{instance}", user.user()));
-            }
-            CdrEvent::Left {
-                messages_sent,
-                reason,
-                ..
-            } => {
-                assert_eq!(messages_sent, 0);
-                said.push(reason.to_owned());
-            }
-            CdrEvent::Ended { reason, .. } => said.push(reason.to_owned()),
-        }
-    }
-    said
-}
-
-#[test]
-fn every_call_has_its_record_and_a_missed_one_too() {
-    let (mut world, mut phones) = two_phones(&Settings::default(), |_| {});
-    let mut step = |world: &mut World, phones: &mut [Phone]| {
-        for _ in 0..3 {
-            world.settle();
-            for phone in phones.iter_mut() {
-                phone.take_all(world);
-            }
-        }
-    };
-    let answer = |world: &mut World, phone: &mut Phone, status: u16| {
-        let part = phone.parts.last_mut().expect("it rings");
-        let invite = part.rings.take().expect("it rings");
-        part.talks = status == 200;
-        let tag = part.tag.clone();
-        phone.reply(world, &invite, status, &tag, SDP);
-    };
-    let missed = |why: &str| {
-        let said = ["Call of user0", "user0 here", "user1", why, why, why];
-        said.map(str::to_owned)
-    };
-    for (status, why) in [
-        (486, "busy"),
-        (600, "busy"),
-        (603, "declined"),
-        (404, "declined"),
-        (480, "no answer"),
-        (500, "failed"),
-    ] {
-        phones[0].call(&mut world, 1);
-        step(&mut world, &mut phones);
-        answer(&mut world, &mut phones[1], status);
-        step(&mut world, &mut phones);
-        assert_eq!(recorded(&mut world), missed(why), "{status}");
-    }
-    phones[0].call(&mut world, 1);
-    step(&mut world, &mut phones);
-    let waiting: Vec<String> = phones[0].pending.keys().map(|key| key.0.clone()).collect();
-    phones[0].cancel(&mut world, &waiting[0]);
-    step(&mut world, &mut phones);
-    assert_eq!(recorded(&mut world), missed("cancelled"));
-    phones[1].parts.clear();
-    // Nobody of that name: there was nobody to miss it.
-    phones[0].call(&mut world, 17);
-    step(&mut world, &mut phones);
-    assert!(recorded(&mut world).is_empty());
-
-    let talk = |world: &mut World,
-                phones: &mut [Phone],
-                step: &mut dyn FnMut(&mut World, &mut [Phone])| {
-        phones[0].call(world, 1);
-        step(world, phones);
-        answer(world, &mut phones[1], 200);
-        step(world, phones);
-        let began = ["Call of user0", "user0 here", "user1 here"];
-        assert_eq!(recorded(world), began);
-    };
-    talk(&mut world, &mut phones, &mut step);
-    let last = phones[1].parts.len() - 1;
-    phones[1].hang_up(&mut world, last);
-    step(&mut world, &mut phones);
-    assert_eq!(recorded(&mut world), ["left"; 3]);
-
-    talk(&mut world, &mut phones, &mut step);
-    if let Some(socket) = phones[1].socket {
-        world.cut(socket);
-        phones[1].forget();
-    }
-    step(&mut world, &mut phones);
-    assert_eq!(recorded(&mut world), ["connection lost"; 3]);
-    phones[0].call(&mut world, 1);
-    step(&mut world, &mut phones);
-    assert_eq!(recorded(&mut world), missed("offline"));
 }
