@@ -123,9 +123,10 @@ fn between_shards(letters: u32) {
         tls::load(&path("pem"), &path("key")).expect("usable"),
     );
     let (recorder, _events) = unbounded();
+    let (keeper, _errands) = unbounded();
     let hops = Arc::new(AtomicU64::new(0));
     let counted = hops.clone();
-    let running = run::start(settings, recorder, move |shard| Volley {
+    let running = run::start(settings, recorder, keeper, move |shard| Volley {
         shard,
         hops: counted.clone(),
     })

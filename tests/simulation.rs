@@ -24,6 +24,7 @@ use ledger::Ledger;
 use muster::presence::{Choice, Level, Manual, Member};
 use muster::shard::standing::Standing;
 use muster::shard::{Census, Settings};
+use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 use theme::{Deed, Theme};
 use watched::is_as_new;
@@ -324,6 +325,12 @@ impl Run {
                         .add_user(&aor(user), &format!("User {user}"), &password(user));
                 }
             }
+            Deed::Choose => self.choose(other),
+            Deed::StoreFails => {
+                self.world.store_fails = self.dice.percent(50);
+                let fails = self.world.store_fails;
+                self.ledger.note(|| format!("the store fails: {fails}"));
+            }
             Deed::Wait => {
                 self.ledger.note(|| "ten minutes pass".to_owned());
                 self.spend(600);
@@ -461,9 +468,54 @@ impl Run {
         }
     }
 
+    /// The operator chooses for a user, mostly with an end.
+    fn choose(&mut self, user: usize) {
+        let state = [Some(Manual::Busy), Some(Manual::Away), None][self.dice.below(3)];
+        let ends = state.is_some() && self.dice.percent(80);
+        let until = Duration::from_millis(self.dice.next() % 900_000);
+        let choice = Choice {
+            state,
+            until: ends.then(|| self.world.now.after(until)),
+            ..Choice::default()
+        };
+        self.ledger
+            .note(|| format!("for user {user} is chosen {choice:?}"));
+        // Who was removed cannot be edited, and that is all that can be refused here.
+        let _ = self.world.edit(&aor(user), |standing| {
+            // Who wants to be left alone is asked what that means for them: see `wishes`.
+            let alone = Some(Manual::DoNotDisturb);
+            if standing
+                .choice
+                .as_ref()
+                .is_some_and(|choice| choice.state == alone)
+            {
+                return Ok(());
+            }
+            standing.choice = Some(choice);
+            Ok(())
+        });
+    }
+
+    /// A choice whose time is over is out of the store soon after the store works.
+    fn check_choices(&mut self) {
+        let long_ago = |end: Now| self.world.now.since(end) > Duration::from_secs(120);
+        let mut stale = Vec::new();
+        for user in 0..self.users {
+            let standing = self.world.standing(&aor(user));
+            let choice = standing
+                .as_ref()
+                .and_then(|standing| standing.choice.as_ref());
+            if choice.and_then(Choice::end).is_some_and(long_ago) {
+                stale.push(format!("user {user} still has {choice:?}, which is over"));
+            }
+        }
+        stale.into_iter().for_each(|stale| self.ledger.blame(stale));
+    }
+
     /// Everything under way comes to its end; nothing new begins. Then what must be true is looked at.
     fn quiet(&mut self) {
         self.ledger.note(|| "quiet".to_owned());
+        self.world.store_fails = false;
         self.spend(QUIET_S);
         for fellow in &self.fellows {
             fellow.check_answered(&mut self.ledger);
@@ -474,6 +526,7 @@ impl Run {
                 + census.client_transactions
                 + census.deliveries
                 + census.ringings
+                + census.keeping
                 > 0
             {
                 self.ledger.blame(format!(
@@ -483,6 +536,7 @@ impl Run {
         }
         self.ledger.quiet();
         self.check_lists();
+        self.check_choices();
         self.check_watchers();
     }
 

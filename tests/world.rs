@@ -5,16 +5,18 @@
 //! connection arrives is up to the caller.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use muster::auth::{ha1_md5, ha1_sha256};
 use muster::shard::cdr_event::CdrEvent;
+use muster::shard::change::{Change, KeepTicket, NotKept};
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::letter::Letter;
-use muster::shard::standing::Standing;
+use muster::shard::standing::{Refused, Standing};
 use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
 use muster::sip::frame::{Cut, FrameState, Limits, cut};
 use muster::sip::link::{ConnectionId, Link, Transport};
@@ -32,6 +34,12 @@ enum Parcel {
     Letter(Letter),
     /// An adopted connection.
     Socket(usize),
+    /// To the store: this is to be kept.
+    Keep(KeepTicket, Change),
+    /// From the store: a user as they are now.
+    Put(UserRecord),
+    /// From the store: how it ended.
+    Kept(KeepTicket, Result<(), NotKept>),
 }
 
 /// Which shard has a connection.
@@ -73,13 +81,15 @@ struct Slots {
 pub struct World {
     pub now: Now,
     shards: Vec<Shard>,
-    /// `mail[from * shards + to]`
+    /// `mail[from * places + to]`; the place after the last shard is the store.
     mail: Vec<VecDeque<Parcel>>,
     sockets: Vec<Socket>,
     slots: Vec<Slots>,
     homes: HashMap<(usize, ConnectionId), usize>,
     /// What the store keeps.
     store: BTreeMap<Aor, UserRecord>,
+    /// The disk says no to what shards ask.
+    pub store_fails: bool,
     /// All call detail record events so far.
     pub records: Vec<CdrEvent>,
     limits: Limits,
@@ -105,11 +115,14 @@ impl World {
         World {
             now: START,
             shards: (0..shards).map(make).collect(),
-            mail: (0..shards * shards).map(|_| VecDeque::new()).collect(),
+            mail: (0..(shards + 1) * (shards + 1))
+                .map(|_| VecDeque::new())
+                .collect(),
             sockets: Vec::new(),
             slots: (0..shards).map(|_| Slots::default()).collect(),
             homes: HashMap::new(),
             store: BTreeMap::new(),
+            store_fails: false,
             records: Vec::new(),
             limits: Limits::default(),
             effects: Effects::default(),
@@ -164,6 +177,7 @@ impl World {
 
     fn put(&mut self, record: UserRecord) {
         let owner = self.owner(&record.aor);
+        self.catch_up(owner);
         self.store.insert(record.aor.clone(), record.clone());
         self.handle(owner, Input::UserPut(record));
     }
@@ -172,6 +186,7 @@ impl World {
     pub fn remove_user(&mut self, aor: &str) {
         let aor = Aor::parse(aor).expect("the test's own address of record");
         let owner = self.owner(&aor);
+        self.catch_up(owner);
         self.store.remove(&aor);
         self.handle(owner, Input::UserRemoved(aor));
     }
@@ -259,9 +274,59 @@ impl World {
         self.sockets[socket].closing
     }
 
-    /// Pairs of shards between which something travels.
+    /// The shards, and the store.
+    fn places(&self) -> usize {
+        self.shards.len() + 1
+    }
+
+    fn mail_between(&mut self, from: usize, to: usize) -> &mut VecDeque<Parcel> {
+        let places = self.places();
+        &mut self.mail[from * places + to]
+    }
+
+    /// The store's turn: it keeps a change or not, and tells the owner, then who asked. Both arrive when they do.
+    fn keep(&mut self, ticket: KeepTicket, change: &Change) {
+        let store = self.shards.len();
+        let user = change.user();
+        let (owner, asker) = (self.owner(user), usize::from(ticket.shard.0));
+        let outcome = match self.store.get_mut(user) {
+            _ if self.store_fails => Err(NotKept::Failed),
+            None => Err(NotKept::NoSuchUser),
+            Some(record) => {
+                let old = record.standing.as_deref().cloned().unwrap_or_default();
+                let edited = old.edited(user, |standing| {
+                    change.apply(standing);
+                    Ok::<_, Infallible>(())
+                });
+                match edited {
+                    Ok(Some(new)) => {
+                        record.standing = new.shared();
+                        let record = record.clone();
+                        self.mail_between(store, owner)
+                            .push_back(Parcel::Put(record));
+                        Ok(())
+                    }
+                    Ok(None) => Ok(()),
+                    Err(Refused::Standing(error)) => Err(NotKept::Refused(error)),
+                    Err(Refused::Edit(never)) => match never {},
+                }
+            }
+        };
+        self.mail_between(store, asker)
+            .push_back(Parcel::Kept(ticket, outcome));
+    }
+
+    /// What the store has told a shard so far arrives: it is one thread, and what it tells later comes later.
+    fn catch_up(&mut self, shard: usize) {
+        let store = self.shards.len();
+        while !self.mail_between(store, shard).is_empty() {
+            self.deliver(store, shard);
+        }
+    }
+
+    /// Pairs of places between which something travels: shards, and after the last one the store.
     pub fn in_flight(&self) -> Vec<(usize, usize)> {
-        let count = self.shards.len();
+        let count = self.places();
         let busy = self
             .mail
             .iter()
@@ -273,8 +338,12 @@ impl World {
 
     /// The next parcel from one shard to another arrives.
     pub fn deliver(&mut self, from: usize, to: usize) {
-        let count = self.shards.len();
-        match self.mail[from * count + to].pop_front() {
+        match self.mail_between(from, to).pop_front() {
+            Some(Parcel::Keep(ticket, change)) => self.keep(ticket, &change),
+            Some(Parcel::Put(record)) => self.handle(to, Input::UserPut(record)),
+            Some(Parcel::Kept(ticket, outcome)) => {
+                self.handle(to, Input::Kept { ticket, outcome });
+            }
             Some(Parcel::Letter(letter)) => self.handle(to, Input::Letter(letter)),
             Some(Parcel::Socket(socket)) => self.arrive(to, socket),
             None => {}
@@ -425,7 +494,6 @@ impl World {
         effects.clear();
         self.shards[shard].handle(self.now, input, &mut effects);
         let (mut closing, mut late) = (Vec::new(), Vec::new());
-        let count = self.shards.len();
         for effect in effects.list.drain(..) {
             match effect {
                 Effect::Send { connection, range } => {
@@ -455,14 +523,20 @@ impl World {
                         let end = &mut self.sockets[socket];
                         end.home = Home::Moving;
                         end.link.moves += 1;
-                        self.mail[shard * count + usize::from(to.0)]
+                        self.mail_between(shard, usize::from(to.0))
                             .push_back(Parcel::Socket(socket));
                     }
                 }
                 Effect::Post { to, letter } => {
-                    self.mail[shard * count + usize::from(to.0)].push_back(Parcel::Letter(letter));
+                    self.mail_between(shard, usize::from(to.0))
+                        .push_back(Parcel::Letter(letter));
                 }
                 Effect::Record(event) => self.records.push(event),
+                Effect::Keep { ticket, change } => {
+                    let store = self.shards.len();
+                    self.mail_between(shard, store)
+                        .push_back(Parcel::Keep(ticket, change));
+                }
                 Effect::Observe { .. } | Effect::Count { .. } => {}
             }
         }

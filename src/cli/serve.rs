@@ -4,15 +4,14 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender};
 use rustls::ServerConfig;
 
 use crate::cli::{Failure, demo};
 use crate::config::Config;
+use crate::shard::cdr_event::CdrEvent;
 use crate::shard::route::Route;
 use crate::shard::{self, Shard};
 use crate::shell::admin::Admin;
@@ -20,14 +19,12 @@ use crate::shell::cdr::CdrWriter;
 use crate::shell::clock::Clock;
 use crate::shell::run::{self, Control, Running, UserChange};
 use crate::shell::signals::{self, Signal};
-use crate::shell::store::{DataDir, Follower, Store};
+use crate::shell::store::{DataDir, Errand, Keeper, Store, Told};
 use crate::shell::telemetry::Dump;
 use crate::shell::{limits, tls};
 
 /// How long what is under way may take once the server is told to stop.
 const STOP: Duration = Duration::from_secs(5);
-/// How often the store is asked whether somebody changed it.
-const FOLLOW: Duration = Duration::from_millis(300);
 
 /// Runs the server until it is told to stop.
 pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
@@ -55,9 +52,10 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
             "{left_over} sessions were open when the last server ended; their records are closed"
         );
     }
-    let running = start(&config, &cores, tls, &host, cdr.events())?;
+    let (keeper, errands) = Keeper::queue();
+    let running = start(&config, &cores, tls, &host, (cdr.events(), keeper))?;
     let control = running.control();
-    let follower = follow(store, &control, Route::new(shards(&cores)))?;
+    let keeper = keep(store, errands, control.clone(), Route::new(shards(&cores)))?;
     control.open();
     let admin = Admin::start(config.listen.admin, control.clone()).map_err(|error| {
         Failure::failed(format!(
@@ -78,8 +76,8 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         STOP.as_secs()
     );
     drop(admin);
-    follower.stop();
     let ended = running.stop(STOP);
+    keeper.finish();
     cdr.finish();
     if !ended {
         return Err(Failure::failed(
@@ -249,7 +247,7 @@ fn start(
     cores: &[usize],
     tls: Arc<ServerConfig>,
     host: &limits::Host,
-    cdr: crossbeam_channel::Sender<crate::shard::cdr_event::CdrEvent>,
+    (cdr, keeper): (Sender<CdrEvent>, Sender<Errand>),
 ) -> Result<Running, Failure> {
     let settings = run::Settings {
         sips: config.listen.sips.clone(),
@@ -268,7 +266,7 @@ fn start(
         shards: shards(cores),
         ..config.shard.clone()
     };
-    run::start(settings, cdr, move |id| {
+    run::start(settings, cdr, keeper, move |id| {
         let mut seed = [0u8; 32];
         // Without randomness there is no secret: better no server than one whose tags can be guessed.
         getrandom::fill(&mut seed)
@@ -284,54 +282,24 @@ fn start(
     .map_err(Failure::failed)
 }
 
-/// The thread that tells the shards what `muster user` does.
-struct Following {
-    stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<()>,
-}
-
-impl Following {
-    fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        // A panic there has been reported already; the server stops anyway.
-        let _ = self.thread.join();
-    }
-}
-
-fn follow(store: Store, control: &Control, route: Route) -> Result<Following, Failure> {
-    let mut follower = Follower::start(store, |user| {
-        let owner = route.owner(&user.aor);
-        control.user(owner, UserChange::Put(user));
-    })
-    .map_err(Failure::failed)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let (stopped, control) = (stop.clone(), control.clone());
-    let thread = thread::Builder::new()
-        .name("store".into())
-        .spawn(move || {
-            let mut failing = false;
-            while !stopped.load(Ordering::Relaxed) {
-                thread::sleep(FOLLOW);
-                let told = follower.poll(|change| {
-                    let owner = match &change {
-                        UserChange::Put(user) => route.owner(&user.aor),
-                        UserChange::Removed(aor) => route.owner(aor),
-                    };
-                    control.user(owner, change);
-                });
-                match told {
-                    Ok(()) => failing = false,
-                    // Said once, tried on: the disk may come back.
-                    Err(error) if !failing => {
-                        failing = true;
-                        tracing::error!("changes of users are not noticed for now: {error}");
-                    }
-                    Err(_) => {}
-                }
-            }
-        })
-        .map_err(Failure::failed)?;
-    Ok(Following { stop, thread })
+/// The store's thread, which tells each shard of its users: all of them before this returns.
+fn keep(
+    store: Store,
+    errands: Receiver<Errand>,
+    control: Control,
+    route: Route,
+) -> Result<Keeper, Failure> {
+    let tell = move |told| match told {
+        Told::User(change) => {
+            let owner = match &change {
+                UserChange::Put(user) => route.owner(&user.aor),
+                UserChange::Removed(aor) => route.owner(aor),
+            };
+            control.user(owner, change);
+        }
+        Told::Kept(ticket, outcome) => control.kept(ticket, outcome),
+    };
+    Keeper::start(store, errands, tell).map_err(Failure::failed)
 }
 
 /// Waits for signals, and acts on each, until one says stop.

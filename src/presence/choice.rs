@@ -129,6 +129,11 @@ impl Choice {
             .filter(|_| self.until.is_none_or(|until| now < until))
     }
 
+    /// When the chosen state ends, where it does.
+    pub fn end(&self) -> Option<Now> {
+        self.state.and(self.until)
+    }
+
     /// Whether all its parts are what they may be.
     pub fn check(&self) -> Result<(), ChoiceError> {
         let custom = self.custom.as_deref();

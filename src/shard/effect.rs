@@ -4,6 +4,7 @@ use core::ops::Range;
 
 use crate::shard::ShardId;
 use crate::shard::cdr_event::CdrEvent;
+use crate::shard::change::{Change, KeepTicket};
 use crate::shard::letter::Letter;
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -57,6 +58,13 @@ pub enum Effect {
     },
     /// Write a call detail record event; on disk within a second.
     Record(CdrEvent),
+    /// Ask the store to keep a change of a user: on disk before `Input::Kept` says so.
+    Keep {
+        /// Who waits for the answer.
+        ticket: KeepTicket,
+        /// What.
+        change: Change,
+    },
     /// When this turn's output has been handed to the sockets: record the time since `since`.
     Observe {
         /// In which histogram.

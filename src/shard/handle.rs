@@ -5,7 +5,7 @@ use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Shard, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_leg,
+    Shard, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_kept, on_leg,
     on_letter, on_lines, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
@@ -39,6 +39,7 @@ impl Shard {
             Input::Letter(letter) => on_letter::on_letter(self, letter, effects),
             Input::UserPut(record) => on_register::user_put(self, record, effects),
             Input::UserRemoved(aor) => on_register::user_removed(self, &aor, effects),
+            Input::Kept { ticket, outcome } => on_kept::on_kept(self, ticket, outcome),
             Input::Tick => on_tick::on_tick(self, effects),
             Input::Stop => on_tick::on_stop(self, effects),
         }

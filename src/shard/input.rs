@@ -1,6 +1,7 @@
 //! All that can come in to a shard: a closed list.
 
 use crate::shard::UserRecord;
+use crate::shard::change::{KeepTicket, NotKept};
 use crate::shard::letter::Letter;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Malformed, Message};
@@ -53,6 +54,13 @@ pub enum Input<'a> {
     UserPut(UserRecord),
     /// A user was removed from the store.
     UserRemoved(Aor),
+    /// The store's answer to `Effect::Keep`: kept, or why not. What was kept has come as `UserPut` to the owner before.
+    Kept {
+        /// Who waited.
+        ticket: KeepTicket,
+        /// How it ended.
+        outcome: Result<(), NotKept>,
+    },
     /// Time has passed. Comes at least every 250 ms; timers fire on it.
     Tick,
     /// The server is stopping: take no new work, end sessions and subscriptions. Comes once.

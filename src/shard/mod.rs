@@ -6,6 +6,7 @@
 
 mod call_record;
 pub mod cdr_event;
+pub mod change;
 mod connection;
 mod correspondence;
 pub mod effect;
@@ -24,6 +25,7 @@ mod on_command;
 mod on_connection;
 mod on_deliver;
 mod on_invite;
+mod on_kept;
 mod on_leg;
 mod on_letter;
 mod on_lines;
@@ -72,6 +74,7 @@ use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
+use crate::shard::on_kept::{KeepKey, Keeping};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
@@ -113,6 +116,7 @@ impl Core for Shard {
             && self.sessions.is_empty()
             && self.calls.is_empty()
             && self.ends.is_empty()
+            && self.keeping.is_empty()
     }
 }
 
@@ -269,6 +273,9 @@ pub struct Shard {
     /// one instant and of a presentity that was forgotten and made anew: else what is new would look old to who watches.
     newest_version: u64,
 
+    /// What the store was asked to keep and has not answered.
+    keeping: SlotMap<KeepKey, Keeping>,
+
     wheel: Wheel<Look>,
     looks: Vec<Look>,
     /// Letters to this shard itself: handled before the door closes, so that a script never re-enters another.
@@ -319,6 +326,8 @@ pub struct Census {
     pub subscribers: usize,
     /// Rosters watched from here.
     pub rosters: usize,
+    /// Changes that the store was asked to keep and has not answered.
+    pub keeping: usize,
 }
 
 impl Shard {
@@ -385,6 +394,7 @@ impl Shard {
             own_copies,
             rosters,
             newest_version: 0,
+            keeping: SlotMap::with_key(),
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),
@@ -415,6 +425,7 @@ impl Shard {
             watched: self.watching.len(),
             subscribers: self.subscribers.len(),
             rosters: self.rosters.len(),
+            keeping: self.keeping.len(),
         }
     }
 

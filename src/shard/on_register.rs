@@ -8,11 +8,16 @@ use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
-use crate::shard::{Look, Shard, User, UserKey, UserRecord, on_publish, on_watch, on_winfo};
+use crate::shard::{
+    Look, Shard, User, UserKey, UserRecord, on_kept, on_publish, on_watch, on_winfo,
+};
 use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
+
+/// How long after a choice's end the store is asked again to forget it, where it is still there.
+const CHOICE_AGAIN: Duration = Duration::from_secs(60);
 
 pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -155,7 +160,18 @@ pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
         .presentity
         .as_ref()
         .and_then(|presentity| presentity.next_change(now));
-    let next = [place.bindings.next_expiry(), publication]
+    // Past its end it is asked for again in a while, in case the store could not do it.
+    let standing = place.record.standing.as_ref();
+    let choice = standing
+        .and_then(|standing| standing.choice.as_ref()?.end())
+        .map(|end| {
+            if end > now {
+                end
+            } else {
+                now.after(CHOICE_AGAIN)
+            }
+        });
+    let next = [place.bindings.next_expiry(), publication, choice]
         .into_iter()
         .flatten()
         .min();
@@ -177,6 +193,10 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         return;
     }
     place.look_at = Now(0);
+    on_kept::end_choice(shard, key, effects);
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
     place.bindings.expire(now);
     let any = !place.bindings.is_empty();
     if let Some(presentity) = &mut place.presentity {
@@ -211,6 +231,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
     });
     on_watch::user_back(shard, key, &aor);
     shard.by_aor.insert(aor, key);
+    tidy_up(shard, key);
 }
 
 /// The store: a user is no more. Their connections are closed, and who watches them learns it.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::Sender;
 use rustls::ServerConfig;
 
+use crate::shard::change::{KeepTicket, NotKept};
 use crate::shard::letter::Letter;
 use crate::shard::{ShardId, UserRecord};
 use crate::shell::connection::Connection;
@@ -38,6 +39,11 @@ pub(super) enum Envelope {
     },
     /// From the store.
     User(UserChange),
+    /// From the store: how a change ended that this shard asked for.
+    Kept {
+        ticket: KeepTicket,
+        outcome: Result<(), NotKept>,
+    },
     /// From the process.
     Command(Command),
 }
@@ -65,6 +71,7 @@ impl fmt::Debug for Envelope {
             Envelope::Letter { .. } => "Letter",
             Envelope::Adopted { .. } => "Adopted",
             Envelope::User(_) => "User",
+            Envelope::Kept { .. } => "Kept",
             Envelope::Command(_) => "Command",
         })
     }

@@ -2,7 +2,7 @@
 //!
 //! All of a shard is this one task. It asks its sockets and its mailbox itself, so while there is work it does not go back to
 //! glommio but for a breath now and then; with nothing to do it waits for the readiness set, the mailbox and the next tick at once.
-//! While another shard or the CDR writer is full it reads no socket ("pressed"): nothing is dropped and nobody blocks.
+//! While another shard, the CDR writer or the store is full it reads no socket ("pressed"): nothing is dropped and nobody blocks.
 //! The way in is `incoming`, the way out `outgoing`; where connections come from and go to is `adoption`. Nothing here decides about SIP.
 
 mod incoming;
@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use glommio::timer::{Timer, sleep};
 use rustls::ServerConfig;
 
+use crate::shard::cdr_event::CdrEvent;
 use crate::shard::effect::Effects;
 use crate::shard::input::Input;
 use crate::shard::letter::Letter;
@@ -28,8 +29,9 @@ use crate::shell::connection::{ConnectionLimits, Scratch, Stage};
 use crate::shell::envelope::{Command, Envelope, UserChange};
 use crate::shell::listener::Listener;
 use crate::shell::mailbox::{Mailbox, Outbox};
-use crate::shell::recorder::Recorder;
+use crate::shell::outlet::Outlet;
 use crate::shell::socket::ReadySet;
+use crate::shell::store::Errand;
 use crate::shell::table::Table;
 use crate::shell::telemetry::{Telemetry, Timed};
 use crate::sip::frame;
@@ -72,7 +74,8 @@ pub(super) struct Equipment {
     pub(super) listeners: Vec<Listener>,
     /// Of all shards, by number.
     pub(super) mailboxes: Arc<[Mailbox<Envelope>]>,
-    pub(super) recorder: Recorder,
+    pub(super) recorder: Outlet<CdrEvent>,
+    pub(super) keeper: Outlet<Errand>,
     /// Said after `Command::Stop` while nothing is in flight.
     pub(super) settled: Arc<AtomicBool>,
 }
@@ -213,6 +216,7 @@ impl<C: Core> Executor<C> {
             }
         }
         self.equipment.recorder.finish();
+        self.equipment.keeper.finish();
     }
 
     fn own_mailbox(&self) -> &Mailbox<Envelope> {
@@ -220,7 +224,9 @@ impl<C: Core> Executor<C> {
     }
 
     fn is_pressed(&self) -> bool {
-        !self.equipment.recorder.is_empty() || self.outboxes.iter().any(|outbox| !outbox.is_empty())
+        !self.equipment.recorder.is_empty()
+            || !self.equipment.keeper.is_empty()
+            || self.outboxes.iter().any(|outbox| !outbox.is_empty())
     }
 
     fn has_work(&self) -> bool {
@@ -307,6 +313,7 @@ impl<C: Core> Executor<C> {
         }
         self.flush();
         self.equipment.recorder.flush();
+        self.equipment.keeper.flush();
         for (outbox, mailbox) in self
             .outboxes
             .iter_mut()
@@ -356,6 +363,7 @@ impl<C: Core> Executor<C> {
                 }
                 Envelope::User(UserChange::Put(record)) => self.give(Input::UserPut(record)),
                 Envelope::User(UserChange::Removed(aor)) => self.give(Input::UserRemoved(aor)),
+                Envelope::Kept { ticket, outcome } => self.give(Input::Kept { ticket, outcome }),
                 Envelope::Command(command) => self.obey(command),
             }
         }

@@ -12,6 +12,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 use rustls::ServerConfig;
 
 use crate::shard::cdr_event::CdrEvent;
+use crate::shard::change::{KeepTicket, NotKept};
 use crate::shard::{Core, ShardId};
 use crate::shell::clock::Clock;
 pub use crate::shell::connection::ConnectionLimits;
@@ -20,8 +21,9 @@ use crate::shell::envelope::{Command, Envelope};
 use crate::shell::executor::{Equipment, Executor};
 use crate::shell::listener::{self, Listener};
 use crate::shell::mailbox::Mailbox;
+use crate::shell::outlet::Outlet;
 use crate::shell::pulse::{Heart, Pulse};
-use crate::shell::recorder::Recorder;
+use crate::shell::store::Errand;
 use crate::shell::telemetry::Telemetry;
 use crate::sip::frame;
 use crate::sip::link::Transport;
@@ -150,14 +152,17 @@ pub struct Running {
 #[derive(Clone, Debug)]
 pub struct Control {
     mailboxes: Arc<[Mailbox<Envelope>]>,
+    /// The shards have ended: nobody empties a mailbox any more.
+    ended: Arc<AtomicBool>,
 }
 
 /// Binds all addresses and starts one shard a core, each with a core made on its own thread by `make_core`.
-/// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`: its
-/// bound presses back, and its reader must live until [`Running::stop`] has returned.
+/// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`,
+/// what is to be kept of users to `keeper`: their bounds press back, and their readers must live until [`Running::stop`] has returned.
 pub fn start<C, F>(
     settings: Settings,
     cdr: Sender<CdrEvent>,
+    keeper: Sender<Errand>,
     make_core: F,
 ) -> Result<Running, StartError>
 where
@@ -194,6 +199,7 @@ where
     let make_core = Arc::new(make_core);
     let control = Control {
         mailboxes: mailboxes.clone(),
+        ended: Arc::default(),
     };
     let mut threads = Vec::new();
     for (index, listeners) in listeners.into_iter().enumerate() {
@@ -209,7 +215,8 @@ where
             connections: connections.clone(),
             listeners,
             mailboxes: mailboxes.clone(),
-            recorder: Recorder::new(cdr.clone()),
+            recorder: Outlet::new("call detail records", cdr.clone()),
+            keeper: Outlet::new("changes of users", keeper.clone()),
             settled: settled[index].clone(),
         };
         let started = start_one(
@@ -331,6 +338,7 @@ impl Running {
         }
         self.control.tell_all(|| Command::Finish, END_WITHIN);
         let well = join(self.threads);
+        self.control.ended.store(true, Ordering::SeqCst);
         if !well {
             tracing::error!(
                 "a shard did not end in {} s; its connections are cut by the end of the process",
@@ -355,6 +363,12 @@ impl Control {
     /// Tells the owner of a user of a change. Waits while that shard's mailbox is full.
     pub fn user(&self, owner: ShardId, change: UserChange) {
         self.tell(owner, Envelope::User(change), Duration::MAX);
+    }
+
+    /// Tells who asked how a change ended. Waits while that shard's mailbox is full.
+    pub fn kept(&self, ticket: KeepTicket, outcome: Result<(), NotKept>) {
+        let envelope = Envelope::Kept { ticket, outcome };
+        self.tell(ticket.shard, envelope, Duration::MAX);
     }
 
     /// The histograms and counters of all shards, merged; an error names a shard that did not answer `within`.
@@ -413,6 +427,9 @@ impl Control {
         while let Err(back) = mailbox.push(envelope) {
             // A full mailbox is about to be emptied; ring in case its reader sleeps beside it.
             mailbox.ring();
+            if self.ended.load(Ordering::SeqCst) {
+                return;
+            }
             if asked.elapsed() >= within {
                 tracing::warn!(
                     shard = shard.0,

@@ -122,9 +122,10 @@ fn two_shards_that_flood_each_other_lose_no_letter_and_go_on() {
 fn a_slow_writer_of_records_pushes_back_and_gets_all() {
     const MESSAGES: u32 = 300;
     let (recorder, events) = bounded(2);
+    let (keeper, _errands) = bounded(2);
     let mut settings = Settings::new(two_cores().into(), certificate().1);
     settings.sip = vec![([127, 0, 0, 1], 0).into()];
-    let running = run::start(settings, recorder, |_| {
+    let running = run::start(settings, recorder, keeper, |_| {
         Closure(|_, input: Input<'_>, effects: &mut Effects| {
             if let Input::Message {
                 connection,

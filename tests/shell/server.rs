@@ -10,6 +10,7 @@ use muster::shard::effect::Effects;
 use muster::shard::input::Input;
 use muster::shard::{Core, ShardId};
 use muster::shell::run::{self, Running, Settings};
+use muster::shell::store::Errand;
 use muster::shell::tls;
 use muster::sip::build;
 use muster::sip::message::Message;
@@ -52,6 +53,7 @@ pub struct Server {
     pub cert: String,
     /// Held, so that the shards have somebody to tell.
     _events: Receiver<CdrEvent>,
+    _errands: Receiver<Errand>,
 }
 
 /// Starts two shards, after `change` had a look at the settings.
@@ -65,12 +67,14 @@ pub fn start<C: Core + 'static>(
     settings.sip = vec![([127, 0, 0, 1], 0).into()];
     change(&mut settings);
     let (recorder, events) = unbounded();
-    let running = run::start(settings, recorder, make_core).expect("two shards start");
+    let (keeper, errands) = unbounded();
+    let running = run::start(settings, recorder, keeper, make_core).expect("two shards start");
     running.control().open();
     Server {
         running,
         cert,
         _events: events,
+        _errands: errands,
     }
 }
 

@@ -194,8 +194,8 @@ fn an_address_in_use_is_named() {
     let server = echo_server(|_| ());
     let mut settings = Settings::new(two_cores().into(), certificate().1);
     settings.sips = server.running.sips.clone();
-    let error =
-        run::start(settings, unbounded().0, |_| Closure(echo)).expect_err("the port is taken");
+    let error = run::start(settings, unbounded().0, unbounded().0, |_| Closure(echo))
+        .expect_err("the port is taken");
     assert!(matches!(error, StartError::Listen { .. }));
     let text = error.to_string();
     assert!(
@@ -209,9 +209,10 @@ fn an_address_in_use_is_named() {
 fn users_reach_their_owner_in_order_and_early_peers_are_let_in() {
     let (tell, told) = unbounded();
     let (recorder, _events) = unbounded();
+    let (keeper, _errands) = unbounded();
     let mut settings = Settings::new(two_cores().into(), certificate().1);
     settings.sip = vec![([127, 0, 0, 1], 0).into()];
-    let running = run::start(settings, recorder, move |shard| {
+    let running = run::start(settings, recorder, keeper, move |shard| {
         let tell = tell.clone();
         Closure(move |_, input: Input<'_>, _: &mut Effects| match input {
             Input::UserRemoved(aor) => tell.send((shard, Some(aor))).expect("the test listens"),

@@ -44,6 +44,10 @@ pub enum Deed {
     /// The operator takes a user out of the store, or puts one back.
     Remove,
     PutBack,
+    /// The operator gives a user a chosen state that ends, or takes it back.
+    Choose,
+    /// The store fails for a while, or works again.
+    StoreFails,
     /// Ten minutes.
     Wait,
     Babble,
@@ -87,6 +91,8 @@ const EVERYTHING: Weights = &[
     (Drop, 25),
     (Remove, 3),
     (PutBack, 8),
+    (Choose, 15),
+    (StoreFails, 4),
     (Wait, 3),
     (Babble, 8),
 ];
@@ -128,6 +134,8 @@ const PRESENCE: Weights = &[
     (Drop, 60),
     (Remove, 8),
     (PutBack, 20),
+    (Choose, 60),
+    (StoreFails, 10),
     (Wait, 4),
 ];
 

@@ -46,7 +46,8 @@ impl<C: Core> Executor<C> {
                     let posted = self.equipment.clock.now();
                     self.post(to, Envelope::Letter { posted, letter });
                 }
-                Effect::Record(event) => self.equipment.recorder.record(event),
+                Effect::Record(event) => self.equipment.recorder.pass(event),
+                Effect::Keep { ticket, change } => self.equipment.keeper.pass((ticket, change)),
                 Effect::Observe { latency, since } => self.observed.push((latency.into(), since)),
                 Effect::Count {
                     method,

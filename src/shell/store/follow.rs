@@ -1,15 +1,25 @@
 //! How a running server notices what `muster user` did: SQLite tells cheaply whether another program wrote
 //! (`PRAGMA data_version`), the journal tells about whom.
 
-use rusqlite::OptionalExtension;
+use core::convert::Infallible;
+use core::time::Duration;
+use std::path::Path;
 
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+
+use super::standing::{Fault, Unreadable, edit_in};
 use super::{Store, StoreError};
 use crate::shard::UserRecord;
+use crate::shard::change::{Change, NotKept};
+use crate::shard::standing::{Refused, Standing};
 use crate::shell::run::UserChange;
 use crate::sip::uri::Aor;
 
 /// Changes read at once: bounds the memory a big import costs the server.
 const CHANGES_AT_ONCE: i64 = 4096;
+
+/// How long a change waits for another program's write. Less than a request waits for its answer.
+const KEEP_BUSY_MAX: Duration = Duration::from_secs(15);
 
 /// Reads the journal as it grows. One a server.
 #[derive(Debug)]
@@ -66,6 +76,33 @@ impl Follower {
         Ok(())
     }
 
+    /// Makes these changes in one transaction, synced to the disk: for each, in order, the user as they are then, where anything
+    /// changed. On an error none of them was made. They need no journal: who asks tells the shards.
+    pub(super) fn keep<'c>(
+        &mut self,
+        changes: impl Iterator<Item = &'c Change>,
+    ) -> Result<Vec<Result<Option<UserRecord>, NotKept>>, StoreError> {
+        let path = self.store.path.clone();
+        let failed = |error| StoreError::Sql {
+            path: path.clone(),
+            error,
+        };
+        let connection = &mut self.store.connection;
+        connection.busy_timeout(KEEP_BUSY_MAX).map_err(failed)?;
+        let mut kept = Vec::new();
+        let written = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .and_then(|transaction| {
+                for change in changes {
+                    kept.push(keep_one(&transaction, &path, change)?);
+                }
+                transaction.commit()
+            });
+        let restored = connection.busy_timeout(super::BUSY_MAX);
+        written.and(restored).map_err(failed)?;
+        Ok(kept)
+    }
+
     fn tell_some(&mut self, tell: &mut impl FnMut(UserChange)) -> Result<bool, StoreError> {
         let failed = |error| self.store.sql(error);
         let mut statement = self
@@ -118,6 +155,29 @@ impl Follower {
             Err(error) => return Err(self.store.sql(error)),
         }
         restored.map_err(|error| self.store.sql(error))
+    }
+}
+
+fn keep_one(
+    transaction: &Connection,
+    path: &Path,
+    change: &Change,
+) -> rusqlite::Result<Result<Option<UserRecord>, NotKept>> {
+    let edit = |standing: &mut Standing| {
+        change.apply(standing);
+        Ok::<_, Infallible>(())
+    };
+    match edit_in(transaction, change.user(), edit) {
+        Ok((user, changed)) => Ok(Ok(changed.then_some(user))),
+        Err(Fault::NoSuchUser(_)) => Ok(Err(NotKept::NoSuchUser)),
+        Err(Fault::Refused(Refused::Standing(error))) => Ok(Err(NotKept::Refused(error))),
+        Err(Fault::Refused(Refused::Edit(never))) => match never {},
+        Err(Fault::Unreadable(Unreadable::Sql(error))) => Err(error),
+        // One user's rows are not ours to change; the others of the batch have nothing to do with it.
+        Err(Fault::Unreadable(strange)) => {
+            tracing::error!("{}", strange.at(path));
+            Ok(Err(NotKept::Failed))
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 mod data_dir;
 mod follow;
 mod import;
+mod keeper;
 mod new_user;
 mod standing;
 mod users;
@@ -19,6 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 pub use data_dir::{DataDir, Lock};
 pub use follow::Follower;
 pub use import::{ImportError, import};
+pub use keeper::{Errand, Keeper, Told};
 pub use new_user::Admission;
 pub use standing::EditError;
 pub use users::{AddError, Store};

@@ -132,6 +132,9 @@ impl Store {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
         let edited = edit_in(&transaction, aor, change).map_err(|error| error.at(&path))?;
+        if edited.1 {
+            journal(&transaction, aor).map_err(failed)?;
+        }
         transaction.commit().map_err(failed)?;
         Ok(edited)
     }
@@ -160,7 +163,8 @@ impl<E> From<rusqlite::Error> for Fault<E> {
     }
 }
 
-/// The same within a transaction of the caller's. Where it fails for anything but the database itself, nothing was written.
+/// The same within a transaction of the caller's, who writes the journal where somebody reads it. Where it fails for anything but the
+/// database itself, nothing was written.
 pub(super) fn edit_in<E>(
     connection: &Connection,
     aor: &Aor,
@@ -180,7 +184,6 @@ pub(super) fn edit_in<E>(
         return Ok((user, false));
     };
     write::write(connection, aor, &old, &new)?;
-    journal(connection, aor)?;
     user.standing = new.shared();
     Ok((user, true))
 }

@@ -1,0 +1,132 @@
+//! What a shard asks the store to keep, and how that ends: the store decides, the shard obeys. What is kept comes back as the
+//! user's record, the same way as what `muster user` does.
+
+use crate::immcu::content::Outcome;
+use crate::presence::{Choice, Waiting};
+use crate::shard::ShardId;
+use crate::shard::standing::{Standing, StandingError};
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// What waits on a shard for the store's word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct KeepTicket {
+    /// Whose it is.
+    pub shard: ShardId,
+    /// Its slot there.
+    pub key: u64,
+}
+
+/// One change of a user's standing data. It is made in what is stored when its turn comes, not in what the shard saw.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Change {
+    /// The user chose this, or nothing.
+    Choice(Aor, Option<Choice>),
+    /// The time of a choice is over: it is taken back, if it is still the one that ends then.
+    ChoiceEnded {
+        /// Whose.
+        user: Aor,
+        /// Its end.
+        until: Now,
+    },
+    /// The user waits for somebody.
+    AlertAdded {
+        /// Who waits.
+        user: Aor,
+        /// For whom.
+        whom: Aor,
+    },
+    /// The user waits no longer, or need not.
+    AlertRemoved {
+        /// Who waited.
+        user: Aor,
+        /// For whom.
+        whom: Aor,
+    },
+    /// So many voice messages wait for the user.
+    Waiting(Aor, Waiting),
+}
+
+/// Why a change was not kept. What was kept before is as it was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotKept {
+    /// The user was removed meanwhile.
+    NoSuchUser,
+    /// It breaks a limit or contradicts what is kept.
+    Refused(StandingError),
+    /// The disk said no.
+    Failed,
+}
+
+impl Change {
+    /// Whose standing data it changes.
+    pub fn user(&self) -> &Aor {
+        match self {
+            Change::Choice(user, _)
+            | Change::ChoiceEnded { user, .. }
+            | Change::AlertAdded { user, .. }
+            | Change::AlertRemoved { user, .. }
+            | Change::Waiting(user, _) => user,
+        }
+    }
+
+    /// Makes the change. Whether the result may be is `Standing::check`'s to say.
+    pub fn apply(&self, standing: &mut Standing) {
+        match self {
+            Change::Choice(_, choice) => standing.choice = choice.clone(),
+            Change::ChoiceEnded { until, .. } => {
+                let same = |choice: &Choice| choice.until == Some(*until);
+                if standing.choice.as_ref().is_some_and(same) {
+                    standing.choice = standing.choice.take().and_then(Choice::reset);
+                }
+            }
+            Change::AlertAdded { whom, .. } => {
+                if !standing.alerts.contains(whom) {
+                    standing.alerts.push(whom.clone());
+                }
+            }
+            Change::AlertRemoved { whom, .. } => standing.alerts.retain(|each| each != whom),
+            Change::Waiting(_, waiting) => standing.waiting = *waiting,
+        }
+    }
+}
+
+impl NotKept {
+    /// What a request is answered whose change was not kept.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            NotKept::NoSuchUser => Outcome::of(404),
+            NotKept::Refused(_) => Outcome::with(403, "More Than Is Kept For A User"),
+            NotKept::Failed => Outcome::with(503, "The Store Takes No Changes Now"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::presence::Manual;
+
+    #[test]
+    fn the_end_of_one_choice_is_not_the_end_of_the_next() {
+        let bob = Aor::parse("bob@example.com").expect("an address");
+        let until = |at| Choice {
+            state: Some(Manual::Busy),
+            until: Some(Now(at)),
+            note: Some("here".into()),
+            ..Choice::default()
+        };
+        let mut standing = Standing::default();
+        Change::Choice(bob.clone(), Some(until(10))).apply(&mut standing);
+        Change::Choice(bob.clone(), Some(until(20))).apply(&mut standing);
+        let ended = |at| Change::ChoiceEnded {
+            user: bob.clone(),
+            until: Now(at),
+        };
+        ended(10).apply(&mut standing);
+        assert_eq!(standing.choice, Some(until(20)));
+        ended(20).apply(&mut standing);
+        let left = standing.choice.expect("the note stays");
+        assert_eq!((left.state, left.note.as_deref()), (None, Some("here")));
+    }
+}

@@ -1,0 +1,64 @@
+//! What this shard has asked the store to keep, and its answers. What was kept is in the user's record by then: the record comes first.
+
+use slotmap::{Key as _, KeyData};
+
+use crate::presence::Choice;
+use crate::shard::change::{Change, KeepTicket, NotKept};
+use crate::shard::effect::{Effect, Effects};
+use crate::shard::{Shard, UserKey};
+
+slotmap::new_key_type! {
+    /// Something that waits for the store's word.
+    pub(crate) struct KeepKey;
+}
+
+/// What is to be done when the store has answered. A script that owes somebody an answer adds what it needs to give it.
+#[derive(Debug)]
+pub(crate) enum Keeping {
+    /// Nothing: nobody waits.
+    Nobody,
+}
+
+impl Shard {
+    /// Asks the store to keep a change. Its answer is certain to come, `Kept` or not, if the process lives.
+    pub(crate) fn keep(&mut self, change: Change, keeping: Keeping, effects: &mut Effects) {
+        let key = self.keeping.insert(keeping);
+        let ticket = KeepTicket {
+            shard: self.me,
+            key: key.data().as_ffi(),
+        };
+        effects.list.push(Effect::Keep { ticket, change });
+    }
+}
+
+/// The store's word.
+pub(super) fn on_kept(shard: &mut Shard, ticket: KeepTicket, outcome: Result<(), NotKept>) {
+    let key: KeepKey = KeyData::from_ffi(ticket.key).into();
+    match (shard.keeping.remove(key), outcome) {
+        (Some(Keeping::Nobody) | None, _) => {}
+    }
+}
+
+/// A choice whose time is over is taken out of the store, so that it is not there again after a restart. Until that is done it
+/// counts no more anyway.
+pub(super) fn end_choice(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
+    let Some(record) = shard.users.get(key).map(|user| &user.record) else {
+        return;
+    };
+    let choice = record
+        .standing
+        .as_ref()
+        .and_then(|standing| standing.choice.as_ref());
+    let Some(until) = choice
+        .and_then(Choice::end)
+        .filter(|until| *until <= shard.now)
+    else {
+        return;
+    };
+    let user = record.aor.clone();
+    shard.keep(
+        Change::ChoiceEnded { user, until },
+        Keeping::Nobody,
+        effects,
+    );
+}
