@@ -52,6 +52,7 @@ mod actor;
 mod binary;
 mod pattern;
 mod script;
+mod secrecy;
 mod setting;
 
 use std::net::SocketAddr;
