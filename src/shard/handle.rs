@@ -39,7 +39,7 @@ impl Shard {
             Input::Letter(letter) => on_letter::on_letter(self, letter, effects),
             Input::UserPut(record) => on_register::user_put(self, record, effects),
             Input::UserRemoved(aor) => on_register::user_removed(self, &aor, effects),
-            Input::Kept { ticket, outcome } => on_kept::on_kept(self, ticket, outcome),
+            Input::Kept { ticket, outcome } => on_kept::on_kept(self, ticket, outcome, effects),
             Input::Tick => on_tick::on_tick(self, effects),
             Input::Stop => on_tick::on_stop(self, effects),
         }

@@ -16,6 +16,7 @@ pub mod input;
 mod interrupt;
 pub mod letter;
 mod notify;
+mod on_alert;
 mod on_answer;
 mod on_call;
 mod on_call_ask;
@@ -204,6 +205,8 @@ pub(crate) struct User {
     pub presentity: Option<Box<Presentity>>,
     /// Kept only while there is a conversation.
     pub correspondence: Option<Box<Correspondence>>,
+    /// Whom the user waits for. Most wait for nobody.
+    pub alerts: Option<Box<on_alert::Alerts>>,
     /// When the wheel will look at this user; zero for never.
     pub look_at: Now,
 }
@@ -212,6 +215,7 @@ pub(crate) struct User {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Look {
     User(UserKey),
+    Alerts(UserKey),
     Client(ClientKey),
     Delivery(DeliveryKey),
     Dialog(DialogKey),

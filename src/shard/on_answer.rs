@@ -2,6 +2,7 @@
 
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
+use crate::shard::on_alert;
 use crate::shard::usage::Purpose;
 use crate::shard::{
     Look, Shard, on_call_end, on_call_pass, on_deliver, on_leg, on_ring, on_subscribe,
@@ -85,6 +86,7 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
         Purpose::Convey(conveyance) => {
             on_leg::conveyed(shard, &conveyance, status, outcome, effects)
         }
+        Purpose::Alert(alert) => on_alert::answered(shard, *alert, status, effects),
         Purpose::Notify(subscription) => {
             on_subscribe::notified(shard, subscription, status, effects)
         }

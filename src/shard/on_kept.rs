@@ -5,7 +5,8 @@ use slotmap::{Key as _, KeyData};
 use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::{Shard, UserKey};
+use crate::shard::{Shard, UserKey, on_subscribe};
+use crate::sip::dialog::DialogKey;
 
 slotmap::new_key_type! {
     /// Something that waits for the store's word.
@@ -17,6 +18,8 @@ slotmap::new_key_type! {
 pub(crate) enum Keeping {
     /// Nothing: nobody waits.
     Nobody,
+    /// A SUBSCRIBE that asks for an alert is answered.
+    Alert(DialogKey),
 }
 
 impl Shard {
@@ -32,10 +35,19 @@ impl Shard {
 }
 
 /// The store's word.
-pub(super) fn on_kept(shard: &mut Shard, ticket: KeepTicket, outcome: Result<(), NotKept>) {
+pub(super) fn on_kept(
+    shard: &mut Shard,
+    ticket: KeepTicket,
+    outcome: Result<(), NotKept>,
+    effects: &mut Effects,
+) {
     let key: KeepKey = KeyData::from_ffi(ticket.key).into();
     match (shard.keeping.remove(key), outcome) {
         (Some(Keeping::Nobody) | None, _) => {}
+        (Some(Keeping::Alert(dialog)), Ok(())) => on_subscribe::grant(shard, dialog, effects),
+        (Some(Keeping::Alert(dialog)), Err(not_kept)) => {
+            on_subscribe::refused(shard, dialog, &not_kept.outcome(), effects);
+        }
     }
 }
 

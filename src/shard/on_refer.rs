@@ -154,6 +154,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
                 expires,
                 waiting: None,
                 granted_s: REFER_S,
+                alert: false,
                 outstanding: false,
                 stale: false,
                 version: None,

@@ -9,7 +9,7 @@ use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
 use crate::shard::{
-    Look, Shard, User, UserKey, UserRecord, on_kept, on_publish, on_watch, on_winfo,
+    Look, Shard, User, UserKey, UserRecord, on_alert, on_kept, on_publish, on_watch, on_winfo,
 };
 use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
@@ -133,6 +133,9 @@ fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     {
         on_watch::tell(shard, Package::Presence, key, Some(now), effects);
     }
+    if any {
+        on_alert::online(shard, key, effects);
+    }
     tidy_up(shard, key);
 }
 
@@ -216,6 +219,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         let before = core::mem::replace(&mut place.record, record);
         if before.standing != place.record.standing {
             on_publish::choice_changed(shard, key);
+            on_alert::follow(shard, key, effects);
             on_watch::standing_changed(shard, key, before.standing.as_deref(), effects);
             tidy_up(shard, key);
         }
@@ -226,11 +230,13 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         record,
         bindings: Bindings::default(),
         presentity: None,
+        alerts: None,
         correspondence: None,
         look_at: Now(0),
     });
     on_watch::user_back(shard, key, &aor);
     shard.by_aor.insert(aor, key);
+    on_alert::follow(shard, key, effects);
     tidy_up(shard, key);
 }
 
@@ -243,6 +249,9 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
         return;
     };
     on_winfo::refuse_waiting(shard, aor, effects);
+    if let Some(alerts) = user.alerts {
+        on_alert::forget(shard, key, aor, *alerts, effects);
+    }
     if let Some(presentity) = user.presentity {
         on_watch::user_gone(shard, aor, presentity.audience, effects);
     }

@@ -8,10 +8,12 @@ use slotmap::{Key, KeyData};
 
 use crate::immcu::content::Outcome;
 use crate::presence::{Level, Package, Placed, Shown, SubscriptionKey};
+use crate::shard::change::Change;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Asked, Letter};
+use crate::shard::on_kept::Keeping;
 use crate::shard::usage::{Association, Usage};
-use crate::shard::{Shard, on_leg, on_list, on_subscribe};
+use crate::shard::{Shard, on_alert, on_leg, on_list, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -27,6 +29,10 @@ fn dialog_key(key: SubscriptionKey) -> DialogKey {
 
 /// Whose the subscription is, and since when.
 pub(super) fn watcher_of(shard: &Shard, key: SubscriptionKey) -> Option<(Aor, Now)> {
+    if let Some(user) = on_alert::user_of(key) {
+        let user = shard.users.get(user)?;
+        return Some((user.record.aor.clone(), shard.now));
+    }
     match &shard.dialogs.get(dialog_key(key))?.usage {
         Usage::Subscription(subscription) => {
             Some((subscription.watcher.clone(), subscription.since))
@@ -72,7 +78,19 @@ pub(super) fn unwatch(
     key: DialogKey,
     effects: &mut Effects,
 ) {
-    if let Some(level) = shard.watching.unwatch(package, &user, watch_key(key)) {
+    give_up(shard, package, user, watcher, watch_key(key), effects);
+}
+
+/// The same, of whatever watches under `key`.
+pub(super) fn give_up(
+    shard: &mut Shard,
+    package: Package,
+    user: Aor,
+    watcher: Aor,
+    key: SubscriptionKey,
+    effects: &mut Effects,
+) {
+    if let Some(level) = shard.watching.unwatch(package, &user, key) {
         give_back(shard, package, user, watcher, level, effects);
     }
 }
@@ -109,7 +127,7 @@ pub(super) fn state(
     effects: &mut Effects,
 ) {
     let told = shard.watching.put(package, user, level, shown);
-    let told: Vec<DialogKey> = told.iter().map(|key| dialog_key(*key)).collect();
+    let told = told.to_vec();
     for key in &told {
         changed(shard, user, *key, effects);
     }
@@ -133,11 +151,16 @@ fn answered(
     asked: Asked,
     effects: &mut Effects,
 ) {
+    let watch_key = SubscriptionKey(asked.subscription.key);
+    let alerted = on_alert::user_of(watch_key);
     let key = on_leg::key_of(asked.subscription);
+    let mut alert = false;
     let waits = match shard.dialogs.get(key).map(|association| &association.usage) {
         Some(Usage::Subscription(subscription)) if subscription.subject.is_about(package, user) => {
+            alert = subscription.alert;
             subscription.waiting.is_some()
         }
+        _ if alerted.is_some_and(|alerted| on_alert::is_about(shard, alerted, user)) => false,
         // It has ended while it asked, or this one is on its list no longer.
         _ => {
             return give_back(
@@ -150,9 +173,8 @@ fn answered(
             );
         }
     };
-    let placed = shard
-        .watching
-        .place(package, user, level, shown, watch_key(key));
+    let placed = shard.watching.place(package, user, level, shown, watch_key);
+    let watcher = asked.watcher.aor.clone();
     let different = !matches!(placed, Placed::Moved { changed: false, .. });
     if let Placed::Moved { from, .. } = placed {
         give_back(
@@ -164,18 +186,28 @@ fn answered(
             effects,
         );
     }
-    if on_list::is_list(shard, key) {
+    if let Some(alerted) = alerted {
+        on_alert::seen(shard, alerted, user, effects);
+    } else if on_list::is_list(shard, key) {
         on_list::watched(shard, key, user, different, effects);
     } else if matches!(placed, Placed::Moved { changed: true, .. }) {
         shard.notify(key, effects);
     }
-    if waits {
+    if waits && alert {
+        let (user, whom) = (watcher, user.clone());
+        let change = Change::AlertAdded { user, whom };
+        shard.keep(change, Keeping::Alert(key), effects);
+    } else if waits {
         on_subscribe::grant(shard, key, effects);
     }
 }
 
 /// What is seen of a user has changed: the watcher is told, by itself or with others of a list.
-fn changed(shard: &mut Shard, user: &Aor, key: DialogKey, effects: &mut Effects) {
+fn changed(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effects: &mut Effects) {
+    if let Some(alerted) = on_alert::user_of(key) {
+        return on_alert::seen(shard, alerted, user, effects);
+    }
+    let key = dialog_key(key);
     if on_list::is_list(shard, key) {
         on_list::changed(shard, key, user, effects);
     } else {
@@ -191,6 +223,9 @@ pub(super) fn refused(
     outcome: &Outcome,
     effects: &mut Effects,
 ) {
+    if let Some(alerted) = on_alert::user_of(SubscriptionKey(asked.subscription.key)) {
+        return on_alert::unknown(shard, alerted, user, effects);
+    }
     let key = on_leg::key_of(asked.subscription);
     if on_list::is_list(shard, key) {
         on_list::nobody(shard, key, user, effects);
@@ -202,13 +237,20 @@ pub(super) fn refused(
 /// The owner's rules have changed: each subscription asks anew what it may see.
 pub(super) fn relevel(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
     for key in shard.watching.move_all(package, user) {
-        ask(shard, package, user.clone(), dialog_key(key), effects);
+        match on_alert::user_of(key) {
+            Some(alerted) => on_alert::ask(shard, alerted, user.clone(), effects),
+            None => ask(shard, package, user.clone(), dialog_key(key), effects),
+        }
     }
 }
 
 /// The user is no more: so are the subscriptions.
 pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
     for key in shard.watching.subscriptions(package, user) {
+        if let Some(alerted) = on_alert::user_of(key) {
+            on_alert::unknown(shard, alerted, user, effects);
+            continue;
+        }
         let key = dialog_key(key);
         if on_list::is_list(shard, key) {
             on_list::nobody(shard, key, user, effects);

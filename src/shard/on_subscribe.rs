@@ -69,6 +69,15 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             Err(refusal) => return on_list::refuse(shard, request, refusal, effects),
         }
     }
+    let alert = event.params.raw("alert").is_some();
+    if alert && !matches!(subject, Subject::Watched(Package::Presence, _)) {
+        return shard.answer(
+            request,
+            403,
+            "An Alert Is About One User's Presence",
+            effects,
+        );
+    }
     let more = list.as_ref().map_or(1, |(users, _)| users.len().max(1));
     if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
         let max = shard.settings.subscriptions_max;
@@ -111,6 +120,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
                 expires,
                 waiting: Some(server),
                 granted_s,
+                alert,
                 outstanding: false,
                 stale: false,
                 version: None,

@@ -1,18 +1,19 @@
 //! Time passes; and the end of it.
 
 use crate::shard::effect::Effects;
-use crate::shard::on_subscribe;
 use crate::shard::usage::Usage;
 use crate::shard::{
     Look, Shard, on_answer, on_call, on_connection, on_deliver, on_leg, on_message, on_register,
     on_ring, on_session,
 };
+use crate::shard::{on_alert, on_subscribe};
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     let mut looks = core::mem::take(&mut shard.looks);
     shard.wheel.due(shard.now, &mut looks);
     for look in looks.drain(..) {
         match look {
+            Look::Alerts(key) => on_alert::look(shard, key, effects),
             Look::User(key) => on_register::look(shard, key, effects),
             Look::Delivery(key) => on_deliver::look(shard, key, effects),
             Look::Client(key) => on_answer::look(shard, key, effects),

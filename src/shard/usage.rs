@@ -11,6 +11,7 @@ use crate::immcu::leg::Leg;
 use crate::immcu::session::LegRef;
 use crate::presence::{List, Package};
 use crate::registrar::EndpointId;
+use crate::shard::UserKey;
 use crate::shard::letter::{Invited, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -208,6 +209,8 @@ pub(crate) struct Subscription {
     pub waiting: Option<ServerKey>,
     /// The seconds that the waiting SUBSCRIBE is to be granted.
     pub granted_s: u32,
+    /// The store is to keep an alert of the same before the SUBSCRIBE is answered.
+    pub alert: bool,
     /// A NOTIFY is under way.
     pub outstanding: bool,
     /// There is something newer than what was sent last.
@@ -235,6 +238,8 @@ pub(crate) enum Purpose {
     Page(DeliveryKey),
     /// A message of a session.
     Convey(Box<Conveyance>),
+    /// An alert to one of its owner's endpoints: whose, and of whom.
+    Alert(Box<(UserKey, Aor)>),
     /// A state to a watcher.
     Notify(DialogKey),
     /// An invitation to one of a user's endpoints.

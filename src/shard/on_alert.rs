@@ -1,0 +1,392 @@
+//! "Tell me when they are available": an alert is kept by the store, for one who waits and one who is waited for. It outlives
+//! subscription, connection and restart, is told once, and then is no more.
+//!
+//! It lives on the shard of who waits, and watches like any subscription, so it sees what its owner may see and nothing
+//! else: of somebody who blocks them, that they are not there. `SUBSCRIBE` with `Event: presence;alert` sets one beside its
+//! subscription, and is answered when it is kept.
+
+use core::time::Duration;
+
+use slotmap::{Key, KeyData};
+
+use crate::documents::pidf;
+use crate::immcu::session::LegRef;
+use crate::presence::{Availability, Package, SubscriptionKey};
+use crate::shard::change::Change;
+use crate::shard::effect::Effects;
+use crate::shard::letter::{Asked, Letter};
+use crate::shard::on_kept::Keeping;
+use crate::shard::request::lone_request;
+use crate::shard::usage::Purpose;
+use crate::shard::{Look, Shard, UserKey, on_state};
+use crate::sip::message::Method;
+use crate::sip::uri::Aor;
+
+/// How long after the first vain question one is asked about again whom the store does not know (yet): at a start the users
+/// come in whatever order. It doubles each time, up to `AGAIN_MAX`.
+const AGAIN_MIN: Duration = Duration::from_secs(5);
+const AGAIN_MAX: Duration = Duration::from_secs(3600);
+/// Tells a user's alerts from a dialog among the subscriptions of a shard: no slot has so high a number.
+const MARK: u64 = 1 << 31;
+
+/// What one user waits for.
+#[derive(Debug)]
+pub(crate) struct Alerts {
+    waits: Vec<Wait>,
+    again: Duration,
+}
+
+#[derive(Debug)]
+struct Wait {
+    whom: Aor,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// The owner has been asked.
+    Asked,
+    /// The owner knows nobody of that name.
+    Unknown,
+    /// Watched, and not seen available.
+    Watched,
+    /// Was seen available; nobody is here to be told.
+    Due,
+    /// Is being told, at so many endpoints that have not answered.
+    Sending(u16),
+    /// Was told. The store will take it out.
+    Told,
+}
+
+fn key_of(user: UserKey) -> SubscriptionKey {
+    SubscriptionKey(user.data().as_ffi() | MARK)
+}
+
+/// Whose alerts this subscription is; `None` where it is a dialog.
+pub(super) fn user_of(key: SubscriptionKey) -> Option<UserKey> {
+    (key.0 & MARK != 0).then(|| KeyData::from_ffi(key.0 & !MARK).into())
+}
+
+fn wait_mut<'s>(shard: &'s mut Shard, user: UserKey, whom: &Aor) -> Option<&'s mut Wait> {
+    let alerts = shard.users.get_mut(user)?.alerts.as_mut()?;
+    alerts.waits.iter_mut().find(|wait| wait.whom == *whom)
+}
+
+/// Does the user wait for them?
+pub(super) fn is_about(shard: &Shard, user: UserKey, whom: &Aor) -> bool {
+    let alerts = shard.users.get(user).and_then(|user| user.alerts.as_ref());
+    alerts.is_some_and(|alerts| alerts.waits.iter().any(|wait| wait.whom == *whom))
+}
+
+/// The store's word on whom the user waits for: who is new is watched, who is gone no longer.
+pub(super) fn follow(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
+    let Some(place) = shard.users.get_mut(user) else {
+        return;
+    };
+    let standing = place.record.standing.as_deref();
+    let kept = standing.map_or(&[][..], |standing| &standing.alerts);
+    if kept.is_empty() && place.alerts.is_none() {
+        return;
+    }
+    let watcher = place.record.aor.clone();
+    let mut waits = match place.alerts.take() {
+        Some(alerts) => alerts.waits,
+        None => Vec::new(),
+    };
+    let gone: Vec<Aor> = waits
+        .extract_if(.., |wait| !kept.contains(&wait.whom))
+        .map(|wait| wait.whom)
+        .collect();
+    let mut new = Vec::new();
+    for whom in kept {
+        if !waits.iter().any(|wait| wait.whom == *whom) {
+            new.push(whom.clone());
+            waits.push(Wait {
+                whom: whom.clone(),
+                stage: Stage::Asked,
+            });
+        }
+    }
+    if !waits.is_empty() {
+        place.alerts = Some(Box::new(Alerts {
+            waits,
+            again: AGAIN_MIN,
+        }));
+    }
+    for whom in gone {
+        let watcher = watcher.clone();
+        on_state::give_up(
+            shard,
+            Package::Presence,
+            whom,
+            watcher,
+            key_of(user),
+            effects,
+        );
+    }
+    for whom in new {
+        ask(shard, user, whom, effects);
+    }
+}
+
+/// The user is no more.
+pub(super) fn forget(
+    shard: &mut Shard,
+    user: UserKey,
+    watcher: &Aor,
+    alerts: Alerts,
+    effects: &mut Effects,
+) {
+    for wait in alerts.waits {
+        let watcher = watcher.clone();
+        on_state::give_up(
+            shard,
+            Package::Presence,
+            wait.whom,
+            watcher,
+            key_of(user),
+            effects,
+        );
+    }
+}
+
+/// Asks the owner of `whom` what may be seen.
+pub(super) fn ask(shard: &mut Shard, user: UserKey, whom: Aor, effects: &mut Effects) {
+    let Some(place) = shard.users.get(user) else {
+        return;
+    };
+    let asked = Asked {
+        watcher: shard.party(&place.record.aor),
+        subscription: LegRef {
+            shard: shard.me.0,
+            key: key_of(user).0,
+        },
+    };
+    let letter = Letter::Watch {
+        package: Package::Presence,
+        user: whom.clone(),
+        asked,
+    };
+    shard.post_owner(&whom, letter, effects);
+}
+
+/// There is nobody of that name (any more): asked again in a while.
+pub(super) fn unknown(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mut Effects) {
+    let Some(wait) = wait_mut(shard, user, whom) else {
+        return;
+    };
+    wait.stage = Stage::Unknown;
+    let Some(place) = shard.users.get_mut(user) else {
+        return;
+    };
+    let watcher = place.record.aor.clone();
+    if let Some(alerts) = &mut place.alerts {
+        let at = shard.now.after(alerts.again);
+        shard.look_at(at, Look::Alerts(user));
+    }
+    on_state::give_up(
+        shard,
+        Package::Presence,
+        whom.clone(),
+        watcher,
+        key_of(user),
+        effects,
+    );
+}
+
+/// The wheel: who was unknown may be known by now.
+pub(super) fn look(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
+    let Some(place) = shard.users.get_mut(user) else {
+        return;
+    };
+    let Some(alerts) = &mut place.alerts else {
+        return;
+    };
+    let mut again = Vec::new();
+    for wait in &mut alerts.waits {
+        if wait.stage == Stage::Unknown {
+            wait.stage = Stage::Asked;
+            again.push(wait.whom.clone());
+        }
+    }
+    if !again.is_empty() {
+        alerts.again = (alerts.again * 2).min(AGAIN_MAX);
+    }
+    for whom in again {
+        ask(shard, user, whom, effects);
+    }
+}
+
+/// What the user sees of `whom` is new, or known for the first time.
+pub(super) fn seen(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mut Effects) {
+    let shown = shard.watching.shown(Package::Presence, whom, key_of(user));
+    let available = shown.is_some_and(|shown| is_available(&shown.document));
+    let Some(wait) = wait_mut(shard, user, whom) else {
+        return;
+    };
+    if wait.stage == Stage::Asked {
+        wait.stage = Stage::Watched;
+    }
+    if wait.stage == Stage::Watched && available {
+        wait.stage = Stage::Due;
+        tell(shard, user, whom, effects);
+    }
+}
+
+/// Does a document of ours show somebody who can be written to and called: not idle, not busy, not away?
+fn is_available(document: &[u8]) -> bool {
+    let Ok(presence) = pidf::read(document) else {
+        return false;
+    };
+    let word = Availability::of(presence.activities);
+    presence.basic() == Some(pidf::Basic::Open)
+        && word.is_none_or(|word| word == Availability::Available)
+        && !presence.input.is_some_and(|input| input.idle)
+}
+
+/// The user has an endpoint (more): what is due is told.
+pub(super) fn online(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
+    let alerts = shard.users.get(user).and_then(|user| user.alerts.as_ref());
+    let Some(alerts) = alerts else {
+        return;
+    };
+    let due = alerts.waits.iter().filter(|wait| wait.stage == Stage::Due);
+    let due: Vec<Aor> = due.map(|wait| wait.whom.clone()).collect();
+    for whom in due {
+        tell(shard, user, &whom, effects);
+    }
+}
+
+/// One message to each endpoint of the user, in the name of the domain.
+fn tell(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mut Effects) {
+    let now = shard.now;
+    let Some(place) = shard.users.get(user) else {
+        return;
+    };
+    let endpoints: Vec<_> = place
+        .bindings
+        .endpoints(now)
+        .map(|endpoint| (endpoint.connection, endpoint.contact().to_owned()))
+        .collect();
+    let standing = place.record.standing.as_deref();
+    let contact = standing.and_then(|standing| standing.contacts.get(whom));
+    let name = contact
+        .map(|contact| contact.name)
+        .filter(|name| !name.is_empty());
+    let text = match name {
+        Some(name) => format!("{name} ({}) is available.", whom.uri()),
+        None => format!("{} is available.", whom.uri()),
+    };
+    let (to, server) = (
+        place.record.aor.uri(),
+        format!("<sip:{}>", place.record.aor.host()),
+    );
+    let from = format!("{server};tag={}", shard.fresh_tag());
+    let call_id = shard.fresh_call_id();
+    let mut sent = 0;
+    for (connection, contact) in endpoints {
+        let purpose = Purpose::Alert(Box::new((user, whom.clone())));
+        let client = shard.ask(
+            connection,
+            Method::Message,
+            purpose,
+            effects,
+            |out, link, branch| {
+                let mut draft = lone_request(
+                    out,
+                    Method::Message,
+                    &contact,
+                    link,
+                    branch,
+                    &from,
+                    &to,
+                    &call_id,
+                );
+                draft.header("P-Asserted-Identity", &server);
+                draft.body("text/plain;charset=UTF-8", text.as_bytes());
+            },
+        );
+        sent += u16::from(client.is_some());
+    }
+    if let Some(wait) = wait_mut(shard, user, whom)
+        && sent > 0
+    {
+        wait.stage = Stage::Sending(sent);
+    }
+}
+
+/// An endpoint has answered, or can't any more. The first that has taken it is enough.
+pub(super) fn answered(
+    shard: &mut Shard,
+    (user, whom): (UserKey, Aor),
+    status: u16,
+    effects: &mut Effects,
+) {
+    let Some(wait) = wait_mut(shard, user, &whom) else {
+        return;
+    };
+    let Stage::Sending(left) = wait.stage else {
+        return;
+    };
+    if !(200..=299).contains(&status) {
+        // Due again when all have refused: the next endpoint that comes, or comes again, is told.
+        wait.stage = match left {
+            0 | 1 => Stage::Due,
+            left => Stage::Sending(left - 1),
+        };
+        return;
+    }
+    wait.stage = Stage::Told;
+    let Some(place) = shard.users.get(user) else {
+        return;
+    };
+    let change = Change::AlertRemoved {
+        user: place.record.aor.clone(),
+        whom,
+    };
+    shard.keep(change, Keeping::Nobody, effects);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_alerts_are_no_dialog() {
+        let mut users: slotmap::SlotMap<UserKey, ()> = slotmap::SlotMap::with_key();
+        let user = users.insert(());
+        assert_eq!(user_of(key_of(user)), Some(user));
+        assert_eq!(user_of(SubscriptionKey(user.data().as_ffi())), None);
+    }
+
+    #[test]
+    fn available_is_open_and_nothing_else() {
+        let document = |basic: &str, person: &str| {
+            format!(
+                "<presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:dm='urn:ietf:params:xml:ns:pidf:data-model' \
+                 xmlns:rpid='urn:ietf:params:xml:ns:pidf:rpid' entity='sip:b@h'><tuple id='t'><status><basic>{basic}</basic>\
+                 </status></tuple><dm:person id='p'>{person}</dm:person></presence>"
+            )
+        };
+        for (basic, person, available) in [
+            ("open", "", true),
+            ("closed", "", false),
+            (
+                "open",
+                "<rpid:activities><rpid:busy/></rpid:activities>",
+                false,
+            ),
+            (
+                "open",
+                "<rpid:activities><rpid:away/></rpid:activities>",
+                false,
+            ),
+            ("open", "<rpid:user-input>idle</rpid:user-input>", false),
+            ("open", "<rpid:user-input>active</rpid:user-input>", true),
+        ] {
+            let document = document(basic, person);
+            assert_eq!(is_available(document.as_bytes()), available, "{document}");
+        }
+        assert!(!is_available(b""));
+    }
+}
