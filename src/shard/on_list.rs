@@ -404,8 +404,9 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         related.part(pidf::CONTENT_TYPE, cid, document);
     }
     related.end();
+    // COMPAT(linphone, 5.1): it takes the quotes for a part of the boundary, finds no part, and crashes. A token needs none.
     let content_type = format!(
-        "multipart/related;type=\"{}\";start=\"<{start}>\";boundary=\"{boundary}\"",
+        "multipart/related;type=\"{}\";start=\"<{start}>\";boundary={boundary}",
         rlmi::CONTENT_TYPE
     );
     Some((content_type, out))

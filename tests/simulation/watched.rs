@@ -31,7 +31,7 @@ pub fn is_as_new(held: &str, now: &str) -> bool {
 impl Many {
     /// Takes the body of a NOTIFY to a list of users in. An error is the server's fault.
     pub fn take_list(&mut self, content_type: &str, body: &[u8]) -> Result<(), String> {
-        let boundary = between(content_type, "boundary=\"", "\"").ok_or("no boundary")?;
+        let boundary = content_type.split_once("boundary=").ok_or("no boundary")?.1;
         let parts = multipart_read(boundary, body)?;
         let (root, rest) = parts.split_first().ok_or("no parts")?;
         let root = String::from_utf8_lossy(root.1).into_owned();
