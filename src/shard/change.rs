@@ -2,7 +2,7 @@
 //! user's record, the same way as what `muster user` does.
 
 use crate::immcu::content::Outcome;
-use crate::presence::{Choice, Waiting};
+use crate::presence::{Choice, Manual, Waiting};
 use crate::shard::ShardId;
 use crate::shard::standing::{Standing, StandingError};
 use crate::sip::time::Now;
@@ -22,6 +22,17 @@ pub struct KeepTicket {
 pub enum Change {
     /// The user chose this, or nothing.
     Choice(Aor, Option<Choice>),
+    /// The user chose this state, whatever the note beside it is.
+    Chosen {
+        /// Whose.
+        user: Aor,
+        /// What; `None` takes back what was chosen before.
+        state: Option<Manual>,
+        /// The user's own words for it.
+        custom: Option<Box<str>>,
+        /// Its end.
+        until: Now,
+    },
     /// The time of a choice is over: it is taken back, if it is still the one that ends then.
     ChoiceEnded {
         /// Whose.
@@ -63,6 +74,7 @@ impl Change {
     pub fn user(&self) -> &Aor {
         match self {
             Change::Choice(user, _)
+            | Change::Chosen { user, .. }
             | Change::ChoiceEnded { user, .. }
             | Change::AlertAdded { user, .. }
             | Change::AlertRemoved { user, .. }
@@ -74,6 +86,21 @@ impl Change {
     pub fn apply(&self, standing: &mut Standing) {
         match self {
             Change::Choice(_, choice) => standing.choice = choice.clone(),
+            Change::Chosen {
+                state,
+                custom,
+                until,
+                ..
+            } => {
+                let note = standing.choice.take().and_then(Choice::reset);
+                let chosen = state.map(|state| Choice {
+                    state: Some(state),
+                    custom: custom.clone(),
+                    until: Some(*until),
+                    ..note.clone().unwrap_or_default()
+                });
+                standing.choice = chosen.or(note);
+            }
             Change::ChoiceEnded { until, .. } => {
                 let same = |choice: &Choice| choice.until == Some(*until);
                 if standing.choice.as_ref().is_some_and(same) {
@@ -105,7 +132,35 @@ impl NotKept {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::presence::Manual;
+
+    #[test]
+    fn a_chosen_state_leaves_the_note_and_is_taken_back() {
+        let bob = Aor::parse("bob@example.com").expect("an address");
+        let chosen = |state| Change::Chosen {
+            user: bob.clone(),
+            state,
+            custom: state.map(|_| "In the lab".into()),
+            until: Now(10),
+        };
+        let mut standing = Standing::default();
+        chosen(None).apply(&mut standing);
+        assert_eq!(standing.choice, None);
+        let note = Choice {
+            note: Some("Mail is better".into()),
+            ..Choice::default()
+        };
+        standing.choice = Some(note.clone());
+        chosen(Some(Manual::Busy)).apply(&mut standing);
+        let expected = Choice {
+            state: Some(Manual::Busy),
+            custom: Some("In the lab".into()),
+            until: Some(Now(10)),
+            ..note.clone()
+        };
+        assert_eq!(standing.choice, Some(expected));
+        chosen(None).apply(&mut standing);
+        assert_eq!(standing.choice, Some(note));
+    }
 
     #[test]
     fn the_end_of_one_choice_is_not_the_end_of_the_next() {

@@ -5,6 +5,7 @@ use slotmap::{Key as _, KeyData};
 use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::on_publish::{self, Publishing};
 use crate::shard::{Shard, UserKey, on_subscribe};
 use crate::sip::dialog::DialogKey;
 
@@ -20,6 +21,8 @@ pub(crate) enum Keeping {
     Nobody,
     /// A SUBSCRIBE that asks for an alert is answered.
     Alert(DialogKey),
+    /// A PUBLISH is taken and answered.
+    Publish(Box<Publishing>),
 }
 
 impl Shard {
@@ -47,6 +50,9 @@ pub(super) fn on_kept(
         (Some(Keeping::Alert(dialog)), Ok(())) => on_subscribe::grant(shard, dialog, effects),
         (Some(Keeping::Alert(dialog)), Err(not_kept)) => {
             on_subscribe::refused(shard, dialog, &not_kept.outcome(), effects);
+        }
+        (Some(Keeping::Publish(publishing)), outcome) => {
+            on_publish::kept(shard, *publishing, outcome, effects);
         }
     }
 }

@@ -5,15 +5,21 @@ use std::sync::Arc;
 use rand_core::Rng;
 
 use crate::documents::pidf;
+use crate::immcu::content::Outcome;
 use crate::presence::{
-    Card, Content, EndpointKey, Level, Package, Phone, Publish, Refusal, contacts, view,
+    Card, Content, EndpointKey, Level, Package, Phone, Presentity, Publish, Published, Refusal,
+    contacts, view,
 };
+use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
-
+use crate::shard::on_kept::Keeping;
 use crate::shard::request::{Request, Target};
 use crate::shard::{Shard, UserKey, on_register, on_watch};
+use crate::sip::build::Draft;
 use crate::sip::header::{Event, Name};
+use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
+use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
 pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
@@ -58,48 +64,149 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
             return shard.answer(request, 400, "Bad Presence Document", effects);
         };
         match Content::of(document, shard.now, &shard.settings.presence) {
-            Ok((content, _)) => Some(content),
+            Ok(content) => Some(content),
             Err(refusal) => return refuse(shard, request, refusal, effects),
         }
     };
-    let if_match = message.header(Name::SipIfMatch);
-    let Some(key) = shard.by_aor.get(&user).copied() else {
-        return;
-    };
-    let (now, limits) = (shard.now, shard.settings.presence);
-    if on_watch::presentity(shard, key).is_none() {
-        return;
-    }
-    let Some(place) = shard.users.get_mut(key) else {
-        return;
-    };
-    let any = !place.bindings.is_empty();
-    let Some(presentity) = &mut place.presentity else {
-        return;
-    };
-    let before = presentity.version();
-    presentity.registered(now, any);
+    let (content, chosen) = content.unzip();
     let publish = Publish {
         endpoint: EndpointKey(request.connection.0),
-        if_match,
+        if_match: message.header(Name::SipIfMatch),
         expires_s: message.expires(),
         content,
     };
+    let Some(chosen) = chosen.flatten() else {
+        return match take(shard, &user, publish, effects) {
+            Ok(published) => shard.answer_with(request, 200, "", effects, |draft| {
+                write_published(draft, &published);
+            }),
+            Err(refusal) => refuse(shard, request, refusal, effects),
+        };
+    };
+    // What is to last is answered when it does. So it is asked first whether the rest will be taken: what is refused changes
+    // nothing.
+    if let Err(refusal) = would_take(shard, &user, &publish) {
+        return refuse(shard, request, refusal, effects);
+    }
+    let Some(server) = shard.open(request) else {
+        return;
+    };
+    let publishing = Publishing {
+        server,
+        connection: request.connection,
+        user: user.clone(),
+        if_match: publish.if_match.map(Into::into),
+        expires_s: publish.expires_s,
+        content: publish.content,
+    };
+    let change = Change::Chosen {
+        user,
+        state: chosen.state,
+        custom: chosen.custom,
+        until: chosen.until,
+    };
+    shard.keep(change, Keeping::Publish(Box::new(publishing)), effects);
+}
+
+/// A PUBLISH that waits for the store.
+#[derive(Debug)]
+pub(crate) struct Publishing {
+    server: ServerKey,
+    connection: ConnectionId,
+    user: Aor,
+    if_match: Option<Box<str>>,
+    expires_s: Option<u32>,
+    content: Option<Content>,
+}
+
+/// The store has kept what a PUBLISH says is to last, or not. Only now the rest is taken.
+pub(super) fn kept(
+    shard: &mut Shard,
+    publishing: Publishing,
+    outcome: Result<(), NotKept>,
+    effects: &mut Effects,
+) {
+    let Publishing { server, user, .. } = &publishing;
+    if let Err(not_kept) = outcome {
+        return shard.settle(*server, &not_kept.outcome(), effects);
+    }
+    // Whoever has gone meanwhile has an endpoint no more, and nobody to be answered; what they chose lasts.
+    if shard.connections.get(publishing.connection).is_none() {
+        return;
+    }
+    let publish = |if_match| Publish {
+        endpoint: EndpointKey(publishing.connection.0),
+        if_match,
+        expires_s: publishing.expires_s,
+        content: publishing.content.clone(),
+    };
+    let taken = match take(
+        shard,
+        user,
+        publish(publishing.if_match.as_deref()),
+        effects,
+    ) {
+        // Its publication has ended while the store wrote: what was kept is kept, so this is a publication of its own.
+        Err(Refusal::UnknownTag) => take(shard, user, publish(None), effects),
+        taken => taken,
+    };
+    match taken {
+        Ok(published) => shard.settle_with(*server, 200, "", None, effects, |draft| {
+            write_published(draft, &published);
+        }),
+        Err(refusal) => {
+            let (status, reason) = (refusal.status(), refusal.reason());
+            let outcome = Outcome::with(status, &reason);
+            shard.settle(*server, &outcome, effects);
+        }
+    }
+}
+
+fn write_published(mut draft: Draft<'_>, published: &Published) {
+    draft.header("SIP-ETag", published.tag);
+    draft.header("Expires", published.expires_s);
+    draft.finish();
+}
+
+/// Would this PUBLISH be taken?
+fn would_take(shard: &mut Shard, user: &Aor, publish: &Publish<'_>) -> Result<(), Refusal> {
+    let (now, limits) = (shard.now, shard.settings.presence);
+    let presentity = shard.user(user).and_then(|user| user.presentity.as_ref());
+    match presentity {
+        Some(presentity) => presentity.check(now, publish, &limits),
+        None => Presentity::new(now, None).check(now, publish, &limits),
+    }
+}
+
+/// Takes a PUBLISH, and tells who watches.
+fn take(
+    shard: &mut Shard,
+    user: &Aor,
+    publish: Publish<'_>,
+    effects: &mut Effects,
+) -> Result<Published, Refusal> {
+    let (now, limits) = (shard.now, shard.settings.presence);
+    let Some(key) = shard.by_aor.get(user).copied() else {
+        return Err(Refusal::UnknownTag);
+    };
+    // Made where there is none, with all that is known of the user.
+    on_watch::presentity(shard, key);
+    let place = shard.users.get_mut(key);
+    let Some((any, presentity)) = place.and_then(|place| {
+        let any = !place.bindings.is_empty();
+        Some((any, place.presentity.as_mut()?))
+    }) else {
+        return Err(Refusal::UnknownTag);
+    };
+    let before = presentity.version();
+    presentity.registered(now, any);
     let rng = &mut shard.rng;
     let published = presentity.publish(now, publish, &limits, || rng.next_u64());
-    let changed = presentity.version() != before;
-    match published {
-        Ok(published) => shard.answer_with(request, 200, "", effects, |mut draft| {
-            draft.header("SIP-ETag", published.tag);
-            draft.header("Expires", published.expires_s);
-            draft.finish();
-        }),
-        Err(refusal) => refuse(shard, request, refusal, effects),
-    }
-    if changed {
+    if presentity.version() != before {
         on_watch::tell(shard, Package::Presence, key, Some(now), effects);
     }
     on_register::tidy_up(shard, key);
+    published
 }
 
 fn refuse(shard: &mut Shard, request: Request<'_>, refusal: Refusal, effects: &mut Effects) {

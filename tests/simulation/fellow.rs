@@ -128,6 +128,38 @@ pub const CONTACTS: &str = "sip:contacts@example.com";
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
                    a=accept-types:text/plain";
 
+/// What a publication says beside reachability: what is done, until when, from when; whether somebody is at the device.
+fn said(scene: &mut Scene<'_>, may_last: bool) -> String {
+    let now = scene.world.now;
+    let dice = &mut scene.dice;
+    let mut soon = || Timestamp(now.after(Duration::from_secs(dice.next() % 1200)));
+    let (one, other) = (soon(), soon());
+    let (from, until) = if one.0.0 < other.0.0 {
+        (one, other)
+    } else {
+        (other, one)
+    };
+    let done = ["busy", "away", "meeting", "on-the-phone", "lunch"][dice.below(5)];
+    match dice.below(8) {
+        0 => "<dm:device id=\"d\"><r:user-input>active</r:user-input></dm:device>".to_owned(),
+        1 => format!(
+            "<dm:device id=\"d\"><r:user-input last-input=\"{}\">idle</r:user-input></dm:device>",
+            Timestamp(now)
+        ),
+        2 => "<dm:device id=\"d\"><r:user-input>idle</r:user-input><r:activities><r:away/></r:activities></dm:device>"
+            .to_owned(),
+        3 => format!("<dm:person id=\"p\"><r:activities><r:{done}/></r:activities></dm:person>"),
+        // This one lasts, where it is something that one can choose.
+        4 if may_last => format!(
+            "<dm:person id=\"p\"><r:activities until=\"{until}\"><r:{done}/></r:activities></dm:person>"
+        ),
+        5 => format!(
+            "<dm:person id=\"p\"><r:activities from=\"{from}\" until=\"{until}\"><r:{done}/></r:activities></dm:person>"
+        ),
+        _ => String::new(),
+    }
+}
+
 impl Fellow {
     pub fn new(index: usize, user: usize) -> Fellow {
         Fellow {
@@ -325,10 +357,12 @@ impl Fellow {
                 "closed"
             };
             let note = scene.dice.next();
+            let said = said(scene, self.user % 2 == 1);
             lines.push_str("Expires: 600\r\nContent-Type: application/pidf+xml\r\n");
             format!(
-                "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:{}\"><tuple id=\"t{}\"><status><basic>{basic}\
-                 </basic></status><note>{note}</note></tuple></presence>",
+                "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:dm=\"urn:ietf:params:xml:ns:pidf:data-model\" \
+                 xmlns:r=\"urn:ietf:params:xml:ns:pidf:rpid\" entity=\"sip:{}\"><tuple id=\"t{}\"><status><basic>{basic}\
+                 </basic></status><note>{note}</note></tuple>{said}</presence>",
                 aor(self.user),
                 self.index
             )
