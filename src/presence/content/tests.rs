@@ -172,3 +172,21 @@ fn a_machine_without_a_clock_is_idle_at_once_and_one_ahead_is_not_in_the_future(
         (Active, Active, None)
     );
 }
+
+#[test]
+fn a_publication_of_twenty_five_kilobytes_is_fine() {
+    let meeting = |hour: usize| {
+        let subject = "Planning the plan of the planning ".repeat(4);
+        format!(
+            "<rpid:activities from='2026-03-{:02}T{:02}:00:00Z' until='2026-03-{:02}T{:02}:30:00Z'><rpid:note>{subject}</rpid:note><rpid:meeting/></rpid:activities>",
+            2 + hour / 8,
+            8 + hour % 8,
+            2 + hour / 8,
+            8 + hour % 8,
+        )
+    };
+    let week: String = (0..100).map(meeting).collect();
+    assert!(week.len() > 25_000, "{}", week.len());
+    let (content, chosen) = person(&week).expect("it is fine");
+    assert_eq!((content.spans().count(), chosen), (100, None));
+}
