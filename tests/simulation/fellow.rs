@@ -3,6 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::time::Duration;
+
+use muster::documents::timestamp::Timestamp;
 
 use super::dice::Dice;
 use super::ledger::{Ledger, Way};
