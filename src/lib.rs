@@ -35,7 +35,7 @@
 //! `sip::frame` cuts one message by its Content-Length, `sip::message` reads it in place. `shard::handle` asks whether
 //! this connection may speak as this From, opens a server transaction, and leads to `on_message`: a letter goes to the
 //! keeper of the pair, whose order of letters is the order of the conversation, and from there to Bob's owner. There
-//! `deliver` writes one MESSAGE to each endpoint straight into the outgoing arena. The executor flushes once for all
+//! `deliver` writes one MESSAGE to each endpoint whose turn it is straight into the outgoing arena. The executor flushes once for all
 //! that the turn produced. Bob's 200 finds its client transaction by its branch, goes back as a letter by way of the keeper,
 //! who counts it for the call detail record, and Alice is answered. Nothing on the way waited, and nothing was shared.
 

@@ -200,6 +200,42 @@ mod tests {
     }
 
     #[test]
+    fn an_instance_is_escaped_in_a_uri_and_read_back() {
+        use crate::registrar::{Capabilities, Order};
+        use crate::sip::link::ConnectionId;
+        use crate::sip::time::Now;
+        use crate::sip::uri::Uri;
+
+        for (instance, gr) in [
+            ("urn:uuid:F81D4FAE-7DEC", "urn:uuid:F81D4FAE-7DEC"),
+            ("a b;c=\"d\"?e", "a%20b%3Bc%3D%22d%22%3Fe"),
+            ("\u{fc}", "%C3%BC"),
+        ] {
+            let order = Order {
+                call_id: 1,
+                cseq: 1,
+            };
+            let endpoint = Endpoint::new(
+                EndpointId(1),
+                "sip:a@192.0.2.1",
+                &format!("<{instance}>"),
+                0,
+                1000,
+                ConnectionId(1),
+                Now(1),
+                order,
+                Capabilities::default(),
+            );
+            let written = public(&aor("alice@example.com"), &endpoint);
+            assert_eq!(written, format!("sip:alice@example.com;gr={gr}"));
+            let uri = Uri::parse(&written).expect("a good URI");
+            assert_eq!(uri.param_value("gr").as_deref(), Some(instance));
+            assert!(Gruu::Instance(instance.into()).means(&endpoint));
+            assert!(!Gruu::Instance("".into()).means(&endpoint));
+        }
+    }
+
+    #[test]
     fn what_was_changed_or_made_up_opens_nothing() {
         let seal = Seal::new(&[7; 32]);
         let closed = seal.close(&aor("alice@example.com"), EndpointId(3), 99, 1);
