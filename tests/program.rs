@@ -10,5 +10,7 @@ mod place;
 mod records;
 /// A server that runs: ready, watched, told things by signals, stopped; users that come and go.
 mod serving;
+/// What is kept of a user, and the commands that change it.
+mod standing;
 /// Peers that speak badly, slowly, or too much.
 mod strangers;

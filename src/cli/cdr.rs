@@ -5,11 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
-use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ZonedDateTime};
 
-use crate::cli::Failure;
+use crate::cli::{Failure, moment};
 use crate::config::Config;
 use crate::shell::cdr::{Participant, Report, Session};
 use crate::shell::store::{DataDir, StoreError};
@@ -23,7 +22,7 @@ pub(super) struct Query {
     #[arg(long, value_name = "T", value_parser = since_ms)]
     since: Option<i64>,
     /// Only sessions that this user began or took part in
-    #[arg(long, value_name = "NAME@DOMAIN", value_parser = address)]
+    #[arg(long, value_name = "NAME@DOMAIN", value_parser = super::address)]
     user: Option<Aor>,
     /// How to print them
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -220,32 +219,16 @@ fn comma_separated(out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopp
     Ok(lines.flush()?)
 }
 
-fn address(written: &str) -> Result<Aor, &'static str> {
-    Aor::parse(written).ok_or("write NAME@DOMAIN")
-}
-
 /// What `--since` means, in Unix milliseconds.
 fn since_ms(written: &str) -> Result<i64, &'static str> {
     moment_ms(written, &ZonedDateTime::now())
         .ok_or("write how long ago, such as 2h or 7d, or a time, such as 2026-11-23 or 2026-11-23T09:30:00Z")
 }
 
-/// An instant, a date or time of this machine, or how long ago.
 fn moment_ms(written: &str, now: &ZonedDateTime) -> Option<i64> {
-    let written = written.trim();
-    if let Ok(instant) = written.parse::<Timestamp>() {
-        return Some(instant.as_millisecond());
-    }
-    if let Ok(local) = written.parse::<DateTime>() {
-        let zoned = local.to_zoned_datetime(now.time_zone().clone()).ok()?;
-        return Some(zoned.timestamp().as_millisecond());
-    }
-    let ago = written.strip_suffix("ago").unwrap_or(written).trim();
-    let span = ago
-        .parse::<jiff::Span>()
-        .ok()
-        .filter(|span| !span.is_negative())?;
-    Some(now.checked_sub(span).ok()?.timestamp().as_millisecond())
+    let ago = written.trim();
+    let ago = ago.strip_suffix("ago").unwrap_or(ago).trim();
+    moment(ago, now, |now, span| now.checked_sub(span)).map(|at| at.as_millisecond())
 }
 
 #[cfg(test)]

@@ -12,6 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use jiff::civil::DateTime;
+use jiff::{Timestamp, ZonedDateTime};
+
+use crate::sip::uri::Aor;
 
 /// A Front End Server for instant messaging and presence.
 #[derive(Debug, Parser)]
@@ -43,7 +47,7 @@ enum Command {
     Serve,
     /// Read the config and look at the host: one line a finding, each with its mend; exit 1 if `serve` would fail
     Check,
-    /// Add, import, list and remove users; a running server notices within a second
+    /// Add, import, list and remove users, and change what is kept of them; a running server notices within a second
     User {
         #[command(subcommand)]
         command: user::Command,
@@ -80,6 +84,30 @@ impl Failure {
     fn config(why: impl fmt::Display) -> Failure {
         Failure::usage(why)
     }
+}
+
+/// An address of record as people write it.
+fn address(written: &str) -> Result<Aor, &'static str> {
+    Aor::parse(written).ok_or("write NAME@DOMAIN")
+}
+
+/// An instant, a date or time of this machine, or a time span (`2h`, `90 minutes`) that `apply` adds to now or takes from it.
+fn moment(
+    written: &str,
+    now: &ZonedDateTime,
+    apply: impl FnOnce(&ZonedDateTime, jiff::Span) -> Result<ZonedDateTime, jiff::Error>,
+) -> Option<Timestamp> {
+    let written = written.trim();
+    if let Ok(instant) = written.parse::<Timestamp>() {
+        return Some(instant);
+    }
+    if let Ok(local) = written.parse::<DateTime>() {
+        let zoned = local.to_zoned_datetime(now.time_zone().clone()).ok()?;
+        return Some(zoned.timestamp());
+    }
+    let span = written.parse::<jiff::Span>().ok();
+    let span = span.filter(|span| !span.is_negative())?;
+    Some(apply(now, span).ok()?.timestamp())
 }
 
 impl fmt::Display for Failure {

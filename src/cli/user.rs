@@ -1,15 +1,28 @@
-//! `muster user`: who may come in.
+//! `muster user`: who may come in, and what is kept of them: a file a noun.
+//!
+//! What is kept is changed in the store alone, in one transaction with its line in the journal; a running server reads that
+//! line, so a command never talks to it.
 
+mod access;
+mod alerts;
+mod calls;
+mod card;
+mod choice;
+mod contacts;
+
+use core::fmt::Display;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::shell::store::{Admission, DataDir, ImportError, Store, import};
+use crate::shard::standing::Standing;
+use crate::shell::store::{Admission, DataDir, EditError, ImportError, Store, import};
 use crate::sip::uri::Aor;
 
 /// The longest line that is read as a password, in bytes.
@@ -40,6 +53,30 @@ pub(super) enum Command {
         #[arg(value_name = "NAME@DOMAIN")]
         name: String,
     },
+    /// The contact list: show, change, export and import it
+    #[command(subcommand)]
+    Contacts(contacts::Command),
+    /// Who sees how much of a user, and who is blocked
+    #[command(subcommand)]
+    Access(access::Command),
+    /// The state that a user has chosen: it beats what devices say, and lasts over sign-out and restart
+    #[command(subcommand)]
+    State(choice::StateCommand),
+    /// The note that a user shows
+    #[command(subcommand)]
+    Note(choice::NoteCommand),
+    /// The contact card: phones, title, company, office, mail
+    #[command(subcommand)]
+    Card(card::Command),
+    /// What is done with calls: forwarding, and who rings too
+    #[command(subcommand)]
+    Calls(calls::Command),
+    /// "Tell me when they are available": once, then it is over
+    #[command(subcommand)]
+    Alerts(alerts::Command),
+    /// How many voice messages wait for a user (RFC 3842)
+    #[command(subcommand)]
+    Messages(alerts::MessagesCommand),
 }
 
 pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, Failure> {
@@ -81,8 +118,81 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
                 )));
             }
         }
+        Command::Contacts(command) => contacts::contacts(&config, command)?,
+        Command::Access(command) => access::access(&config, command)?,
+        Command::State(command) => choice::state(&config, command)?,
+        Command::Note(command) => choice::note(&config, command)?,
+        Command::Card(command) => card::card(&config, command)?,
+        Command::Calls(command) => calls::calls(&config, command)?,
+        Command::Alerts(command) => alerts::alerts(&config, command)?,
+        Command::Messages(command) => alerts::messages(&config, command)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whose data a command is about.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Whose {
+    /// The user's address
+    #[arg(value_name = "NAME@DOMAIN", value_parser = super::address)]
+    user: Aor,
+}
+
+/// What is kept of a user.
+fn standing(config: &Config, whose: &Whose) -> Result<Standing, Failure> {
+    let user = match existing(config)? {
+        Some(store) => store.user(whose.user.as_str()).map_err(Failure::failed)?,
+        None => None,
+    };
+    let user = user.ok_or_else(|| no_such_user(&whose.user))?;
+    Ok(user.standing.map(Arc::unwrap_or_clone).unwrap_or_default())
+}
+
+/// Changes what is kept of a user, or says why not: then nothing was changed.
+fn edit<E: Display>(
+    config: &Config,
+    whose: &Whose,
+    change: impl FnOnce(&mut Standing) -> Result<(), E>,
+) -> Result<(), Failure> {
+    let mut store = existing(config)?.ok_or_else(|| no_such_user(&whose.user))?;
+    match store.edit(&whose.user, change) {
+        Ok(_) => Ok(()),
+        Err(EditError::NoSuchUser(user)) => Err(no_such_user(&user)),
+        Err(error) => Err(Failure::failed(format!("{error}; nothing was changed"))),
+    }
+}
+
+fn no_such_user(user: &Aor) -> Failure {
+    Failure::failed(format!(
+        "there is no user {user}; `muster user list` shows who there is"
+    ))
+}
+
+/// Prints what `write` writes; a reader that has had enough is no failure.
+fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::failed(format!("cannot print: {error}"))),
+    }
+}
+
+/// Reads a JSON file of at most `bytes_max`; `-` is standard input.
+fn read_json<T: serde::de::DeserializeOwned>(file: &Path, bytes_max: u64) -> Result<T, Failure> {
+    let failed = |why: &dyn Display| {
+        Failure::failed(format!("{}: {why}; nothing was changed", file.display()))
+    };
+    let mut text = String::new();
+    let read = match file == Path::new("-") {
+        true => io::stdin().take(bytes_max + 1).read_to_string(&mut text),
+        false => std::fs::File::open(file)
+            .and_then(|opened| opened.take(bytes_max + 1).read_to_string(&mut text)),
+    };
+    read.map_err(|error| failed(&error))?;
+    if text.len() as u64 > bytes_max {
+        return Err(failed(&format_args!("more than {bytes_max} bytes")));
+    }
+    serde_json::from_str(&text).map_err(|error| failed(&error))
 }
 
 fn open(config: &Config) -> Result<Store, Failure> {

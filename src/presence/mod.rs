@@ -33,7 +33,7 @@ pub use aggregation::{Known, Said, aggregate};
 pub use audience::{Audience, Shown};
 pub use card::{Card, CardError, CardLine};
 pub use choice::{Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note};
-pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX};
+pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX, NAME_CHARS_MAX};
 pub use content::{Chosen, Content, Machine, Rare, Span};
 pub use level::Level;
 pub use line::is_line;

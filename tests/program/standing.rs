@@ -1,0 +1,341 @@
+//! What is kept of a user, changed by commands: what they take, what they refuse, and that nothing is lost by a refusal.
+
+use std::time::{Duration, Instant};
+
+use super::phone::Phone;
+use super::place::{Place, Server};
+
+const BOB: &str = "bob@example.com";
+
+fn place() -> Place {
+    let place = Place::new("");
+    place.add("alice");
+    place.add("bob");
+    place
+}
+
+#[test]
+fn every_command_of_what_is_kept_explains_itself() {
+    let place = Place::new("");
+    for (command, words) in [
+        ("contacts", "export"),
+        ("access", "privacy"),
+        ("state", "reset"),
+        ("note", "clear"),
+        ("card", "show"),
+        ("calls", "ring-also"),
+        ("alerts", "add"),
+        ("messages", "set"),
+    ] {
+        let done = place.bare(&["user", command, "--help"], "");
+        assert!(done.fine().contains(words), "{done:#?}");
+        place
+            .bare(&["user", command], "")
+            .refused(2, &["Usage", words]);
+    }
+    let levels = place.bare(&["user", "access", "set", "--help"], "");
+    assert!(levels.fine().contains("most specific"), "{levels:#?}");
+}
+
+#[test]
+fn contacts_go_out_and_come_in_as_json_unchanged() {
+    let place = place();
+    let contacts = |arguments: &[&str]| {
+        let all = [&["user", "contacts"], arguments].concat();
+        place.muster(&all, "")
+    };
+    contacts(&["list", "nobody@example.com"]).refused(1, &["no user nobody@example.com"]);
+    assert_eq!(contacts(&["list", BOB]).fine(), "");
+    contacts(&[
+        "add",
+        BOB,
+        "carol@example.com",
+        "--name",
+        "Carol C.",
+        "--group",
+        "Team",
+        "--group",
+        "Friends",
+    ])
+    .fine();
+    contacts(&["add", BOB, "Alice@example.com"]).fine();
+    contacts(&["rename-group", BOB, "Team", "The team"]).fine();
+    contacts(&["add-group", BOB, "Empty"]).fine();
+    contacts(&["add-group", BOB, "Empty"])
+        .refused(1, &["there is a group of that name", "nothing was changed"]);
+    contacts(&["remove", BOB, "dave@example.com"]).refused(1, &["dave@example.com"]);
+    assert_eq!(
+        contacts(&["list", BOB]).fine(),
+        "Alice@example.com\t\t\ncarol@example.com\tCarol C.\tThe team, Friends\n"
+    );
+
+    let exported = contacts(&["export", BOB]).fine().to_owned();
+    let file = place.path().join("list.json");
+    let file = file.to_str().expect("a path of ASCII");
+    std::fs::write(file, &exported).expect("written");
+    contacts(&["import", "alice@example.com", file]).fine();
+    assert_eq!(contacts(&["export", "alice@example.com"]).fine(), exported);
+    place
+        .muster(
+            &["user", "contacts", "import", BOB, "-"],
+            r#"{"contacts": []}"#,
+        )
+        .fine();
+    assert_eq!(contacts(&["list", BOB]).fine(), "");
+}
+
+#[test]
+fn a_list_that_is_refused_changes_nothing_and_says_where() {
+    let place = place();
+    let import = |text: &str| place.muster(&["user", "contacts", "import", BOB, "-"], text);
+    import(r#"{"groups": ["A"], "contacts": [{"address": "carol@example.com", "groups": ["A"]}]}"#)
+        .fine();
+    let list = |count: usize| {
+        let entries: Vec<String> = (0..count)
+            .map(|n| format!(r#"{{"address": "u{n}@example.com"}}"#))
+            .collect();
+        format!(r#"{{"contacts": [{}]}}"#, entries.join(","))
+    };
+    let groups: Vec<String> = (0..65).map(|n| format!("\"g{n}\"")).collect();
+    for (text, words) in [
+        ("", "-: "),
+        ("[]", "-: "),
+        (r#"{"contacts": [], "extra": 1}"#, "extra"),
+        (
+            r#"{"contacts": [{"address": "carol"}]}"#,
+            "contacts[0].address",
+        ),
+        (
+            r#"{"contacts": [{"address": "a@b.c"}, {"address": "a@b.c", "groups": ["X"]}]}"#,
+            "contacts[1].groups[0]",
+        ),
+        (
+            r#"{"contacts": [{"address": "a@b.c"}, {"address": "a@B.C"}]}"#,
+            "contacts[0] is the same",
+        ),
+        (
+            r#"{"contacts": [{"address": "a@b.c", "name": "two\nlines"}]}"#,
+            "contacts[0].name",
+        ),
+        (r#"{"groups": ["A", "A"], "contacts": []}"#, "groups[1]"),
+        (&list(1_001), "more than 1000 contacts"),
+        (
+            &format!(r#"{{"groups": [{}], "contacts": []}}"#, groups.join(",")),
+            "more than 64 groups",
+        ),
+    ] {
+        import(text).refused(1, &[words, "nothing was changed"]);
+    }
+    let kept = place.muster(&["user", "contacts", "list", BOB], "");
+    assert_eq!(kept.fine(), "carol@example.com\t\tA\n");
+
+    import(&list(1_000)).fine();
+    place
+        .muster(
+            &["user", "contacts", "add", BOB, "one-more@example.com"],
+            "",
+        )
+        .refused(1, &["more than 1000 contacts", "nothing was changed"]);
+    let kept = place.muster(&["user", "contacts", "list", BOB], "");
+    assert_eq!(kept.fine().lines().count(), 1_000);
+}
+
+#[test]
+fn access_rules_are_set_and_a_contradiction_is_refused_with_where() {
+    let place = place();
+    let access = |arguments: &[&str], input: &str| {
+        place.muster(&[&["user", "access"], arguments].concat(), input)
+    };
+    access(&["set", BOB, "alice@example.com", "blocked"], "").fine();
+    access(&["set", BOB, "alice@example.com", "workgroup"], "").fine();
+    access(&["set", BOB, "example.org", "colleagues"], "").fine();
+    access(&["set", BOB, "everyone", "external"], "").fine();
+    access(&["privacy", BOB, "on"], "").fine();
+    access(&["set", BOB, "everyone", "own"], "").refused(2, &["friends-and-family"]);
+    access(&["set", BOB, "every one", "blocked"], "").refused(2, &["same-organisation"]);
+    access(&["unset", BOB, "same-organisation"], "").refused(1, &["no rule"]);
+    let listed =
+        "alice@example.com\tworkgroup\nexample.org\tcolleagues\neveryone\texternal\nprivacy\ton\n";
+    assert_eq!(access(&["list", BOB], "").fine(), listed);
+
+    let contradiction = r#"{"rules": [{"member": "everyone", "level": "external"},
+        {"member": "alice@example.com", "level": "workgroup"}, {"member": "alice@Example.com", "level": "blocked"}]}"#;
+    access(&["import", BOB, "-"], contradiction).refused(
+        1,
+        &[
+            "entry 1",
+            "entry 2",
+            "alice@example.com",
+            "nothing was changed",
+        ],
+    );
+    let bad = r#"{"rules": [{"member": "everyone", "level": "friend"}]}"#;
+    access(&["import", BOB, "-"], bad).refused(1, &["rules[0].level", "friends-and-family"]);
+    assert_eq!(access(&["list", BOB], "").fine(), listed);
+
+    let exported = access(&["export", BOB], "").fine().to_owned();
+    access(&["import", "alice@example.com", "-"], &exported).fine();
+    assert_eq!(access(&["list", "alice@example.com"], "").fine(), listed);
+}
+
+#[test]
+fn states_notes_cards_and_counts_have_bounds() {
+    let place = place();
+    let user = |arguments: &[&str]| place.muster(&[&["user"], arguments].concat(), "");
+    assert_eq!(user(&["state", "show", BOB]).fine(), "automatic\n");
+    user(&["state", "set", BOB, "asleep"]).refused(2, &["be-right-back"]);
+    user(&["state", "set", BOB, "busy", "--until", "yesterday"]).refused(2, &["30m"]);
+    user(&["state", "set", BOB, "busy", "--until", "2001-01-01"]).refused(2, &["to come"]);
+    user(&["state", "set", BOB, "busy", "--custom", &"x".repeat(65)])
+        .refused(1, &["64 characters", "nothing was changed"]);
+    user(&[
+        "state",
+        "set",
+        BOB,
+        "busy",
+        "--until",
+        "2h",
+        "--custom",
+        "In the lab",
+    ])
+    .fine();
+    let shown = user(&["state", "show", BOB]).fine().to_owned();
+    assert!(shown.starts_with("busy\tIn the lab\tuntil 2"), "{shown}");
+
+    user(&["note", "set", BOB, &"ü".repeat(501)]).refused(1, &["500 characters"]);
+    user(&["note", "set", BOB, &"ü".repeat(500)]).fine();
+    user(&["note", "set", BOB, "Back on Monday", "--out-of-office"]).fine();
+    user(&["state", "reset", BOB]).fine();
+    assert_eq!(user(&["state", "show", BOB]).fine(), "automatic\n");
+    assert_eq!(
+        user(&["note", "show", BOB]).fine(),
+        "out-of-office\tBack on Monday\n"
+    );
+    user(&["note", "clear", BOB]).fine();
+    assert_eq!(user(&["note", "show", BOB]).fine(), "");
+
+    user(&["card", "set", BOB, "work-phone", "call me"]).refused(1, &["work-phone"]);
+    user(&["card", "set", BOB, "pager", "1"]).refused(2, &["work-phone"]);
+    user(&["card", "set", BOB, "work-phone", "+49 30 1"]).fine();
+    assert_eq!(
+        user(&["card", "show", BOB]).fine(),
+        "work-phone\t+49 30 1\n"
+    );
+    user(&["card", "clear", BOB, "work-phone"]).fine();
+    assert_eq!(user(&["card", "show", BOB]).fine(), "");
+
+    user(&["calls", "forward", BOB, "busy", BOB]).refused(1, &["forward_busy", "themself"]);
+    user(&[
+        "calls",
+        "forward",
+        BOB,
+        "no-answer",
+        "alice@example.com",
+        "--after",
+        "3",
+    ])
+    .refused(2, &["5 to 120"]);
+    user(&["calls", "forward", BOB, "no-answer", "alice@example.com"]).fine();
+    user(&["calls", "forward", BOB, "always", "alice@example.com"]).refused(
+        1,
+        &["forward_no_answer", "forward_always", "nothing was changed"],
+    );
+    assert_eq!(
+        user(&["calls", "show", BOB]).fine(),
+        "forward no-answer\talice@example.com\tafter 20 s\n"
+    );
+    user(&["calls", "clear", BOB]).fine();
+    user(&["calls", "ring-also", BOB, "alice@example.com"]).fine();
+    user(&["calls", "ring-also", BOB, "alice@example.com"]).refused(1, &["ring_also[1]"]);
+    assert_eq!(
+        user(&["calls", "show", BOB]).fine(),
+        "ring-also\talice@example.com\n"
+    );
+
+    user(&["alerts", "add", BOB, BOB]).refused(1, &["alerts[0]"]);
+    user(&["alerts", "add", BOB, "alice@example.com"]).fine();
+    assert_eq!(user(&["alerts", "list", BOB]).fine(), "alice@example.com\n");
+    user(&["alerts", "remove", BOB, "carol@example.com"]).refused(1, &["carol@example.com"]);
+    user(&["alerts", "remove", BOB, "alice@example.com"]).fine();
+
+    user(&["messages", "set", BOB, "--new", "1", "--urgent-new", "2"]).refused(1, &["urgent"]);
+    user(&["messages", "set", BOB, "--new", "2", "--old", "3"]).fine();
+    assert_eq!(
+        user(&["messages", "show", BOB]).fine(),
+        "new\t2\turgent 0\nold\t3\turgent 0\n"
+    );
+}
+
+/// Asks for Bob's presence once.
+fn poll(phone: &mut Phone) -> String {
+    let asked = phone.ask(
+        "SUBSCRIBE",
+        "sip:bob@example.com",
+        "Event: presence\r\nExpires: 0\r\n",
+        "",
+    );
+    assert_eq!(asked.status, Some(200), "{}", asked.full());
+    let notify = phone.request("NOTIFY");
+    let text = notify.full();
+    phone.answer(&notify, 200);
+    text
+}
+
+/// Polls until what Alice sees of Bob has `words`; fails when that takes longer than a second.
+fn sees(phone: &mut Phone, words: &str) {
+    let begun = Instant::now();
+    loop {
+        let seen = poll(phone);
+        if seen.contains(words) {
+            return;
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{words} is not in {seen}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+fn restart(place: &Place, mut server: Server) -> Server {
+    server.signal(rustix::process::Signal::KILL);
+    server.end(super::place::PATIENCE);
+    place.serve()
+}
+
+#[test]
+fn a_running_server_honours_a_change_at_once_and_after_a_restart() {
+    let place = place();
+    let mut server = place.serve();
+    let mut alice = Phone::registered(&mut server, "alice");
+    let _bob = Phone::registered(&mut server, "bob");
+    sees(&mut alice, "<basic>open</basic>");
+    place
+        .muster(&["user", "state", "set", BOB, "busy"], "")
+        .fine();
+    sees(&mut alice, "<rpid:busy/>");
+    place
+        .muster(&["user", "note", "set", BOB, "In the lab"], "")
+        .fine();
+    sees(&mut alice, "In the lab");
+
+    let mut server = restart(&place, server);
+    let mut alice = Phone::registered(&mut server, "alice");
+    let _bob = Phone::registered(&mut server, "bob");
+    sees(&mut alice, "<rpid:busy/>");
+    sees(&mut alice, "In the lab");
+    place
+        .muster(
+            &["user", "access", "set", BOB, "alice@example.com", "blocked"],
+            "",
+        )
+        .fine();
+    sees(&mut alice, "<basic>closed</basic>");
+    let seen = poll(&mut alice);
+    assert!(
+        !seen.contains("In the lab") && !seen.contains("busy"),
+        "{seen}"
+    );
+    let refused = alice.ask("MESSAGE", "sip:bob@example.com", "", "Are you there?");
+    assert_eq!(refused.status, Some(480));
+}
