@@ -16,11 +16,12 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 /// What a level is, for `--help`.
 const LEVELS: &str = "\
 Levels, from the most to the least:
-  friends-and-family  all of the card, note, place, meeting subject; may interrupt do not disturb
-  workgroup           work and mobile phone, note, place, meeting subject; may interrupt do not disturb
-  colleagues          work phone, note, state
-  external            state alone
-  blocked             sees somebody who is offline; can neither write nor call, and is not told so
+  friends-and-family  everything: home phone too; may interrupt do not disturb
+  workgroup           mobile phone, place, time zone, meeting subject, last active; may interrupt do not disturb
+  colleagues          note, own words for the state, calendar (busy or not, until when), work phone, mail
+  external            available, busy, away … and nothing else
+  blocked             somebody who is offline; can neither write nor call, and is not told why
+Each sees what those below it see too.
 Without a rule, people of this server's domains are colleagues, and all others external.
 The most specific rule wins: a user, a domain, same-organisation, everyone.";
 
