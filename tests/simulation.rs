@@ -238,10 +238,15 @@ impl Run {
             Deed::WatchUser => {
                 let expires_s = [0, 600, 3600][scene.dice.below(3)];
                 // One's own phones see more of one's calls than others do, so they are not compared.
-                let events = ["presence", "presence", "dialog"];
-                let event = events[scene.dice.below(if other == fellow.user { 2 } else { 3 })];
+                let third = if other == fellow.user {
+                    "message-summary"
+                } else {
+                    "dialog"
+                };
+                let event = ["presence", "presence", third][scene.dice.below(3)];
                 fellow.watch(scene, event, format!("sip:{}", aor(other)), expires_s);
             }
+            Deed::Mail => fellow.mail(scene),
             Deed::WatchRoom => room
                 .into_iter()
                 .for_each(|room| fellow.watch(scene, "conference", room, 600)),

@@ -92,6 +92,8 @@ pub struct World {
     pub store_fails: bool,
     /// All call detail record events so far.
     pub records: Vec<CdrEvent>,
+    /// All that the store was asked to keep and has kept.
+    pub kept: Vec<Change>,
     limits: Limits,
     effects: Effects,
     ticked: Now,
@@ -124,6 +126,7 @@ impl World {
             store: BTreeMap::new(),
             store_fails: false,
             records: Vec::new(),
+            kept: Vec::new(),
             limits: Limits::default(),
             effects: Effects::default(),
             ticked: START,
@@ -312,6 +315,9 @@ impl World {
                 }
             }
         };
+        if outcome.is_ok() {
+            self.kept.push(change.clone());
+        }
         self.mail_between(store, asker)
             .push_back(Parcel::Kept(ticket, outcome));
     }

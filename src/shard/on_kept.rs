@@ -6,7 +6,8 @@ use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::on_publish::{self, Publishing};
-use crate::shard::{Shard, UserKey, on_subscribe};
+use crate::shard::on_waiting::Published;
+use crate::shard::{Shard, UserKey, on_subscribe, on_waiting};
 use crate::sip::dialog::DialogKey;
 
 slotmap::new_key_type! {
@@ -23,6 +24,8 @@ pub(crate) enum Keeping {
     Alert(DialogKey),
     /// A PUBLISH is taken and answered.
     Publish(Box<Publishing>),
+    /// A mailbox is answered that has said how many messages wait.
+    Waiting(Published),
 }
 
 impl Shard {
@@ -53,6 +56,9 @@ pub(super) fn on_kept(
         }
         (Some(Keeping::Publish(publishing)), outcome) => {
             on_publish::kept(shard, *publishing, outcome, effects);
+        }
+        (Some(Keeping::Waiting(published)), outcome) => {
+            on_waiting::answer(shard, &published, outcome, effects);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
 use crate::shard::on_kept::Keeping;
 use crate::shard::request::{Request, Target};
-use crate::shard::{Shard, UserKey, on_register, on_watch};
+use crate::shard::{Shard, UserKey, on_register, on_waiting, on_watch};
 use crate::sip::build::Draft;
 use crate::sip::header::{Event, Name};
 use crate::sip::link::ConnectionId;
@@ -27,6 +27,9 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
     let event = message
         .header(Name::Event)
         .and_then(|event| Event::parse(event).ok());
+    if event.is_some_and(|event| event.is("message-summary")) {
+        return on_waiting::on_publish(shard, request, effects);
+    }
     if !event.is_some_and(|event| event.is("presence")) {
         return shard.answer(request, 489, "", effects);
     }

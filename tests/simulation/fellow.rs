@@ -13,6 +13,7 @@ use super::roster::Roster;
 use super::watched::Many;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
+use muster::shard::change::Change;
 
 /// What a fellow acts in.
 pub struct Scene<'a> {
@@ -41,7 +42,11 @@ pub fn password(user: usize) -> String {
 #[derive(Clone, Debug)]
 enum Purpose {
     Register,
-    Publish { ends: bool },
+    Publish {
+        ends: bool,
+    },
+    /// So many messages wait.
+    Mail(u32),
     Say(usize),
     Invite(usize),
     Subscribe(usize),
@@ -379,6 +384,17 @@ impl Fellow {
             &body,
             Purpose::Publish { ends },
         );
+    }
+
+    /// As a mailbox: each number is said once in a run.
+    pub fn mail(&mut self, scene: &mut Scene<'_>) {
+        scene.ledger.mails += 1;
+        let count = scene.ledger.mails;
+        let body = format!("Messages-Waiting: yes\r\nVoice-Message: {count}/0\r\n");
+        let uri = format!("sip:{}", aor(self.user));
+        let lines =
+            "Event: message-summary\r\nContent-Type: application/simple-message-summary\r\n";
+        self.alone(scene, "PUBLISH", &uri, lines, &body, Purpose::Mail(count));
     }
 
     pub fn watch(
@@ -943,6 +959,17 @@ impl Fellow {
                 200 => self.etag = heard.header("SIP-ETag").map(str::to_owned),
                 _ => self.etag = None,
             },
+            Purpose::Mail(count) => {
+                let kept = scene.world.kept.iter().any(
+                    |change| matches!(change, Change::Waiting(_, waiting) if waiting.new == count),
+                );
+                // A 200 says that it is on disk; anything else, that it never will be.
+                if kept != (status == 200) {
+                    scene.ledger.blame(format!(
+                        "{count} messages wait was answered {status}; kept: {kept}"
+                    ));
+                }
+            }
             Purpose::Say(number) => scene.ledger.answered(number, status),
             Purpose::Invite(dialog) => self.on_invited(
                 scene,

@@ -67,6 +67,8 @@ pub struct Ledger {
     /// For pager messages: the last one of each sender's connection on each receiver's connection.
     paged: BTreeMap<(usize, usize), usize>,
     pub epoch: usize,
+    /// What mailboxes have said so far.
+    pub mails: u32,
     /// What happened, where somebody reads it.
     pub trace: Option<String>,
 }

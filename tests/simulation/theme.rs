@@ -22,6 +22,8 @@ pub enum Deed {
     Leave,
     Publish,
     Unpublish,
+    /// A mailbox says how many messages wait.
+    Mail,
     WatchUser,
     WatchRoom,
     /// One's contact list, in one subscription.
@@ -75,6 +77,7 @@ const EVERYTHING: Weights = &[
     (Leave, 30),
     (Publish, 80),
     (Unpublish, 10),
+    (Mail, 20),
     (WatchUser, 60),
     (WatchRoom, 30),
     (WatchList, 15),
@@ -119,6 +122,7 @@ const ROOMS: Weights = &[
 const PRESENCE: Weights = &[
     (Publish, 250),
     (Unpublish, 40),
+    (Mail, 50),
     (WatchUser, 120),
     (WatchList, 60),
     (WatchWatchers, 50),
