@@ -1,4 +1,4 @@
-//! What one PUBLISH costs the pure core with 1, 100 and 10,000 watchers: the state once, a NOTIFY each, and their 200s.
+//! What one PUBLISH costs the pure core with 1, 40, 1,000 and 10,000 watchers: the state once, a NOTIFY each, and their 200s.
 //!
 //! `cargo bench --bench fanout`
 
@@ -12,7 +12,7 @@ use muster::sip::link::ConnectionId;
 use one_shard::{Heard, OneShard, measure};
 
 fn main() {
-    for watchers in [1u32, 100, 10_000] {
+    for watchers in [1u32, 40, 1_000, 10_000] {
         let mut world = OneShard::new();
         let alice = world.register(0);
         for number in 1..=watchers {

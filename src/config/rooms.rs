@@ -27,7 +27,7 @@ pub(super) fn read(
     let auth = auth(top.section("auth")?, domains)?;
     let limits = limits(top.section("limits")?)?;
     let registrar = registrar(top.section("registrar")?)?;
-    let (presence, subscription_s) = presence(top.section("presence")?)?;
+    let (presence, subscription_s, subscriptions_max) = presence(top.section("presence")?)?;
     let immcu = im(top.section("im")?)?;
     let settings = shard::Settings {
         auth,
@@ -35,6 +35,7 @@ pub(super) fn read(
         presence,
         immcu,
         subscription_s,
+        subscriptions_max,
         dialogs_max: limits.dialogs_max,
         pending_max: limits.pending_max,
         anonymous_s: limits.stranger_s,
@@ -181,7 +182,9 @@ fn registrar(mut section: Section<'_, '_>) -> Result<registrar::Settings, Config
 }
 
 /// Publications and subscriptions.
-fn presence(mut section: Section<'_, '_>) -> Result<(presence::Limits, (u32, u32)), ConfigError> {
+type Presence = (presence::Limits, (u32, u32), usize);
+
+fn presence(mut section: Section<'_, '_>) -> Result<Presence, ConfigError> {
     let rules = presence::Limits::default();
     let settings = presence::Limits {
         expires_s_min: small(&mut section, "expires_min_s", 1..=3600, rules.expires_s_min)?,
@@ -230,8 +233,14 @@ fn presence(mut section: Section<'_, '_>) -> Result<(presence::Limits, (u32, u32
         small(&mut section, "subscription_min_s", 1..=3600, least_s)?,
         small(&mut section, "subscription_max_s", 3600..=604_800, most_s)?,
     );
+    let subscriptions_max = small(
+        &mut section,
+        "subscriptions_max",
+        10..=100_000,
+        shard::Settings::default().subscriptions_max,
+    )?;
     section.finish()?;
-    Ok((settings, subscription_s))
+    Ok((settings, subscription_s, subscriptions_max))
 }
 
 fn im(mut section: Section<'_, '_>) -> Result<immcu::Settings, ConfigError> {

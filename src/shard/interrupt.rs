@@ -88,6 +88,7 @@ fn quiet(user: &User, now: Now) -> (Quiet, Option<Now>) {
             let presentity = user.presentity.as_ref();
             match presentity.map(|presentity| presentity.state().availability) {
                 Some(Availability::DoNotDisturb) => (Quiet::Yes, None),
+                Some(Availability::UrgentOnly) => (Quiet::ButForUrgent, None),
                 _ => (Quiet::No, None),
             }
         }
