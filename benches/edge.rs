@@ -6,6 +6,7 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+#[allow(dead_code, reason = "nothing is timed here")]
 mod one_shard;
 
 use muster::shard::effect::Effect;
