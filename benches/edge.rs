@@ -9,9 +9,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[allow(dead_code, reason = "nothing is timed here")]
 mod one_shard;
 
-use muster::shard::effect::Effect;
 use muster::sip::link::ConnectionId;
-use one_shard::{Heard, OneShard};
+use one_shard::OneShard;
 
 /// Users who are watched.
 const WATCHED: u32 = 100;
@@ -42,13 +41,13 @@ fn main() {
         for watcher in WATCHED..WATCHED + WATCHERS {
             if list {
                 subscribe(&mut world, watcher, "contacts", &of_list);
-                told += answer_all(&mut world);
+                told += world.answer_notifies();
                 continue;
             }
             for watched in 0..WATCHED {
                 let to = format!("u{watched}");
                 subscribe(&mut world, watcher, &to, "Content-Length: 0\r\n\r\n");
-                told += answer_all(&mut world);
+                told += world.answer_notifies();
             }
         }
         let least = if list { WATCHERS } else { WATCHERS * WATCHED };
@@ -75,33 +74,6 @@ fn subscribe(world: &mut OneShard, watcher: u32, to: &str, tail: &str) {
     )
     .into_bytes();
     world.take(connection, &mut bytes);
-}
-
-/// Answers every NOTIFY of the last input; how many there were.
-fn answer_all(world: &mut OneShard) -> usize {
-    let mut count = 0;
-    loop {
-        let sent: Vec<(ConnectionId, Vec<u8>)> = world
-            .effects
-            .list
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::Send { connection, range } => {
-                    Some((*connection, world.effects.bytes[range.clone()].to_vec()))
-                }
-                _ => None,
-            })
-            .filter(|(_, bytes)| bytes.starts_with(b"NOTIFY"))
-            .collect();
-        if sent.is_empty() {
-            return count;
-        }
-        for (connection, bytes) in sent {
-            let mut answer = Heard::read(bytes).response(200, "OK", "w", "", "");
-            world.take(connection, &mut answer);
-            count += 1;
-        }
-    }
 }
 
 /// What the process has in memory (proc_pid_statm(5), in pages of 4 KiB).

@@ -7,9 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod one_shard;
 
-use muster::shard::effect::Effect;
-use muster::sip::link::ConnectionId;
-use one_shard::{Heard, OneShard, measure};
+use one_shard::{OneShard, measure};
 
 fn main() {
     for watchers in [1u32, 40, 1_000, 10_000] {
@@ -25,7 +23,7 @@ fn main() {
             )
             .into_bytes();
             world.take(connection, &mut subscribe);
-            answer_all(&mut world);
+            world.answer_notifies();
         }
         let mut number = 0u32;
         let mut tag = String::new();
@@ -56,30 +54,8 @@ fn main() {
                     "SIP-If-Match: {}\r\n",
                     answer.header("SIP-ETag").expect("a tag")
                 );
-                assert_eq!(answer_all(&mut world), watchers as usize);
+                assert_eq!(world.answer_notifies(), watchers as usize);
             },
         );
     }
-}
-
-/// Answers every NOTIFY of the last input; how many there were.
-fn answer_all(world: &mut OneShard) -> usize {
-    let sent: Vec<(ConnectionId, Vec<u8>)> = world
-        .effects
-        .list
-        .iter()
-        .filter_map(|effect| match effect {
-            Effect::Send { connection, range } => {
-                Some((*connection, world.effects.bytes[range.clone()].to_vec()))
-            }
-            _ => None,
-        })
-        .filter(|(_, bytes)| bytes.starts_with(b"NOTIFY"))
-        .collect();
-    let count = sent.len();
-    for (connection, bytes) in sent {
-        let mut answer = Heard::read(bytes).response(200, "OK", "w", "", "");
-        world.take(connection, &mut answer);
-    }
-    count
 }

@@ -62,6 +62,25 @@ impl OneShard {
             .collect()
     }
 
+    /// Answers every NOTIFY of the last input, whoever it went to; how many there were.
+    #[allow(dead_code, reason = "not every benchmark watches")]
+    pub fn answer_notifies(&mut self) -> usize {
+        let sent = self.effects.list.iter().filter_map(|effect| match effect {
+            Effect::Send { connection, range } => {
+                Some((*connection, self.effects.bytes[range.clone()].to_vec()))
+            }
+            _ => None,
+        });
+        let notifies = sent.filter(|(_, bytes)| bytes.starts_with(b"NOTIFY"));
+        let notifies: Vec<(ConnectionId, Vec<u8>)> = notifies.collect();
+        let count = notifies.len();
+        for (connection, bytes) in notifies {
+            let mut answer = Heard::read(bytes).response(200, "OK", "w", "", "");
+            self.take(connection, &mut answer);
+        }
+        count
+    }
+
     /// A user who is connected and registered, by its number.
     pub fn register(&mut self, number: u32) -> ConnectionId {
         let aor = Aor::parse(&format!("u{number}@example.com")).expect("a user");

@@ -383,16 +383,7 @@ fn say_bye(
             let branch = shard.fresh_tag();
             let branch = format_args!("z9hG4bK{branch}");
             effects.send(connection, |out| {
-                dialog
-                    .follow_up(
-                        out,
-                        "ACK",
-                        &link,
-                        branch,
-                        dialog.local_cseq,
-                        &dialog.remote_tag,
-                    )
-                    .finish();
+                dialog.acknowledge_2xx(out, &link, branch);
             });
         }
         shard.ask(

@@ -476,16 +476,7 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
     let dialog = &association.dialog;
     effects.send(association.connection, |out| {
         let branch = format_args!("z9hG4bK{random}");
-        dialog
-            .follow_up(
-                out,
-                "ACK",
-                &link,
-                branch,
-                dialog.local_cseq,
-                &dialog.remote_tag,
-            )
-            .finish();
+        dialog.acknowledge_2xx(out, &link, branch);
     });
 }
 

@@ -161,6 +161,13 @@ impl Dialog {
         self.write(out, method, link, branch, self.local_cseq, &self.remote_tag)
     }
 
+    /// Writes the ACK of a 2xx to our last request in the dialog, which was an INVITE. It is no part of that transaction: `branch` is its own
+    /// (RFC 3261 §13.2.2.4).
+    pub fn acknowledge_2xx(&self, out: &mut Vec<u8>, link: &Link, branch: impl Display) {
+        self.follow_up(out, "ACK", link, branch, self.local_cseq, &self.remote_tag)
+            .finish();
+    }
+
     /// Begins the ACK or CANCEL of our INVITE with the CSeq number `cseq`. An ACK for a 2xx has a branch of its own
     /// (RFC 3261 §13.2.2.4), the others have the INVITE's (§17.1.1.3, §9.1). `to_tag` is the answer's; empty for CANCEL.
     pub fn follow_up<'o>(
