@@ -1,6 +1,7 @@
 //! What a shard knows of its connections.
 
 use crate::auth::Seen;
+use crate::dialect::Dialect;
 use crate::immcu::content::{Content, Sort};
 use crate::shard::usage::EndKey;
 use crate::sip::chain::Chain;
@@ -20,6 +21,8 @@ pub(crate) struct Connection {
     pub link: Link,
     /// Who has authenticated here: nobody else may speak on it.
     pub user: Option<Aor>,
+    /// How it speaks; fixed by its first REGISTER that was taken.
+    pub dialect: Dialect,
     /// The peer reads too slowly: states are kept back, the newest is sent when it has caught up.
     pub behind: bool,
     /// Requests of the peer that wait for an answer.
@@ -56,6 +59,7 @@ impl Connections {
             id,
             link,
             user: None,
+            dialect: Dialect::default(),
             behind: false,
             pending: 0,
             padded: false,
@@ -93,6 +97,12 @@ impl Connections {
         self.count -= 1;
         self.padded -= usize::from(connection.padded);
         Some(connection)
+    }
+
+    /// How the endpoint on a connection speaks.
+    pub fn dialect(&self, id: ConnectionId) -> Dialect {
+        self.get(id)
+            .map_or(Dialect::Simple, |connection| connection.dialect)
     }
 
     /// A person did something here.

@@ -1,12 +1,13 @@
 //! The one door: an input comes in, effects go out. Identity, transaction, intent; then a match that leads out.
 
+use crate::dialect::{self, Dialect};
 use crate::shard::effect::Effects;
 use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Shard, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_kept, on_leg,
-    on_letter, on_lines, on_message,
+    Shard, lync, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_kept,
+    on_leg, on_letter, on_lines, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
 use crate::sip::header::{Name, tokens};
@@ -124,7 +125,8 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         .and_then(|_| on_call_pass::named(shard, request));
     // What a call needs is between its ends: a proxy looks at Proxy-Require alone (RFC 3261 §16.3 step 5).
     let ends = call.is_some() || (method == Method::Invite && on_call::is_call(message));
-    if let Some(unknown) = unknown_extensions(message, ends) {
+    let speaks = shard.connections.dialect(request.connection);
+    if let Some(unknown) = unknown_extensions(message, speaks, ends) {
         return shard.answer_with(request, 420, "", effects, |mut draft| {
             draft.header("Unsupported", unknown);
             draft.header("Supported", SUPPORTED);
@@ -154,6 +156,7 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         Method::Bye | Method::Notify | Method::Info | Method::Update | Method::Prack => {
             shard.answer(request, 481, "", effects);
         }
+        Method::Service => lync::on_service::on_service(shard, request, effects),
         Method::Other => shard.answer(request, 501, "", effects),
         _ => shard.answer(request, 405, "", effects),
     }
@@ -209,14 +212,20 @@ fn out_of_bounds(shard: &Shard, request: Request<'_>) -> Option<(u16, &'static s
 }
 
 /// The extensions that a request requires and we don't know (RFC 3261 §8.2.2.3).
-fn unknown_extensions(message: &Message<'_>, ends: bool) -> Option<String> {
+fn unknown_extensions(message: &Message<'_>, speaks: Dialect, ends: bool) -> Option<String> {
     let mut unknown = String::new();
     let required = message
         .headers(Name::Require)
         .filter(|_| !ends)
         .chain(message.headers(Name::ProxyRequire));
     for token in tokens(required) {
-        if !tokens(core::iter::once(SUPPORTED)).any(|known| known.eq_ignore_ascii_case(token)) {
+        let lync = speaks == Dialect::Lync
+            && dialect::lync::EXTENSIONS
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(token));
+        if !lync
+            && !tokens(core::iter::once(SUPPORTED)).any(|known| known.eq_ignore_ascii_case(token))
+        {
             if !unknown.is_empty() {
                 unknown.push_str(", ");
             }

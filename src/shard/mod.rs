@@ -15,6 +15,7 @@ mod identity;
 pub mod input;
 mod interrupt;
 pub mod letter;
+mod lync;
 mod notify;
 mod on_alert;
 mod on_answer;

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use rand_core::Rng;
+
+use crate::dialect::lync::{self, Roaming, provisioning};
 use crate::documents::{conference_info, dialog_info, winfo};
 use crate::presence::Package;
 use crate::shard::Shard;
@@ -9,7 +12,7 @@ use crate::shard::effect::Effects;
 use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
-use crate::sip::build;
+use crate::sip::build::{self, Draft};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
 
@@ -19,6 +22,55 @@ enum Body {
     /// Made for this one, of this type.
     Own(String, Vec<u8>),
     Line(String),
+}
+
+impl Body {
+    fn write(&self, draft: Draft<'_>) {
+        match self {
+            Body::None => draft.finish(),
+            Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
+            Body::Own(content_type, bytes) => draft.body(content_type, bytes),
+            Body::Line(line) => draft.body("message/sipfrag;version=2.0", line.as_bytes()),
+        }
+    }
+}
+
+/// What the answer to a SUBSCRIBE carries that asks for the first state in it.
+pub(super) struct FirstState {
+    package: &'static str,
+    event_id: Box<str>,
+    granted_s: u32,
+    is_list: bool,
+    cseq: u32,
+    body: Body,
+}
+
+impl FirstState {
+    /// Ends the answer with it.
+    pub fn write(&self, mut draft: Draft<'_>) {
+        draft.header("Expires", self.granted_s);
+        event(&mut draft, self.package, &self.event_id);
+        if self.granted_s == 0 {
+            draft.header("subscription-state", "terminated;expires=0");
+        } else {
+            let state = format_args!("active;expires={}", self.granted_s);
+            draft.header("subscription-state", state);
+        }
+        if self.is_list {
+            draft.header("Require", "eventlist");
+        }
+        draft.header("ms-piggyback-cseq", self.cseq);
+        draft.header("Supported", lync::SUPPORTED);
+        self.body.write(draft);
+    }
+}
+
+fn event(draft: &mut Draft<'_>, package: &str, id: &str) {
+    if id.is_empty() {
+        draft.header("Event", package);
+    } else {
+        draft.header("Event", format_args!("{package};id={id}"));
+    }
 }
 
 impl Shard {
@@ -44,7 +96,7 @@ impl Shard {
         if subscription.stale {
             return;
         }
-        subscription.outstanding = true;
+        subscription.outstanding = !subscription.telling.benotify;
         let left_s = subscription.expires.since(self.now).as_secs();
         self.write_notify(
             key,
@@ -88,10 +140,16 @@ impl Shard {
         else {
             return;
         };
-        let Some(client) = self.open_client(connection, Method::Notify, purpose) else {
-            return;
+        let benotify = self.is_told_by_benotify(key);
+        let branch = if benotify {
+            // No answer will look for it.
+            self.branches.unanswered(self.rng.next_u64())
+        } else {
+            let Some(client) = self.open_client(connection, Method::Notify, purpose) else {
+                return;
+            };
+            self.branches.of(client)
         };
-        let branch = self.branches.of(client);
         let Some(Association {
             dialog,
             usage: Usage::Subscription(subscription),
@@ -104,28 +162,51 @@ impl Shard {
             dialog.local_cseq = cseq;
         }
         effects.send(connection, |out| {
-            let mut draft = dialog.request(out, "NOTIFY", &link, branch);
+            let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
+            let mut draft = dialog.request(out, method, &link, branch);
             dialog_contact(&mut draft, "", &link, false);
             let package = subscription.subject.package();
-            if subscription.event_id.is_empty() {
-                draft.header("Event", package);
-            } else {
-                draft.header(
-                    "Event",
-                    format_args!("{package};id={}", subscription.event_id),
-                );
-            }
+            event(&mut draft, package, &subscription.event_id);
             draft.header("Subscription-State", state);
             if matches!(subscription.subject, Subject::List(_)) {
                 draft.header("Require", "eventlist");
             }
-            match &body {
-                Body::None => draft.finish(),
-                Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
-                Body::Own(content_type, bytes) => draft.body(content_type, bytes),
-                Body::Line(line) => draft.body("message/sipfrag;version=2.0", line.as_bytes()),
-            }
+            body.write(draft);
         });
+    }
+
+    fn is_told_by_benotify(&self, key: DialogKey) -> bool {
+        matches!(
+            self.dialogs.get(key).map(|association| &association.usage),
+            Some(Usage::Subscription(subscription)) if subscription.telling.benotify
+        )
+    }
+
+    /// The state as the answer to SUBSCRIBE carries it, in the place of a first NOTIFY ([MS-SIP] §3.4). Its number in the
+    /// dialog's order is used up as that NOTIFY's would be.
+    pub(super) fn first_state(&mut self, key: DialogKey, granted_s: u32) -> FirstState {
+        let body = self.body_of(key);
+        let mut first = FirstState {
+            package: "",
+            event_id: "".into(),
+            granted_s,
+            is_list: false,
+            cseq: 1,
+            body,
+        };
+        if let Some(Association {
+            dialog,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        {
+            dialog.local_cseq += 1;
+            first.cseq = dialog.local_cseq;
+            first.package = subscription.subject.package();
+            first.event_id = subscription.event_id.clone();
+            first.is_list = matches!(subscription.subject, Subject::List(_));
+        }
+        first
     }
 
     /// What there is to say: for a roster the change alone, where the watcher has all up to it.
@@ -176,6 +257,16 @@ impl Shard {
                 }
                 None => Body::None,
             },
+            Subject::Roaming(roaming) => {
+                let document = match roaming {
+                    Roaming::Provisioning => {
+                        let mut document = Vec::with_capacity(512);
+                        provisioning::write(&mut document, &subscription.watcher);
+                        document
+                    }
+                };
+                Body::Own(roaming.content_type().into(), document)
+            }
             Subject::Refer { outcome, .. } => {
                 let reason = if outcome.reason.is_empty() {
                     build::reason(outcome.status)

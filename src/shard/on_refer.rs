@@ -3,6 +3,7 @@
 
 use rand_core::Rng;
 
+use crate::dialect::lync::Telling;
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::immcu::session::LegRef;
@@ -155,6 +156,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
                 waiting: None,
                 granted_s: REFER_S,
                 alert: false,
+                telling: Telling::default(),
                 outstanding: false,
                 stale: false,
                 version: None,

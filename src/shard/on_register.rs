@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
+use crate::dialect::Dialect;
 use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
@@ -65,6 +66,12 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
             );
         }
     };
+    if change.endpoint.is_some()
+        && let Some(connection) = shard.connections.get_mut(request.connection)
+        && connection.dialect == Dialect::Simple
+    {
+        connection.dialect = Dialect::of_register(message);
+    }
     let contacts: Vec<String> = if has_token(message.headers(Name::Supported), "gruu") {
         let (seal, rng) = (&shard.gruu_seal, &mut shard.rng);
         place

@@ -1,9 +1,12 @@
 //! SUBSCRIBE (RFC 6665): to something of a user, or to a conference's roster (RFC 4575). The subscription lives here, with
 //! the watcher. What its subject's owner says comes in `on_state` and `on_roster_news`.
 
+use core::time::Duration;
+
 use rand_core::Rng;
 
-use crate::dialect::simple;
+use crate::dialect::lync::{self, Roaming, Telling};
+use crate::dialect::{Dialect, simple};
 use crate::documents::{conference_info, rlmi};
 use crate::immcu::content::Outcome;
 use crate::presence::{List, Package};
@@ -23,14 +26,30 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     else {
         return shard.answer(request, 489, "", effects);
     };
+    let dialect = shard.connections.dialect(request.connection);
+    let roaming = match dialect {
+        Dialect::Simple => None,
+        Dialect::Lync => Roaming::of_event(event.package),
+    };
     let target = shard.target(message.uri(), &request.link);
     let (mut subject, media) = match (event.package, target) {
-        (package, _) if Package::of_event(package).is_none() && package != "conference" => {
+        (package, _)
+            if Package::of_event(package).is_none()
+                && package != "conference"
+                && roaming.is_none() =>
+        {
             return shard.answer(request, 489, "", effects);
         }
         (_, Target::Unknown) => return shard.answer(request, 416, "", effects),
         (_, Target::Elsewhere) => {
             return shard.answer(request, 404, "Not A Domain Of Ours", effects);
+        }
+        (_, Target::User(user)) if let Some(roaming) = roaming => {
+            // All of it is the subscriber's own ([MS-PRES] §3.5.5).
+            if !shard.is_user(request, &user) {
+                return shard.answer(request, 403, "Only Your Own", effects);
+            }
+            (Subject::Roaming(roaming), roaming.content_type())
         }
         ("presence", Target::Contacts) => {
             (Subject::List(Box::new(List::new(true))), rlmi::MULTIPART)
@@ -46,7 +65,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     if accept_quality(message.headers(Name::Accept), media) == Some(0) {
         return shard.answer(request, 406, "", effects);
     }
-    let granted_s = match simple::subscription_s(message.expires(), shard.settings.subscription_s) {
+    let granted_s = match granted_s(shard, request) {
         Ok(granted_s) => granted_s,
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };
@@ -55,6 +74,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     };
     let Some(connection) = shard.connections.get(request.connection) else {
         return;
+    };
+    let telling = match dialect {
+        Dialect::Simple => Telling::default(),
+        Dialect::Lync => Telling::of(message),
     };
     let Some(watcher) = connection.user.clone() else {
         return;
@@ -121,6 +144,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
                 waiting: Some(server),
                 granted_s,
                 alert,
+                telling,
                 outstanding: false,
                 stale: false,
                 version: None,
@@ -152,7 +176,17 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             let session = *session;
             on_roster_news::subscribe(shard, session, watcher, key, effects);
         }
+        Subject::Roaming(_) => grant(shard, key, effects),
         Subject::List(_) | Subject::Refer { .. } => {}
+    }
+}
+
+/// For how long a SUBSCRIBE is granted, in seconds.
+fn granted_s(shard: &Shard, request: Request<'_>) -> Result<u32, Duration> {
+    let (asked, bounds) = (request.message.expires(), shard.settings.subscription_s);
+    match shard.connections.dialect(request.connection) {
+        Dialect::Simple => simple::subscription_s(asked, bounds),
+        Dialect::Lync => Ok(lync::subscription_s(asked)),
     }
 }
 
@@ -183,6 +217,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         subscription.expires,
     );
     let is_list = matches!(subscription.subject, Subject::List(_));
+    let piggyback = subscription.telling.piggyback;
     let Some(link) = shard
         .connections
         .get(*connection)
@@ -190,6 +225,14 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     else {
         return;
     };
+    if piggyback {
+        let first = shard.first_state(key, granted_s);
+        shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
+            dialog_contact(&mut draft, "", &link, false);
+            first.write(draft);
+        });
+        return told(shard, key, granted_s, effects);
+    }
     shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
         draft.header("Expires", granted_s);
         if is_list {
@@ -207,6 +250,21 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         shard.terminate(key, "timeout", effects);
     } else {
         shard.notify(key, effects);
+    }
+}
+
+/// The first state went with the answer: a poll is over, a subscription goes on.
+fn told(shard: &mut Shard, key: DialogKey, granted_s: u32, effects: &mut Effects) {
+    if granted_s == 0 {
+        return forget(shard, key, effects);
+    }
+    if let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get(key)
+    {
+        let at = subscription.expires;
+        shard.look_at(at, Look::Dialog(key));
     }
 }
 
@@ -231,7 +289,7 @@ pub(super) fn on_refresh(
     if !event.is_some_and(|event| event.is(subscription.subject.package())) {
         return shard.answer(request, 489, "", effects);
     }
-    let granted_s = match simple::subscription_s(message.expires(), shard.settings.subscription_s) {
+    let granted_s = match granted_s(shard, request) {
         Ok(granted_s) => granted_s,
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };
@@ -254,6 +312,16 @@ pub(super) fn on_refresh(
                 told.list = None;
             }
         }
+    }
+    if Telling::of(message).piggyback
+        && shard.connections.dialect(request.connection) == Dialect::Lync
+    {
+        let first = shard.first_state(key, granted_s);
+        shard.answer_with(request, 200, "", effects, |mut draft| {
+            dialog_contact(&mut draft, "", &request.link, false);
+            first.write(draft);
+        });
+        return told(shard, key, granted_s, effects);
     }
     shard.answer_with(request, 200, "", effects, |mut draft| {
         draft.header("Expires", granted_s);
@@ -333,7 +401,7 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
             on_state::unwatch(shard, package, user, subscription.watcher, key, effects);
         }
         Subject::Roster(session) => on_roster_news::unsubscribe(shard, session, key, effects),
-        Subject::Refer { .. } => {}
+        Subject::Roaming(_) | Subject::Refer { .. } => {}
     }
 }
 

@@ -125,6 +125,13 @@ impl Shard {
         uri.aor().map_or(Target::Unknown, Target::User)
     }
 
+    /// Whether `user` is who authenticated on the request's connection.
+    pub(crate) fn is_user(&self, request: Request<'_>, user: &Aor) -> bool {
+        self.connections
+            .get(request.connection)
+            .is_some_and(|connection| connection.user.as_ref() == Some(user))
+    }
+
     /// Which of a user's endpoints a URI of ours means, where it means one (RFC 5627 §5.1).
     ///
     /// # Errors

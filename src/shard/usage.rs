@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::calls::carried::Invite;
 use crate::calls::search::Search;
 use crate::calls::threads::{Peer, Threads};
+use crate::dialect::lync::{Roaming, Telling};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::leg::Leg;
@@ -154,6 +155,8 @@ pub(crate) enum Subject {
     Roster(SessionId),
     /// Many users at once.
     List(Box<List>),
+    /// Something of the subscriber's own, in Lync's way.
+    Roaming(Roaming),
     /// How a REFER goes; its NOTIFY carries the status line.
     Refer {
         /// The last status.
@@ -169,14 +172,14 @@ impl Subject {
         match self {
             Subject::Watched(p, u) => (*p, u) == (package, user),
             Subject::List(list) => package == Package::Presence && list.contains(user),
-            Subject::Roster(_) | Subject::Refer { .. } => false,
+            Subject::Roster(_) | Subject::Roaming(_) | Subject::Refer { .. } => false,
         }
     }
 
     /// What it costs of the subscriptions that a user may have.
     pub fn edges(&self) -> usize {
         match self {
-            Subject::Watched(..) | Subject::Roster(_) => 1,
+            Subject::Watched(..) | Subject::Roster(_) | Subject::Roaming(_) => 1,
             Subject::List(list) => list.edges(),
             Subject::Refer { .. } => 0,
         }
@@ -188,6 +191,7 @@ impl Subject {
             Subject::Watched(package, _) => package.event(),
             Subject::Roster(_) => "conference",
             Subject::List(_) => "presence",
+            Subject::Roaming(roaming) => roaming.event(),
             Subject::Refer { .. } => "refer",
         }
     }
@@ -211,6 +215,8 @@ pub(crate) struct Subscription {
     pub granted_s: u32,
     /// The store is to keep an alert of the same before the SUBSCRIBE is answered.
     pub alert: bool,
+    /// How the client wants to be told.
+    pub telling: Telling,
     /// A NOTIFY is under way.
     pub outstanding: bool,
     /// There is something newer than what was sent last.

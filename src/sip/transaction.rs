@@ -270,6 +270,14 @@ impl Branches {
         Branch { run: self.run, key }
     }
 
+    /// A branch for a request that nobody answers; it names no key.
+    pub fn unanswered(self, random: u64) -> Branch {
+        Branch {
+            run: random,
+            key: ClientKey::default(),
+        }
+    }
+
     /// The key that a branch names, if it is one of ours.
     pub fn read(self, branch: &str) -> Option<ClientKey> {
         let (run, key) = branch.strip_prefix("z9hG4bK")?.split_once('.')?;

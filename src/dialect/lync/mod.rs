@@ -1,0 +1,79 @@
+//! Lync's dialect: the extensions that its clients name, and how its notifications travel ([MS-SIP], [MS-PRES]).
+
+pub mod provisioning;
+
+use crate::sip::header::{Name, has_token};
+use crate::sip::message::Message;
+
+/// The extensions that only a Lync endpoint may require of us.
+pub const EXTENSIONS: [&str; 5] = [
+    "adhoclist",
+    "categoryList",
+    "ms-benotify",
+    "ms-piggyback-first-notify",
+    "ms-sender",
+];
+
+/// What the answer to a subscription says of how it is told.
+pub const SUPPORTED: &str = "ms-benotify, ms-piggyback-first-notify";
+
+/// How a subscriber wants to be told ([MS-SIP] §3.3, §3.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Telling {
+    /// By BENOTIFY, which nobody answers: TCP delivers it, or the connection is gone.
+    pub benotify: bool,
+    /// The first state in the answer to SUBSCRIBE.
+    pub piggyback: bool,
+}
+
+impl Telling {
+    /// What a SUBSCRIBE asks for.
+    pub fn of(message: &Message<'_>) -> Telling {
+        let knows = |token| has_token(message.headers(Name::Supported), token);
+        Telling {
+            benotify: knows("ms-benotify"),
+            piggyback: knows("ms-piggyback-first-notify"),
+        }
+    }
+}
+
+/// How long a subscription lasts that names no end, in seconds: as long as a working day. It ends with its connection.
+pub const SUBSCRIPTION_S: u32 = 28_800;
+
+/// For how long a subscription is granted, in seconds: what is asked for, and no more than `SUBSCRIPTION_S`.
+pub fn subscription_s(asked: Option<u32>) -> u32 {
+    asked.map_or(SUBSCRIPTION_S, |asked| asked.min(SUBSCRIPTION_S))
+}
+
+/// What a Lync client subscribes to of its own user ([MS-SIP] §3.1, [MS-PRES] §3.5, [MS-SIPREGE] §3.4): it roams with the
+/// user from device to device.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Roaming {
+    /// What this server offers; told once.
+    Provisioning,
+}
+
+impl Roaming {
+    const ALL: [Roaming; 1] = [Roaming::Provisioning];
+
+    /// The one that the Event header names, or none of these.
+    pub fn of_event(name: &str) -> Option<Roaming> {
+        Roaming::ALL
+            .into_iter()
+            .find(|roaming| roaming.event() == name)
+    }
+
+    /// Its name in the Event header.
+    pub fn event(self) -> &'static str {
+        match self {
+            Roaming::Provisioning => "vnd-microsoft-provisioning-v2",
+        }
+    }
+
+    /// The type of its documents.
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Roaming::Provisioning => provisioning::CONTENT_TYPE,
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! What only Lync's dialect asks of a shard: a script for each of its intents, which lead to the same core as all others.
+
+pub(super) mod on_service;

@@ -1,0 +1,14 @@
+//! SERVICE: what a Lync client asks of its own user's data and of this server's services, told apart by the type of its
+//! body ([MS-PRES] §3.4, [MS-SIP] §3.5, [MS-CONFBAS] §3.2). One request, one answer; no dialog.
+
+use crate::dialect::Dialect;
+use crate::shard::Shard;
+use crate::shard::effect::Effects;
+use crate::shard::request::Request;
+
+pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    if shard.connections.dialect(request.connection) != Dialect::Lync {
+        return shard.answer(request, 405, "", effects);
+    }
+    shard.answer(request, 415, "", effects);
+}
