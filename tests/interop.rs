@@ -7,6 +7,7 @@ mod linphonec;
 mod log;
 mod pidgin;
 mod server;
+mod sipe;
 mod sipp;
 
 use std::io::Write as _;
@@ -15,7 +16,8 @@ use std::path::Path;
 use baresip::Baresip;
 use linphonec::Linphonec;
 use pidgin::Pidgin;
-use server::Server;
+use server::{Server, password};
+use sipe::Sipe;
 use sipp::{Cast, Sipp};
 
 /// Text that only survives if nobody on the way touches its bytes: umlauts, Han, a character beyond 16 bits, markup.
@@ -48,6 +50,10 @@ fn pidgin_installed() -> bool {
         std::env::consts::ARCH
     );
     installed(&["python3", "setpriv", &library])
+}
+
+fn sipe_installed() -> bool {
+    installed(&["python3", "setpriv", "cc", "/usr/lib/purple-2/libsipe.so"])
 }
 
 #[test]
@@ -256,6 +262,20 @@ fn pidgins_with_the_same_branches_and_call_ids_are_told_apart() {
     bob.quit();
     alice.sees("bob", "offline");
     alice.quit();
+    server.stop();
+}
+
+/// Without NTLM there is nothing that it could prove itself by, and it must not wait for ever.
+#[test]
+fn sipe_is_told_at_once_where_no_scheme_of_its_own_is_offered() {
+    if !sipe_installed() {
+        return;
+    }
+    let server = Server::start("sipe-digest-only", &["alice"]);
+    let mut alice = Sipe::begin(&server, "alice", "desk", &password("alice"));
+    let told = "Incompatible authentication scheme chosen";
+    alice.expect(&["error", told]);
+    alice.quit_after(&[told]);
     server.stop();
 }
 

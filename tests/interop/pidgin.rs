@@ -43,24 +43,24 @@ impl Pidgin {
 
     /// Watches the presence of `user`; libpurple subscribes ten seconds later.
     pub fn buddy(&mut self, user: &str) {
-        self.child.tell(&format!("buddy sip:{user}@{DOMAIN}"));
+        self.child.tell(&format!("buddy\tsip:{user}@{DOMAIN}"));
     }
 
     /// Sends a message to `user`.
     pub fn im(&mut self, user: &str, text: &str) {
-        self.child.tell(&format!("im sip:{user}@{DOMAIN} {text}"));
+        self.child.tell(&format!("im\tsip:{user}@{DOMAIN}\t{text}"));
     }
 
     /// Waits for exactly `text` from `user`.
     pub fn receives(&mut self, user: &str, text: &str) {
         self.heard
-            .expect(&format!("im sip:{user}@{DOMAIN} {text}\n"));
+            .expect(&format!("im\tsip:{user}@{DOMAIN}\t{text}\n"));
     }
 
     /// Waits until it shows `buddy` as `status`, its own word: available or offline.
     pub fn sees(&mut self, buddy: &str, status: &str) {
         self.seen
-            .expect(&format!("presence sip:{buddy}@{DOMAIN} {status}\n"));
+            .expect(&format!("presence\tsip:{buddy}@{DOMAIN}\t{status}\n"));
     }
 
     /// Signs off as a user does: publishes `closed` and takes back its registration.
