@@ -1,9 +1,11 @@
-//! Globally routable URIs of endpoints (RFC 5627).
+//! Globally routable URIs of endpoints (RFC 5627, [MS-SIPRE]).
 //!
 //! A public one names the instance: `sip:alice@example.com;gr=urn:uuid:…`. A temporary one says nothing to anybody but this
 //! server: `sip:tgruu.…@example.com;gr`, whose user is a sealed text with the user, the endpoint and the Call-ID that it registers
 //! with. Nothing is kept for it: it is good as long as the endpoint is registered with that Call-ID, so all those of one
 //! registration are (RFC 5627 §5.4), and no two look alike.
+//!
+//! Lync's clients have one of their own kind: `sip:alice@example.com;opaque=user:epid:…;gruu`, which names the instance too.
 
 use core::fmt::{self, Write as _};
 
@@ -170,6 +172,48 @@ pub fn public(user: &Aor, endpoint: &Endpoint) -> String {
     uri
 }
 
+/// What the `opaque` parameter of a Lync client's GRUU begins with.
+pub const EPID: &str = "user:epid:";
+/// What an instance id begins with that is a UUID (RFC 9562 §4).
+const URN: &str = "urn:uuid:";
+/// Of a UUID, and two that are zero.
+const EPID_BYTES: usize = 16 + 2;
+
+/// The GRUU of an endpoint in Lync's form ([MS-SIPRE]); `None` where its instance id is no UUID.
+pub fn of_epid(user: &Aor, endpoint: &Endpoint) -> Option<String> {
+    let uuid = endpoint.instance().strip_prefix(URN)?;
+    let digits: Vec<u8> = uuid.bytes().filter(|byte| *byte != b'-').collect();
+    // `from_str_radix` would take a sign.
+    if digits.len() != 32 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let mut bytes = [0; EPID_BYTES];
+    for (byte, digits) in bytes.iter_mut().zip(digits.chunks(2)) {
+        let digits = core::str::from_utf8(digits).ok()?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    let epid = URL_SAFE_NO_PAD.encode(bytes);
+    Some(format!("{};opaque={EPID}{epid};gruu", user.uri()))
+}
+
+/// The instance that such a GRUU means, from what follows `EPID` in it.
+pub fn instance_of_epid(epid: &str) -> Option<Gruu> {
+    let mut bytes = [0; EPID_BYTES];
+    let count = URL_SAFE_NO_PAD.decode_slice(epid, &mut bytes).ok()?;
+    if count != EPID_BYTES || bytes[16..] != [0, 0] {
+        return None;
+    }
+    let mut instance = URN.to_owned();
+    for (at, byte) in bytes[..16].iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            instance.push('-');
+        }
+        // Writing to a String cannot fail.
+        let _ = write!(instance, "{byte:02x}");
+    }
+    Some(Gruu::Instance(instance.into()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -232,6 +276,68 @@ mod tests {
             assert_eq!(uri.param_value("gr").as_deref(), Some(instance));
             assert!(Gruu::Instance(instance.into()).means(&endpoint));
             assert!(!Gruu::Instance("".into()).means(&endpoint));
+        }
+    }
+
+    fn endpoint(instance: &str) -> Endpoint {
+        use crate::registrar::{Capabilities, Order};
+        use crate::sip::link::ConnectionId;
+        use crate::sip::time::Now;
+        let order = Order {
+            call_id: 1,
+            cseq: 1,
+        };
+        let capabilities = Capabilities::default();
+        let instance = format!("<{instance}>");
+        let (id, connection) = (EndpointId(1), ConnectionId(1));
+        Endpoint::new(
+            id,
+            "sip:a@192.0.2.1",
+            &instance,
+            0,
+            1000,
+            connection,
+            Now(1),
+            order,
+            capabilities,
+        )
+    }
+
+    #[test]
+    fn an_epid_names_the_instance_whatever_its_case() {
+        let alice = aor("alice@example.com");
+        for instance in [
+            "urn:uuid:4233fd41-093b-5fd6-b5d2-651ed55969e6",
+            "urn:uuid:4233FD41-093B-5FD6-B5D2-651ED55969E6",
+        ] {
+            let endpoint = endpoint(instance);
+            let written = of_epid(&alice, &endpoint).expect("a UUID");
+            let epid = "QjP9QQk7X9a10mUe1Vlp5gAA";
+            let expected = format!("sip:alice@example.com;opaque=user:epid:{epid};gruu");
+            assert_eq!(written, expected);
+            let gruu = instance_of_epid(epid).expect("ours");
+            assert!(gruu.means(&endpoint));
+            assert!(!gruu.means(&super::tests::endpoint(
+                "urn:uuid:4233fd41-093b-5fd6-b5d2-651ed55969e7"
+            )));
+        }
+        for none in [
+            "urn:uuid:42",
+            "urn:mac:123456",
+            "",
+            "urn:uuid:+233fd41-093b-5fd6-b5d2-651ed55969e\u{e9}",
+        ] {
+            assert_eq!(of_epid(&alice, &endpoint(none)), None, "{none}");
+        }
+        for bad in [
+            "",
+            "QjP9",
+            "QjP9QQk7X9a10mUe1Vlp5gAB",
+            "QjP9QQk7X9a10mUe1Vlp5gAAAAAA",
+            "QjP9QQk7X9a10mUe1Vlp5gA!",
+            &"A".repeat(4000),
+        ] {
+            assert_eq!(instance_of_epid(bad), None, "{bad}");
         }
     }
 

@@ -17,7 +17,7 @@ use smallvec::SmallVec;
 
 pub use binding::{Endpoint, EndpointId};
 pub use capability::{Capabilities, Feature};
-pub use gruu::{Gruu, Seal};
+pub use gruu::{EPID, Gruu, Seal, instance_of_epid};
 
 use crate::sip::header::{Contacts, Name, NameAddr, has_token, number};
 use crate::sip::link::ConnectionId;
@@ -34,6 +34,8 @@ pub struct Settings {
     pub expires_min_s: u32,
     /// The most that is granted, in seconds.
     pub expires_max_s: u32,
+    /// Who asks for less than `expires_min_s` is granted that much, not refused: for clients that know no 423.
+    pub brief_is_raised: bool,
     /// Endpoints of one user.
     pub endpoints_max: usize,
     /// Bytes of a contact URI, and of an instance id.
@@ -46,6 +48,7 @@ impl Default for Settings {
             expires_default_s: 3600,
             expires_min_s: 60,
             expires_max_s: 7200,
+            brief_is_raised: false,
             endpoints_max: 16,
             contact_bytes_max: 512,
         }
@@ -235,6 +238,18 @@ impl Bindings {
                 }
             }
             value
+        };
+        self.endpoints(now).map(value).collect()
+    }
+
+    /// The same for a client that asks for GRUUs as [MS-SIPRE] has them: one for each binding whose instance id is a UUID.
+    pub fn contact_values_with_epids(&self, now: Now, user: &Aor) -> Vec<String> {
+        let value = |endpoint: &Endpoint| {
+            let value = endpoint.contact_value(now);
+            match gruu::of_epid(user, endpoint) {
+                Some(gruu) => format!("{value};gruu=\"{gruu}\""),
+                None => value.to_string(),
+            }
         };
         self.endpoints(now).map(value).collect()
     }
@@ -448,11 +463,16 @@ impl<'a> Wish<'a> {
             Some(value) => number(&value).unwrap_or(settings.expires_default_s),
             None => expires_s.unwrap_or(settings.expires_default_s),
         };
-        if asked_s > 0 && asked_s < settings.expires_min_s.min(3600) {
-            return Err(Refusal::TooBrief {
-                min_expires_s: settings.expires_min_s,
-            });
-        }
+        let least_s = settings.expires_min_s.min(3600);
+        let asked_s = match asked_s {
+            1.. if asked_s < least_s && settings.brief_is_raised => least_s,
+            1.. if asked_s < least_s => {
+                return Err(Refusal::TooBrief {
+                    min_expires_s: settings.expires_min_s,
+                });
+            }
+            _ => asked_s,
+        };
         let q = params
             .value("q")
             .and_then(|value| thousandths(&value))

@@ -6,6 +6,7 @@ const LIMITS: Settings = Settings {
     expires_default_s: 3600,
     expires_min_s: 60,
     expires_max_s: 7200,
+    brief_is_raised: false,
     endpoints_max: 3,
     contact_bytes_max: 100,
 };

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use rand_core::Rng;
 
-use crate::dialect::lync::{self, Roaming, provisioning};
+use crate::dialect::lync::{self, Roaming, contact_list, provisioning};
 use crate::documents::{conference_info, dialog_info, winfo};
-use crate::presence::Package;
+use crate::presence::{Contacts, Package};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::request::dialog_contact;
@@ -98,8 +98,10 @@ impl Shard {
         }
         subscription.outstanding = !subscription.telling.benotify;
         let left_s = subscription.expires.since(self.now).as_secs();
+        let body = self.body_of(key);
         self.write_notify(
             key,
+            body,
             Purpose::Notify(key),
             format_args!("active;expires={left_s}"),
             effects,
@@ -108,8 +110,10 @@ impl Shard {
 
     /// Tells a watcher the newest state and that it was the last (RFC 6665 §4.2.3), and forgets the subscription.
     pub(super) fn terminate(&mut self, key: DialogKey, reason: &str, effects: &mut Effects) {
+        let body = self.body_of(key);
         self.write_notify(
             key,
+            body,
             Purpose::Forget,
             format_args!("terminated;reason={reason}"),
             effects,
@@ -117,14 +121,50 @@ impl Shard {
         on_subscribe::forget(self, key, effects);
     }
 
+    /// Tells a watcher who has all up to it what is new. False where that can't be now: then the newest state follows as
+    /// soon as it can.
+    pub(super) fn notify_of(
+        &mut self,
+        key: DialogKey,
+        content_type: &'static str,
+        document: &Arc<[u8]>,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(Association {
+            connection,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        else {
+            return false;
+        };
+        let behind = self
+            .connections
+            .get(*connection)
+            .is_none_or(|connection| connection.behind);
+        if subscription.waiting.is_some() {
+            return false;
+        }
+        subscription.stale |= subscription.outstanding || behind;
+        if subscription.stale {
+            return false;
+        }
+        subscription.outstanding = !subscription.telling.benotify;
+        let left_s = subscription.expires.since(self.now).as_secs();
+        let state = format_args!("active;expires={left_s}");
+        let body = Body::Shared(content_type, document.clone());
+        self.write_notify(key, body, Purpose::Notify(key), state, effects);
+        true
+    }
+
     fn write_notify(
         &mut self,
         key: DialogKey,
+        body: Body,
         purpose: Purpose,
         state: core::fmt::Arguments<'_>,
         effects: &mut Effects,
     ) {
-        let body = self.body_of(key);
         let cseq = self.parent_cseq(key);
         let Some(connection) = self
             .dialogs
@@ -259,6 +299,17 @@ impl Shard {
             },
             Subject::Roaming(roaming) => {
                 let document = match roaming {
+                    Roaming::Contacts => {
+                        let standing = self
+                            .by_aor
+                            .get(&subscription.watcher)
+                            .and_then(|user| self.users.get(*user))
+                            .and_then(|user| user.record.standing.as_deref());
+                        let none = Contacts::default();
+                        let contacts = standing.map_or(&none, |standing| &standing.contacts);
+                        subscription.version = Some(contact_list::number(contacts));
+                        contact_list::full(contacts)
+                    }
                     Roaming::Provisioning => {
                         let mut document = Vec::with_capacity(512);
                         provisioning::write(&mut document, &subscription.watcher);

@@ -10,7 +10,7 @@ use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
 use crate::shard::{
-    Look, Shard, User, UserKey, UserRecord, on_alert, on_kept, on_publish, on_watch, on_winfo,
+    Look, Shard, User, UserKey, UserRecord, lync, on_alert, on_kept, on_publish, on_watch, on_winfo,
 };
 use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
@@ -42,7 +42,13 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
     let Some(key) = shard.by_aor.get(&user).copied() else {
         return shard.answer(request, 404, "", effects);
     };
-    let (now, settings) = (shard.now, shard.settings.registrar);
+    let now = shard.now;
+    let speaks = shard.speaks(request);
+    let settings = crate::registrar::Settings {
+        // A Lync client hangs that is answered 423.
+        brief_is_raised: speaks == Dialect::Lync,
+        ..shard.settings.registrar
+    };
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
@@ -68,15 +74,37 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
     };
     if change.endpoint.is_some()
         && let Some(connection) = shard.connections.get_mut(request.connection)
-        && connection.dialect == Dialect::Simple
     {
-        connection.dialect = Dialect::of_register(message);
+        connection.dialect = speaks;
     }
+    match speaks {
+        Dialect::Simple => answer(shard, request, key, change.outbound, effects),
+        Dialect::Lync => lync::on_register::answer(shard, request, key, &change, effects),
+    }
+    effects.list.push(Effect::Observe {
+        latency: Latency::Register,
+        since: now,
+    });
+    bindings_changed(shard, key, effects);
+}
+
+/// The 200 of a standard client: all bindings, with the GRUUs of each where it asks for them.
+fn answer(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: UserKey,
+    outbound: bool,
+    effects: &mut Effects,
+) {
+    let (now, message) = (shard.now, request.message);
+    let Some(place) = shard.users.get(key) else {
+        return;
+    };
     let contacts: Vec<String> = if has_token(message.headers(Name::Supported), "gruu") {
         let (seal, rng) = (&shard.gruu_seal, &mut shard.rng);
         place
             .bindings
-            .contact_values_with_gruus(now, &user, seal, || rng.next_u64())
+            .contact_values_with_gruus(now, &place.record.aor, seal, || rng.next_u64())
     } else {
         let values = place.bindings.contact_values(now);
         values.map(|contact| contact.to_string()).collect()
@@ -85,7 +113,7 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
         for contact in &contacts {
             draft.header("Contact", contact);
         }
-        if change.outbound {
+        if outbound {
             draft.header("Require", "outbound");
         }
         draft.header("Supported", SUPPORTED);
@@ -93,11 +121,6 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
         draft.header("Allow-Events", EVENTS);
         draft.finish();
     });
-    effects.list.push(Effect::Observe {
-        latency: Latency::Register,
-        since: now,
-    });
-    bindings_changed(shard, key, effects);
 }
 
 /// The connection of some endpoints is gone: so are they, and what they published.

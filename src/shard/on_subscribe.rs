@@ -153,6 +153,11 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             offer: None,
         });
     shard.edges_changed(&watcher, 0, 1);
+    if let Some(subscriber) = shard.subscribers.get_mut(&watcher)
+        && roaming.is_some()
+    {
+        subscriber.roaming.push(key);
+    }
     if let Some((users, strangers)) = list {
         if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
             subscriber.lists.push(key);
@@ -394,6 +399,7 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     shard.edges_changed(watcher, subscription.subject.edges(), 0);
     if let Some(subscriber) = shard.subscribers.get_mut(watcher) {
         subscriber.lists.retain(|other| *other != key);
+        subscriber.roaming.retain(|other| *other != key);
     }
     match subscription.subject {
         Subject::List(list) => on_list::ended(shard, &list, watcher, key, effects),

@@ -9,7 +9,7 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
 use crate::shard::{
-    Shard, ShardId, UserKey, on_lines, on_list, on_publish, on_register, on_waiting, on_winfo,
+    Shard, ShardId, UserKey, lync, on_lines, on_list, on_publish, on_register, on_waiting, on_winfo,
 };
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -125,6 +125,7 @@ pub(super) fn standing_changed(
     }
     if let Some(user) = lists {
         on_list::contacts_changed(shard, &user, effects);
+        lync::on_contacts::changed(shard, key, &user, &before.contacts, effects);
     }
     tell(shard, Package::Presence, key, None, effects);
     tell(shard, Package::MessageSummary, key, None, effects);

@@ -8,10 +8,10 @@ use rand_core::Rng;
 
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
-use crate::registrar::Gruu;
+use crate::registrar::{EPID, Gruu, instance_of_epid};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Ticket;
-use crate::shard::{Look, Shard};
+use crate::shard::{Look, Shard, lync};
 use crate::sip::build::{self, Draft};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::{Dialog, via_transport};
@@ -141,6 +141,15 @@ impl Shard {
             return Ok(None);
         };
         let bytes_max = usize::from(self.settings.registrar.contact_bytes_max);
+        let opaque = uri.param("opaque").flatten().unwrap_or_default();
+        if let Some(epid) = opaque.strip_prefix(EPID)
+            && uri.param("gruu").is_some()
+        {
+            return match instance_of_epid(epid) {
+                Some(gruu) => Ok(Some(gruu)),
+                None => Err(Outcome::with(404, "No GRUU Of Ours")),
+            };
+        }
         let gruu = match uri.param("gr") {
             None => return Ok(None),
             Some(None) => self.temporary_gruu(&uri).map(|(_, gruu)| gruu),
@@ -184,13 +193,10 @@ impl Shard {
         };
         effects.count(request.message.method(), status, true);
         effects.send(request.connection, |out| {
-            write(build::response_reason(
-                out,
-                request.message,
-                status,
-                reason,
-                tag.as_deref(),
-            ));
+            let message = request.message;
+            let mut draft = build::response_reason(out, message, status, reason, tag.as_deref());
+            lync::on_register::diagnose(self, request, status, reason, &mut draft);
+            write(draft);
         });
     }
 

@@ -12,6 +12,8 @@ pub(crate) struct Subscriber {
     pub edges: usize,
     /// The subscriptions to lists among them.
     pub lists: Vec<DialogKey>,
+    /// The subscriptions to the user's own data, which roams with them.
+    pub roaming: Vec<DialogKey>,
 }
 
 impl Shard {

@@ -1,6 +1,8 @@
 //! Lync's dialect: the extensions that its clients name, and how its notifications travel ([MS-SIP], [MS-PRES]).
 
+pub mod contact_list;
 pub mod provisioning;
+pub mod registration;
 
 use crate::sip::header::{Name, has_token};
 use crate::sip::message::Message;
@@ -49,12 +51,15 @@ pub fn subscription_s(asked: Option<u32>) -> u32 {
 /// user from device to device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Roaming {
+    /// The contact list; told whole first, then by what changes.
+    Contacts,
     /// What this server offers; told once.
     Provisioning,
 }
 
 impl Roaming {
-    const ALL: [Roaming; 1] = [Roaming::Provisioning];
+    /// Every one.
+    pub const ALL: [Roaming; 2] = [Roaming::Contacts, Roaming::Provisioning];
 
     /// The one that the Event header names, or none of these.
     pub fn of_event(name: &str) -> Option<Roaming> {
@@ -66,6 +71,7 @@ impl Roaming {
     /// Its name in the Event header.
     pub fn event(self) -> &'static str {
         match self {
+            Roaming::Contacts => "vnd-microsoft-roaming-contacts",
             Roaming::Provisioning => "vnd-microsoft-provisioning-v2",
         }
     }
@@ -73,6 +79,7 @@ impl Roaming {
     /// The type of its documents.
     pub fn content_type(self) -> &'static str {
         match self {
+            Roaming::Contacts => contact_list::CONTENT_TYPE,
             Roaming::Provisioning => provisioning::CONTENT_TYPE,
         }
     }

@@ -1,3 +1,5 @@
 //! What only Lync's dialect asks of a shard: a script for each of its intents, which lead to the same core as all others.
 
+pub(super) mod on_contacts;
+pub(super) mod on_register;
 pub(super) mod on_service;
