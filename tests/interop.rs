@@ -87,6 +87,27 @@ fn linphones_chat_both_ways_and_see_each_other_come_and_go() {
     server.stop();
 }
 
+/// RFC 4662 and RFC 4826, as the one client has them that knows lists.
+#[test]
+fn linphone_sees_its_friends_by_one_subscription_to_their_list() {
+    if !installed(&["linphonec", "setpriv"]) {
+        return;
+    }
+    let server = Server::start("friend-list", &["alice", "bob", "carol"]);
+    let bob = Linphonec::start(&server, "bob", &[]);
+    let mut alice = Linphonec::start_with_list(&server, "alice", &["bob", "carol"]);
+    alice.sees("bob", "Online");
+    assert!(alice.asked_for_the_list_and_not_for("bob"));
+    let carol = Linphonec::start(&server, "carol", &[]);
+    alice.sees("carol", "Online");
+    bob.quit();
+    alice.sees("bob", "Offline");
+    carol.quit();
+    alice.sees("carol", "Offline");
+    alice.quit();
+    server.stop();
+}
+
 #[test]
 fn baresips_message_both_ways_and_see_each_other_come_and_go() {
     if !installed(&["baresip", "setpriv"]) {

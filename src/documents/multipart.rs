@@ -205,10 +205,10 @@ impl<'o> Related<'o> {
         Related { out, boundary }
     }
 
-    /// Adds a part. `cid` is its Content-ID without the angle brackets.
-    pub fn part(&mut self, content_type: &str, cid: &str, body: &[u8]) {
+    /// Adds a part. `id` is the line by which the first part names it: `Content-ID: <…>` (RFC 2392 §2).
+    pub fn part(&mut self, content_type: &str, id: &str, body: &[u8]) {
         let head = format!(
-            "--{}\r\nContent-Transfer-Encoding: binary\r\nContent-ID: <{cid}>\r\nContent-Type: {content_type}\r\n\r\n",
+            "--{}\r\nContent-Transfer-Encoding: binary\r\n{id}\r\nContent-Type: {content_type}\r\n\r\n",
             self.boundary
         );
         self.out.extend_from_slice(head.as_bytes());
@@ -270,8 +270,12 @@ mod tests {
     fn what_is_written_is_read_again() {
         let mut out = Vec::new();
         let mut body = Related::begin(&mut out, "b1");
-        body.part("application/rlmi+xml", "r@x", b"<list/>");
-        body.part("application/pidf+xml", "1@x", b"<presence>\n</presence>\n");
+        body.part("application/rlmi+xml", "Content-ID: <r@x>", b"<list/>");
+        body.part(
+            "application/pidf+xml",
+            "Content-ID: <1@x>",
+            b"<presence>\n</presence>\n",
+        );
         body.end();
         let parts = read("b1", &out).expect("well made");
         let found: Vec<_> = parts

@@ -205,7 +205,12 @@ impl Shard {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
             dialog_contact(&mut draft, "", &link, false);
-            let package = subscription.subject.package();
+            // COMPAT(linphone, 5.1 to 5.4): of what it is told it takes for a list only what is written so, though it asks for
+            // `presence` as all do, and RFC 6665 §8.2.1 compares byte by byte.
+            let package = match subscription.subject {
+                Subject::List(_) if subscription.is_linphones => "Presence",
+                ref subject => subject.package(),
+            };
             event(&mut draft, package, &subscription.event_id);
             draft.header("Subscription-State", state);
             if matches!(subscription.subject, Subject::List(_)) {

@@ -343,6 +343,11 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         0 => usize::MAX,
         _ => DOCUMENTS_BYTES_MAX,
     };
+    // COMPAT(linphone, 5.1): it finds a part by a header of exactly this name, and a value without brackets.
+    let id_line = |cid: &str| match subscription.is_linphones {
+        true => format!("Content-Id: {cid}"),
+        false => format!("Content-ID: <{cid}>"),
+    };
     let tag = &*dialog.local_tag;
     let unique = format!("{version}.{tag}@{}", subscription.watcher.host());
     let mut root = Vec::with_capacity(1024);
@@ -399,9 +404,9 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
     let mut out = Vec::with_capacity(root.len() + bytes + parts.len() * 160 + 256);
     let mut related = Related::begin(&mut out, &boundary);
     let charset = format!("{};charset=\"UTF-8\"", rlmi::CONTENT_TYPE);
-    related.part(&charset, &start, &root);
+    related.part(&charset, &id_line(&start), &root);
     for (cid, document) in &parts {
-        related.part(pidf::CONTENT_TYPE, cid, document);
+        related.part(pidf::CONTENT_TYPE, &id_line(cid), document);
     }
     related.end();
     // COMPAT(linphone, 5.1): it takes the quotes for a part of the boundary, finds no part, and crashes. A token needs none.

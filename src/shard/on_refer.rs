@@ -157,6 +157,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
                 granted_s: REFER_S,
                 alert: false,
                 telling: Telling::default(),
+                is_linphones: false,
                 outstanding: false,
                 stale: false,
                 version: None,

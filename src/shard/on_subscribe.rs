@@ -125,6 +125,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(server) = shard.open(request) else {
         return;
     };
+    // Linphonec/5.1.65, LinphoneAndroid/…, and so on.
+    let is_linphones = message
+        .header(Name::UserAgent)
+        .is_some_and(|agent| agent.starts_with("Linphone"));
     let random = shard.rng.next_u32();
     let expires = shard.now.after(seconds(granted_s));
     let Some(place) = shard.connections.get_mut(request.connection) else {
@@ -145,6 +149,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
                 granted_s,
                 alert,
                 telling,
+                is_linphones,
                 outstanding: false,
                 stale: false,
                 version: None,

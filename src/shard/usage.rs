@@ -217,6 +217,8 @@ pub(crate) struct Subscription {
     pub alert: bool,
     /// How the client wants to be told.
     pub telling: Telling,
+    /// The client is one of liblinphone's, which reads lists in its own way: see `on_list::body` and `notify`.
+    pub is_linphones: bool,
     /// A NOTIFY is under way.
     pub outstanding: bool,
     /// There is something newer than what was sent last.

@@ -23,11 +23,21 @@ impl Linphonec {
     /// Starts one for `user`, over TLS with the server's certificate checked; it watches the presence of `friends`.
     /// Returns when it says that it is registered.
     pub fn start(server: &Server, user: &str, friends: &[&str]) -> Linphonec {
+        Linphonec::start_with(server, user, friends, "")
+    }
+
+    /// The same, with one subscription for all friends (RFC 4662, RFC 5367) instead of one for each.
+    pub fn start_with_list(server: &Server, user: &str, friends: &[&str]) -> Linphonec {
+        let list = format!("rls_uri=sip:contacts@{DOMAIN}\n");
+        Linphonec::start_with(server, user, friends, &list)
+    }
+
+    fn start_with(server: &Server, user: &str, friends: &[&str], sip: &str) -> Linphonec {
         let folder = server.folder().sub(&format!("linphonec-{user}"));
         fs::create_dir_all(folder.join(".local/share/linphone"))
             .expect("its data folder can be made");
         let (rc, log) = (folder.join("rc"), folder.join("log"));
-        fs::write(&rc, settings(server, user, friends)).expect("its settings can be written");
+        fs::write(&rc, settings(server, user, friends, sip)).expect("its settings can be written");
         let arguments = [
             "-c",
             &rc.to_string_lossy(),
@@ -84,6 +94,12 @@ impl Linphonec {
     pub fn sees(&mut self, friend: &str, status: &str) {
         self.seen
             .expect(&format!("<sip:{friend}@{DOMAIN}> is {status}\n"));
+    }
+
+    /// Whether it has asked for its friends' list, and not for `friend` alone.
+    pub fn asked_for_the_list_and_not_for(&self, friend: &str) -> bool {
+        let asked = |whom: &str| self.log.count(&format!("SUBSCRIBE sip:{whom}@")) > 0;
+        asked("contacts") && !asked(friend)
     }
 
     /// Plays and records files from now on: there is no sound card.
@@ -187,12 +203,12 @@ fn number_in(line: &str) -> u32 {
 }
 
 /// `localhost`, not the address: it checks the certificate against the name it was given, and looks at DNS names only.
-fn settings(server: &Server, user: &str, friends: &[&str]) -> String {
+fn settings(server: &Server, user: &str, friends: &[&str], sip: &str) -> String {
     let (port, ca) = (server.tls_port(), server.certificate().display());
     let password = password(user);
     let mut text = format!(
         "[sip]\nsip_port=-1\nsip_tcp_port=-1\nsip_tls_port=-1\nroot_ca={ca}\nverify_server_certs=1\nverify_server_cn=1\n\
-         default_proxy=0\nguess_hostname=0\ncontact=sip:{user}@{DOMAIN}\npublish_presence=1\n\n\
+         default_proxy=0\nguess_hostname=0\ncontact=sip:{user}@{DOMAIN}\npublish_presence=1\n{sip}\n\
          [rtp]\naudio_rtp_port=-1\n\n[video]\nenabled=0\n\n\
          [auth_info_0]\nusername={user}\npasswd={password}\nrealm={DOMAIN}\ndomain={DOMAIN}\n\n\
          [proxy_0]\nreg_proxy=<sip:localhost:{port};transport=tls>\nreg_route=<sip:localhost:{port};transport=tls>\n\
