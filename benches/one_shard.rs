@@ -88,6 +88,7 @@ impl OneShard {
             display_name: "".into(),
             ha1_md5: Some(ha1_md5(aor.user(), aor.host(), "secret")),
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), "secret")),
+            nt_hash: None,
             aor,
             standing: None,
         };

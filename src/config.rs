@@ -140,6 +140,20 @@ impl Config {
     }
 }
 
+/// A name as DNS has it (RFC 1123 §2.1).
+fn is_host_name(name: &str) -> bool {
+    let label_ok = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    name.len() <= 253 && name.split('.').all(label_ok)
+}
+
 fn domains(top: &mut Section<'_, '_>) -> Result<Vec<Box<str>>, ConfigError> {
     let Some(list) = top.strings("domains", "[\"example.com\"]")? else {
         return Ok(vec!["example.com".into()]);
@@ -147,16 +161,7 @@ fn domains(top: &mut Section<'_, '_>) -> Result<Vec<Box<str>>, ConfigError> {
     let mut domains = Vec::new();
     for At { value, place } in list.value {
         let domain = value.to_ascii_lowercase().into_boxed_str();
-        let label_ok = |label: &str| {
-            !label.is_empty()
-                && label.len() <= 63
-                && label
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        };
-        if domain.len() > 253 || !domain.split('.').all(label_ok) {
+        if !is_host_name(&domain) {
             return Err(place.wrong(
                 format!("`domains` has {value:?}, which is no domain name"),
                 "write letters, digits, hyphens and dots; an international name in its xn-- form",
@@ -431,12 +436,15 @@ mod tests {
             ),
         );
         check(
-            "[auth]\nschemes = [\"ntlm\"]",
-            &at(2, "`auth.schemes` has \"ntlm\", which is not known yet"),
+            "[auth]\nntlm_target = \"fe 01\"",
+            &at(2, "`auth.ntlm_target` is \"fe 01\", which is no host name"),
         );
         check(
             "[auth]\nschemes = [\"basic\"]",
-            &at(2, "`auth.schemes` has \"basic\"; the schemes are"),
+            &at(
+                2,
+                "`auth.schemes` has \"basic\"; the schemes are \"digest-sha-256\", \"digest-md5\" and \"ntlm\"",
+            ),
         );
         check("[auth]\nschemes = []", &at(2, "`auth.schemes` is empty"));
         check(
@@ -461,7 +469,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_meant() {
         let text = "domains = [\"Example.ORG\"]\ndata_dir = \"var\"\n[listen]\nsips = [\"[::1]:0\"]\n[tls]\ncert = \"c.pem\"\nkey = \"/k.pem\"\n\
-                    [shards]\ncores = [3, 1]\n[auth]\nschemes = [\"digest-md5\"]\n[im]\nmembers_max = 9\npager_idle_s = 5\n\
+                    [shards]\ncores = [3, 1]\n[auth]\nschemes = [\"digest-md5\"]\nntlm_target = \"fe.example.org\"\n[im]\nmembers_max = 9\npager_idle_s = 5\n\
                     [limits]\nconnections_max = 77\nbody_bytes_max = 1_000_000";
         let config = Config::read(Path::new("/etc/m/muster.toml"), text).unwrap();
         assert_eq!(*config.domains, ["example.org".into()]);
@@ -474,7 +482,8 @@ mod tests {
             (Path::new("/etc/m/c.pem"), Path::new("/k.pem"))
         );
         assert_eq!(config.cores, Some(vec![1, 3]));
-        assert_eq!(config.shard.auth.schemes, [crate::auth::Algorithm::Md5]);
+        assert_eq!(config.shard.auth.schemes, [crate::auth::Scheme::DigestMd5]);
+        assert_eq!(&*config.shard.auth.ntlm_target, "fe.example.org");
         assert_eq!(
             (
                 config.shard.immcu.members_max,
@@ -500,10 +509,7 @@ mod tests {
             (config.listen.sip, config.listen.admin),
             (vec![], "127.0.0.1:9061".parse().unwrap())
         );
-        assert_eq!(
-            config.shard.auth.schemes,
-            [crate::auth::Algorithm::Sha256, crate::auth::Algorithm::Md5]
-        );
+        assert_eq!(config.shard.auth.schemes, crate::auth::Scheme::ALL);
         assert_eq!(config.shard.immcu.members_max, 250);
     }
 

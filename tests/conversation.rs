@@ -24,11 +24,14 @@
 //! ```
 //!
 //! - `NAME is USER@DOMAIN` makes an actor: a client with a connection of its own. Two names may be one user's two clients;
-//!   the user shows the first one's name. `(not in the store)` after it: the server has no such user.
+//!   the user shows the first one's name. `(not in the store)` after it: the server has no such user. `by NTLM` after it, or
+//!   `by NTLM as DOMAIN\NAME`: it logs in so, signs all that it sends from then on, and checks all that it gets.
 //! - `NAME connects`, `NAME disconnects`, `NAME is disconnected` (by the server). To register or to send connects by itself.
-//! - `NAME registers` is REGISTER, the challenge, REGISTER with the password, 200. Lines below go into both requests.
+//! - `NAME registers` is REGISTER, the challenge, REGISTER with the password, 200; by NTLM one step more. Lines below go into all requests.
 //! - `NAME sends METHOD URI [as LABEL]` begins something; `as` names the dialog that it makes. `NAME sends METHOD in LABEL`
 //!   goes on in a dialog. `NAME cancels LABEL`. `NAME sends it again with the password`, or `with a wrong password`, answers the last 401.
+//!   `NAME signs the next message wrongly`, `… not at all`, `… with the same number` as the one before; `NAME begins anew` signs nothing until it
+//!   has logged in again.
 //!   `NAME sends the bytes` sends what is below as it is, each line with CR LF, and an empty line.
 //! - `NAME receives METHOD` or `NAME receives STATUS [REASON] [to METHOD]`, then `in LABEL` (it belongs to that dialog) or `as LABEL`
 //!   (it makes one). `NAME receives nothing`.
@@ -66,6 +69,7 @@ use pattern::Memory;
 use script::{Action, Label, Place, Play, Step, What};
 use setting::Setting;
 
+use crate::client::ntlm::Ntlm;
 use crate::world::World;
 
 /// What a play is played on.
@@ -175,8 +179,7 @@ impl Performance<'_> {
             Action::IsDisconnected(actor) => {
                 let socket = self.actors[*actor].socket.take().ok_or("not connected")?;
                 while let Some(bytes) = self.stage.receive(socket, false) {
-                    let heard = self.actors[*actor].inbox.push(&bytes);
-                    self.actors[*actor].heard.extend(heard);
+                    self.actors[*actor].hear(&bytes)?;
                 }
                 if !self.stage.is_closed(socket) {
                     return Err("the server keeps the connection".to_owned());
@@ -223,6 +226,8 @@ impl Performance<'_> {
                 )?;
                 self.send(*actor, &bytes);
             }
+            Action::Signs(actor, flaw) => self.ntlm(*actor)?.flaw = *flaw,
+            Action::BeginsAnew(actor) => self.ntlm(*actor)?.begin_anew(),
             Action::Passes { seconds } => self.stage.pass(Duration::from_secs(*seconds)),
         }
         Ok(())
@@ -236,6 +241,14 @@ impl Performance<'_> {
         actor.socket = Some(socket);
         actor.address = address.to_string();
         actor.inbox = crate::client::Inbox::default();
+        if let Some(ntlm) = &mut actor.ntlm {
+            ntlm.disconnect();
+        }
+    }
+
+    fn ntlm(&mut self, actor: usize) -> Result<&mut Ntlm, String> {
+        let ntlm = self.actors[actor].ntlm.as_mut();
+        ntlm.ok_or("does not log in by NTLM".to_owned())
     }
 
     fn ensure_connected(&mut self, actor: usize) {
@@ -246,7 +259,8 @@ impl Performance<'_> {
 
     fn send(&mut self, actor: usize, bytes: &[u8]) {
         if let Some(socket) = self.actors[actor].socket {
-            self.stage.send(socket, bytes);
+            let bytes = self.actors[actor].signed(bytes);
+            self.stage.send(socket, &bytes);
         }
     }
 
@@ -289,6 +303,11 @@ impl Performance<'_> {
             )?;
             let bytes = self.actors[actor].repeat(true)?;
             self.send(actor, &bytes);
+            if self.actors[actor].ntlm.is_some() {
+                self.receive(actor, &answer(401), &Label::None, &quiet)?;
+                let bytes = self.actors[actor].repeat(true)?;
+                self.send(actor, &bytes);
+            }
             self.receive(actor, &answer(200), &Label::None, &quiet)
         } else {
             self.actors[actor]
@@ -318,8 +337,7 @@ impl Performance<'_> {
                     others.join(", ")
                 ));
             };
-            let heard = self.actors[index].inbox.push(&bytes);
-            self.actors[index].heard.extend(heard);
+            self.actors[index].hear(&bytes)?;
         }
     }
 
@@ -342,8 +360,7 @@ impl Performance<'_> {
     fn expect_nothing(&mut self, index: usize) -> Result<(), String> {
         if let Some(socket) = self.actors[index].socket {
             while let Some(bytes) = self.stage.receive(socket, false) {
-                let heard = self.actors[index].inbox.push(&bytes);
-                self.actors[index].heard.extend(heard);
+                self.actors[index].hear(&bytes)?;
             }
         }
         match self.actors[index].heard.front() {
@@ -363,7 +380,10 @@ fn password_of(aor: &str) -> String {
 
 fn perform(stage: &mut dyn Stage, play: &Play) -> Result<(), String> {
     let actor = |(name, aor): &(String, String)| Actor::new(name, aor, password_of(aor));
-    let actors = play.actors.iter().map(actor).collect();
+    let mut actors: Vec<Actor> = play.actors.iter().map(actor).collect();
+    for (index, login) in &play.by_ntlm {
+        actors[*index].ntlm = Some(Ntlm::new(login));
+    }
     Performance {
         stage,
         actors,

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use muster::auth::{ha1_md5, ha1_sha256};
+use muster::auth::{ha1_md5, ha1_sha256, nt_hash};
 use muster::shard::cdr_event::CdrEvent;
 use muster::shard::change::{Change, KeepTicket, NotKept};
 use muster::shard::effect::{Effect, Effects};
@@ -145,6 +145,7 @@ impl World {
         let record = UserRecord {
             ha1_md5: Some(ha1_md5(aor.user(), aor.host(), password)),
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), password)),
+            nt_hash: Some(nt_hash(password)),
             display_name: display_name.into(),
             aor,
             standing: None,

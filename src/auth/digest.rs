@@ -2,13 +2,18 @@
 //!
 //! Nothing is decided here; who may come in is the room's `Authenticator`.
 
+mod answer;
+
+pub(super) use answer::Answer;
+
+use super::scheme::Scheme;
 use md5::Md5;
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
-/// Which hash a digest uses. The order in which schemes are offered is a setting.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub enum Algorithm {
+/// Which hash a digest uses.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Algorithm {
     /// `MD5` (RFC 3261 §22.4): also without `qop`, as RFC 2069 had it.
     Md5,
     /// `SHA-256` (RFC 8760).
@@ -17,7 +22,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// As the `algorithm` parameter has it.
-    pub fn as_str(self) -> &'static str {
+    pub(super) fn as_str(self) -> &'static str {
         match self {
             Algorithm::Md5 => "MD5",
             Algorithm::Sha256 => "SHA-256",
@@ -25,10 +30,18 @@ impl Algorithm {
     }
 
     /// Reads the `algorithm` parameter, in any case; `-sess` variants are not offered and not known.
-    pub fn parse(text: &str) -> Option<Algorithm> {
+    pub(super) fn parse(text: &str) -> Option<Algorithm> {
         [Algorithm::Md5, Algorithm::Sha256]
             .into_iter()
             .find(|each| each.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// What the operator calls it.
+    pub(super) fn scheme(self) -> Scheme {
+        match self {
+            Algorithm::Md5 => Scheme::DigestMd5,
+            Algorithm::Sha256 => Scheme::DigestSha256,
+        }
     }
 }
 
@@ -40,6 +53,8 @@ pub struct Credentials {
     pub ha1_md5: Option<[u8; 16]>,
     /// `ha1_sha256` of user, realm, password.
     pub ha1_sha256: Option<[u8; 32]>,
+    /// `nt_hash` of the password.
+    pub nt_hash: Option<[u8; 16]>,
 }
 
 impl core::fmt::Debug for Credentials {
@@ -144,6 +159,7 @@ mod tests {
         Credentials {
             ha1_md5: Some(ha1_md5(user, realm, password)),
             ha1_sha256: Some(ha1_sha256(user, realm, password)),
+            nt_hash: None,
         }
     }
 
@@ -176,6 +192,7 @@ mod tests {
         let none = Credentials {
             ha1_md5: None,
             ha1_sha256: None,
+            nt_hash: None,
         };
         assert!(!question.is_answered_by(Algorithm::Md5, &none, md5));
     }

@@ -1,29 +1,33 @@
-//! Who speaks on a connection: digest authentication (RFC 3261 §22, RFC 7616, RFC 8760).
+//! Who speaks on a connection: digest authentication (RFC 3261 §22, RFC 7616, RFC 8760), and NTLM ([MS-SIPAE]).
 //!
 //! It goes in two steps, because only the shard that owns a user has that user's credentials. `claim` reads who a request
 //! says to be, and refuses what no credentials can mend; any shard can do it. `verify` runs on the owner's shard. It does the same
 //! work for a user that is not there as for a wrong password, so neither the answer nor its time tells one from the other.
 //!
-//! Nothing is kept here: the caller keeps a `Seen` a connection, and the identity that was proved.
+//! Nothing is kept here: the caller keeps a `Seen` a connection, the identity that was proved, and after a login by NTLM
+//! the `Association` that both sides sign with.
 
 mod digest;
 mod nonce;
+mod ntlm;
+mod scheme;
 
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-pub use digest::{Algorithm, Credentials, ha1_md5, ha1_sha256};
-use digest::{Protection, Question};
+use digest::Algorithm;
+pub use digest::{Credentials, ha1_md5, ha1_sha256};
 use nonce::NonceId;
 pub use nonce::{BadNonce, NonceKey, Seen};
+pub use ntlm::{ASSOCIATION_LIFETIME, Association, REALM, Unsigned, begins_anew, nt_hash};
+pub use scheme::Scheme;
 
 use crate::sip::header::{AuthParams, Name};
 use crate::sip::message::{Message, Method};
 use crate::sip::time::Now;
-use crate::sip::uri::{Aor, Scheme as UriScheme, Uri};
+use crate::sip::uri::Aor;
 
 /// What the operator decides.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,7 +36,9 @@ pub struct Settings {
     pub domains: Vec<Box<str>>,
     /// What is offered, topmost first: a client takes the first that it knows (RFC 8760 §2.3).
     /// COMPAT(sipp, 3.6): it looks at the first challenge only and knows no SHA-256, so it needs MD5 first.
-    pub schemes: Vec<Algorithm>,
+    pub schemes: Vec<Scheme>,
+    /// What the server is called in NTLM: the name of its host, up to 253 letters. A client puts it into what it signs, and shows it.
+    pub ntlm_target: Box<str>,
     /// How long a nonce may be used. A client that lives longer meets `stale=true` and goes on without asking its user.
     pub nonce_lifetime: Duration,
     /// Wrong answers in a row on one connection, after which it is to be closed: guessing costs a handshake every few tries.
@@ -43,7 +49,8 @@ impl Default for Settings {
     fn default() -> Settings {
         Settings {
             domains: vec!["example.com".into()],
-            schemes: vec![Algorithm::Sha256, Algorithm::Md5],
+            schemes: Scheme::ALL.to_vec(),
+            ntlm_target: "example.com".into(),
             nonce_lifetime: Duration::from_secs(300),
             failures_max: 5,
         }
@@ -68,6 +75,8 @@ pub enum Claim<'a> {
     Malformed(Flaw),
     /// The nonce is not (or no longer) good here: challenge it with `stale`.
     Stale,
+    /// It wants to be asked by NTLM: challenge it with `question`.
+    AsksForNtlm,
     /// A user of ours, to be verified where the user's credentials are.
     User(Answer<'a>),
 }
@@ -87,6 +96,8 @@ pub enum Flaw {
     Count,
     /// `userhash=true` was not offered (RFC 7616 §3.4.4).
     UserHash,
+    /// `gssapi-data` is no answer to a challenge of NTLM as ours are, or there is no signature beside it.
+    Token,
 }
 
 impl Flaw {
@@ -104,26 +115,21 @@ impl Flaw {
             Flaw::Qop => "Unsupported qop in Authorization",
             Flaw::Count => "Bad nc or cnonce in Authorization",
             Flaw::UserHash => "Unsupported userhash in Authorization",
+            Flaw::Token => "Bad gssapi-data or no signature in Authorization",
         }
     }
 }
 
-/// An answer to a challenge of ours, its nonce found good, its digest not yet looked at.
+/// An answer to a challenge of ours, its nonce found good, its proof not yet looked at.
 pub struct Answer<'a> {
     aor: Aor,
-    algorithm: Algorithm,
-    method: &'a str,
-    uri: Cow<'a, str>,
-    nonce_text: Cow<'a, str>,
     nonce: NonceId,
-    protection: Option<Counted<'a>>,
-    response: Cow<'a, str>,
+    proof: Proof<'a>,
 }
 
-struct Counted<'a> {
-    nc: Cow<'a, str>,
-    cnonce: Cow<'a, str>,
-    count: u32,
+enum Proof<'a> {
+    Digest(digest::Answer<'a>),
+    Ntlm(Box<ntlm::Answer<'a>>),
 }
 
 impl core::fmt::Debug for Answer<'_> {
@@ -143,10 +149,12 @@ impl Answer<'_> {
 }
 
 /// What became of an answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Debug)]
 pub enum Verdict {
     /// It is the user.
     Proved,
+    /// It is the user, and from this request on both sides sign what they say.
+    Associated(Box<Association>),
     /// The digest is right, but its nonce and count were used before on this connection: challenge with `stale`.
     Stale,
     /// No such user, or not the password: challenge again, without `stale`.
@@ -172,6 +180,7 @@ impl Authenticator {
         let nobody = Credentials {
             ha1_md5: Some(ha1_md5),
             ha1_sha256: Some(dummy),
+            nt_hash: Some(ha1_md5),
         };
         Authenticator {
             settings,
@@ -198,75 +207,131 @@ impl Authenticator {
         now: Now,
         peer: SocketAddr,
         stale: bool,
-    ) -> SmallVec<[String; 2]> {
+    ) -> SmallVec<[String; 3]> {
         let realm = self.realm_of(request);
         let nonce = self.key.issue(now, peer);
         let stale = if stale { ", stale=true" } else { "" };
         let schemes = &self.settings.schemes;
-        let md5_only = knows_only_md5(request) && schemes.contains(&Algorithm::Md5);
+        let md5_only = knows_only_md5(request) && schemes.contains(&Scheme::DigestMd5);
+        let digest = |algorithm: Algorithm| {
+            let algorithm = algorithm.as_str();
+            format!(
+                "Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"{stale}"
+            )
+        };
         schemes
             .iter()
-            .filter(|algorithm| !md5_only || **algorithm == Algorithm::Md5)
-            .map(|algorithm| {
-                let algorithm = algorithm.as_str();
-                format!("Digest realm=\"{realm}\", nonce=\"{nonce}\", algorithm={algorithm}, qop=\"auth\"{stale}")
+            .filter(|scheme| !md5_only || **scheme == Scheme::DigestMd5)
+            .map(|scheme| match scheme {
+                Scheme::DigestSha256 => digest(Algorithm::Sha256),
+                Scheme::DigestMd5 => digest(Algorithm::Md5),
+                Scheme::Ntlm => ntlm::offer(&self.settings.ntlm_target),
             })
             .collect()
     }
 
+    /// The value of the one WWW-Authenticate line of a 401 to a `request` that asks for NTLM.
+    pub fn question(&self, request: &Message<'_>, now: Now, peer: SocketAddr) -> String {
+        let opaque = self.key.issue(now, peer);
+        let (domain, target) = (self.realm_of(request), &self.settings.ntlm_target);
+        ntlm::question(&self.key, &opaque, domain, target, now)
+    }
+
+    /// The server's name in what is signed.
+    pub fn ntlm_target(&self) -> &str {
+        &self.settings.ntlm_target
+    }
+
     /// Reads who `request` from `peer` says to be.
     ///
-    /// The first Authorization line counts whose scheme and realm are ours (RFC 8760 §2.4). Its `uri` must name the Request-URI's
-    /// user and host; scheme, port and parameters may differ, since clients add `;transport=tls` or a port to one
-    /// of the two, and a nonce is good for this connection only, so nothing is gained by an answer to another request.
+    /// The first Authorization line counts whose scheme and realm are ours (RFC 8760 §2.4).
     pub fn claim<'a>(&self, request: &Message<'a>, now: Now, peer: SocketAddr) -> Claim<'a> {
-        let lines = request.headers(Name::Authorization);
-        let Some((params, algorithm, realm)) = lines.filter_map(|line| self.for_us(line)).next()
-        else {
-            return Claim::NoCredentials;
+        let mut lines = request.headers(Name::Authorization);
+        let read = |line: &'a str| {
+            let params = AuthParams::parse(line).ok()?;
+            self.digest_claim(request, &params, now, peer)
+                .or_else(|| self.ntlm_claim(request, &params, now, peer))
         };
-        let (Some(nonce_text), Some(uri), Some(response)) = (
-            params.get("nonce"),
-            params.get("uri"),
-            params.get("response"),
-        ) else {
-            return Claim::Malformed(Flaw::Incomplete);
-        };
-        if params
-            .get("userhash")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-        {
-            return Claim::Malformed(Flaw::UserHash);
+        lines.find_map(read).unwrap_or(Claim::NoCredentials)
+    }
+
+    /// None where it is not for one of our realms with an enabled algorithm; no algorithm means MD5 (RFC 3261 §22.4).
+    fn digest_claim<'a>(
+        &self,
+        request: &Message<'a>,
+        params: &AuthParams<'a>,
+        now: Now,
+        peer: SocketAddr,
+    ) -> Option<Claim<'a>> {
+        if !params.is("Digest") {
+            return None;
         }
-        let Some(aor) = params
-            .get("username")
-            .and_then(|name| user_in(realm, &name))
-        else {
-            return Claim::Malformed(Flaw::Username);
+        let algorithm = match params.get("algorithm") {
+            Some(name) => Algorithm::parse(&name)?,
+            None => Algorithm::Md5,
         };
-        let protection = match protection(&params, algorithm) {
-            Ok(protection) => protection,
-            Err(flaw) => return Claim::Malformed(flaw),
-        };
-        if !same_target(request.uri(), &uri) {
-            return Claim::Malformed(Flaw::Uri);
+        // Byte by byte: the client hashed the realm as it wrote it, and we hash ours.
+        let realm = params.get("realm")?;
+        let settings = &self.settings;
+        let realm = settings.domains.iter().find(|domain| ***domain == *realm)?;
+        if !settings.schemes.contains(&algorithm.scheme()) {
+            return None;
         }
-        match self
-            .key
-            .check(&nonce_text, now, peer, self.settings.nonce_lifetime)
-        {
-            Err(BadNonce::Foreign | BadNonce::Expired) => Claim::Stale,
-            Ok(nonce) => Claim::User(Answer {
+        let check = |nonce: &str| self.nonce(nonce, now, peer);
+        let read = digest::Answer::read(request, params, algorithm, realm, check);
+        Some(match read {
+            Err(flaw) => Claim::Malformed(flaw),
+            Ok(None) => Claim::Stale,
+            Ok(Some((aor, nonce, answer))) => Claim::User(Answer {
                 aor,
-                algorithm,
-                method: request.method_text(),
-                uri,
-                nonce_text,
                 nonce,
-                protection,
-                response,
+                proof: Proof::Digest(answer),
             }),
+        })
+    }
+
+    /// None where it is no step of a login by NTLM, or NTLM is not enabled. Who it is says From: only the owner of that
+    /// user can tell whether the login name, which may be written in many ways, is right.
+    fn ntlm_claim<'a>(
+        &self,
+        request: &Message<'a>,
+        params: &AuthParams<'a>,
+        now: Now,
+        peer: SocketAddr,
+    ) -> Option<Claim<'a>> {
+        if !params.is(ntlm::SCHEME)
+            || !self.settings.schemes.contains(&Scheme::Ntlm)
+            || params.get("realm")? != REALM
+        {
+            return None;
         }
+        let token = params.get("gssapi-data")?;
+        if token.is_empty() {
+            return Some(Claim::AsksForNtlm);
+        }
+        let from = request.from().uri().ok()?;
+        self.domain(from.host)?;
+        let aor = from.aor()?;
+        let Some(opaque) = params.get("opaque") else {
+            return Some(Claim::Malformed(Flaw::Incomplete));
+        };
+        let Some(nonce) = self.nonce(&opaque, now, peer) else {
+            return Some(Claim::Stale);
+        };
+        let read = ntlm::Answer::read(&self.key, request, params, &opaque, &token, now);
+        Some(match read {
+            Err(ntlm::BadToken) => Claim::Malformed(Flaw::Token),
+            Ok(answer) => Claim::User(Answer {
+                aor,
+                nonce,
+                proof: Proof::Ntlm(Box::new(answer)),
+            }),
+        })
+    }
+
+    fn nonce(&self, text: &str, now: Now, peer: SocketAddr) -> Option<NonceId> {
+        let lifetime = self.settings.nonce_lifetime;
+        self.key.check(text, now, peer, lifetime).ok()
     }
 
     /// Says whether `answer` was made with the password of `credentials`; None where there is no such user.
@@ -277,41 +342,39 @@ impl Authenticator {
         credentials: Option<&Credentials>,
         seen: &mut Seen,
     ) -> Verdict {
-        // A user without a hash for this scheme (enabled after the password was set) is like one that is not there.
-        let credentials = credentials.filter(|kept| match answer.algorithm {
-            Algorithm::Md5 => kept.ha1_md5.is_some(),
-            Algorithm::Sha256 => kept.ha1_sha256.is_some(),
+        // A user without a hash for this scheme (enabled after the password was set) is like one that is not there, and so
+        // is somebody else than From says.
+        let credentials = credentials.filter(|kept| match &answer.proof {
+            Proof::Digest(digest) => match digest.algorithm {
+                Algorithm::Md5 => kept.ha1_md5.is_some(),
+                Algorithm::Sha256 => kept.ha1_sha256.is_some(),
+            },
+            Proof::Ntlm(ntlm) => kept.nt_hash.is_some() && ntlm.names(&answer.aor),
         });
-        let question = Question {
-            method: answer.method,
-            uri: &answer.uri,
-            nonce: &answer.nonce_text,
-            protection: answer.protection.as_ref().map(|counted| Protection {
-                nc: &counted.nc,
-                cnonce: &counted.cnonce,
-            }),
+        let against = credentials.unwrap_or(&self.nobody);
+        let (verdict, count) = match &answer.proof {
+            Proof::Digest(digest) => {
+                let right = digest.is_right(against).then_some(Verdict::Proved);
+                (right, digest.count())
+            }
+            Proof::Ntlm(ntlm) => {
+                let associate = |hash| ntlm.associate(&hash).map(Verdict::Associated);
+                (against.nt_hash.and_then(associate), Some(1))
+            }
         };
-        let right = question.is_answered_by(
-            answer.algorithm,
-            credentials.unwrap_or(&self.nobody),
-            &answer.response,
-        );
-        if !right || credentials.is_none() {
+        let Some(verdict) = verdict.filter(|_| credentials.is_some()) else {
             return if seen.failed() >= self.settings.failures_max {
                 Verdict::TooMany
             } else {
                 Verdict::Wrong
             };
-        }
+        };
         // Only a right answer uses up its count: a wrong one must not push out the client's own.
-        if !seen.admits(
-            answer.nonce,
-            answer.protection.as_ref().map(|counted| counted.count),
-        ) {
+        if !seen.admits(answer.nonce, count) {
             return Verdict::Stale;
         }
         seen.succeeded();
-        Verdict::Proved
+        verdict
     }
 
     /// The domain whose user `request` would have to prove to be: of To in a REGISTER, else of From.
@@ -333,28 +396,6 @@ impl Authenticator {
             .find(|domain| domain.eq_ignore_ascii_case(host));
         found.map(|domain| &**domain)
     }
-
-    /// An Authorization line for one of our realms with an enabled algorithm; no algorithm means MD5 (RFC 3261 §22.4).
-    fn for_us<'a>(&self, line: &'a str) -> Option<(AuthParams<'a>, Algorithm, &str)> {
-        let params = AuthParams::parse(line)
-            .ok()
-            .filter(|params| params.is("Digest"))?;
-        let algorithm = match params.get("algorithm") {
-            Some(name) => Algorithm::parse(&name)?,
-            None => Algorithm::Md5,
-        };
-        // Byte by byte: the client hashed the realm as it wrote it, and we hash ours.
-        let realm = params.get("realm")?;
-        let realm = self
-            .settings
-            .domains
-            .iter()
-            .find(|domain| ***domain == *realm)?;
-        self.settings
-            .schemes
-            .contains(&algorithm)
-            .then_some((params, algorithm, realm))
-    }
 }
 
 /// COMPAT(baresip, 1.0): it takes a 401 for broken in which any challenge has an algorithm other than MD5, wherever it stands.
@@ -363,57 +404,6 @@ fn knows_only_md5(request: &Message<'_>) -> bool {
     request
         .header(Name::UserAgent)
         .is_some_and(|agent| agent.starts_with("baresip v1.") || agent.starts_with("baresip v0."))
-}
-
-/// The user of `realm` whom `username` names: `alice`, or `alice@example.com` where that is the realm.
-fn user_in(realm: &str, username: &str) -> Option<Aor> {
-    let user = match username.rsplit_once('@') {
-        Some((user, domain)) if domain.eq_ignore_ascii_case(realm) => user,
-        Some(_) => return None,
-        None => username,
-    };
-    if user.is_empty() {
-        None
-    } else {
-        Aor::parse(&format!("{user}@{realm}"))
-    }
-}
-
-/// Reads `qop` and what belongs to it. Without `qop` only MD5 is taken, from clients that speak RFC 2069
-/// (COMPAT(Pidgin SIMPLE, 2.14)); SHA-256 came with RFC 7616, which has no answer without.
-fn protection<'a>(
-    params: &AuthParams<'a>,
-    algorithm: Algorithm,
-) -> Result<Option<Counted<'a>>, Flaw> {
-    match params.get("qop") {
-        None if algorithm == Algorithm::Md5 => Ok(None),
-        Some(qop) if qop.eq_ignore_ascii_case("auth") => {
-            let (Some(nc), Some(cnonce)) = (params.get("nc"), params.get("cnonce")) else {
-                return Err(Flaw::Count);
-            };
-            if nc.is_empty() || nc.len() > 8 || !nc.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-                return Err(Flaw::Count);
-            }
-            let count = u32::from_str_radix(&nc, 16).map_err(|_| Flaw::Count)?;
-            Ok(Some(Counted { nc, cnonce, count }))
-        }
-        _ => Err(Flaw::Qop),
-    }
-}
-
-/// Whether the digest's `uri` means the Request-URI; `claim` has the tolerance.
-fn same_target(request_uri: &str, digest_uri: &str) -> bool {
-    if request_uri == digest_uri {
-        return true;
-    }
-    let (Ok(asked), Ok(answered)) = (Uri::parse(request_uri), Uri::parse(digest_uri)) else {
-        return false;
-    };
-    let sip = |uri: &Uri<'_>| matches!(uri.scheme, UriScheme::Sip | UriScheme::Sips);
-    sip(&asked)
-        && sip(&answered)
-        && asked.user == answered.user
-        && asked.host.eq_ignore_ascii_case(answered.host)
 }
 
 #[cfg(test)]

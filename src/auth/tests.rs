@@ -21,6 +21,7 @@ fn alice() -> Credentials {
     Credentials {
         ha1_md5: Some(ha1_md5("alice", "example.com", PASSWORD)),
         ha1_sha256: Some(ha1_sha256("alice", "example.com", PASSWORD)),
+        nt_hash: Some(nt_hash(PASSWORD)),
     }
 }
 
@@ -149,10 +150,12 @@ fn challenges_come_in_the_order_of_the_settings() {
                 "Digest realm=\"example.com\", nonce=\"{nonce}\", algorithm=SHA-256, qop=\"auth\""
             ),
             format!("Digest realm=\"example.com\", nonce=\"{nonce}\", algorithm=MD5, qop=\"auth\""),
+            "NTLM realm=\"SIP Communications Service\", targetname=\"example.com\", version=4"
+                .to_owned(),
         ]
     );
     authenticator.set(Settings {
-        schemes: vec![Algorithm::Md5],
+        schemes: vec![Scheme::DigestMd5],
         ..authenticator.settings.clone()
     });
     assert_eq!(
@@ -183,13 +186,9 @@ fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
         let challenges = authenticator.challenges(&message, START, peer(), false);
         let algorithms: Vec<_> = challenges
             .iter()
-            .map(|line| {
-                line.split_once("algorithm=")
-                    .unwrap()
-                    .1
-                    .split(',')
-                    .next()
-                    .unwrap()
+            .map(|line| match line.split_once("algorithm=") {
+                Some((_, rest)) => rest.split(',').next().unwrap(),
+                None => line.split(' ').next().unwrap(),
             })
             .collect();
         assert_eq!(algorithms, expected, "{agent}");
@@ -198,11 +197,15 @@ fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
     check(
         &authenticator,
         "baresip v3.5.1 (x86_64/Linux)",
-        &["SHA-256", "MD5"],
+        &["SHA-256", "MD5", "NTLM"],
     );
-    check(&authenticator, "Linphonec/5.1.65", &["SHA-256", "MD5"]);
+    check(
+        &authenticator,
+        "Linphonec/5.1.65",
+        &["SHA-256", "MD5", "NTLM"],
+    );
     authenticator.set(Settings {
-        schemes: vec![Algorithm::Sha256],
+        schemes: vec![Scheme::DigestSha256],
         ..authenticator.settings.clone()
     });
     check(

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::auth;
 use crate::cli::serve::write_private;
+use crate::shard::UserRecord;
 use crate::shell::store::{Admission, DataDir, Store};
 
 /// The demo users, with the names that others see.
@@ -37,7 +38,7 @@ pub(super) fn users(
             // Removed, or given another password since: then this one is of no use to anybody.
             if admission
                 .user(name, &kept.display_name, password)
-                .is_ok_and(|made| made == kept)
+                .is_ok_and(|made| is_password_of(&made, &kept))
             {
                 users.push(DemoUser {
                     name: name.into(),
@@ -73,6 +74,20 @@ pub(super) fn users(
         store.add(record).map_err(|error| error.to_string())?;
     }
     Ok(users.into_iter().map(|(_, user)| user).collect())
+}
+
+/// Whether what is kept of a password is of the one that `made` was made with. A scheme that was enabled later, or is not any
+/// more, says nothing.
+fn is_password_of(made: &UserRecord, kept: &UserRecord) -> bool {
+    fn speak<T: PartialEq>(made: Option<T>, kept: Option<T>) -> Option<bool> {
+        Some(made? == kept?)
+    }
+    let said = [
+        speak(made.ha1_sha256, kept.ha1_sha256),
+        speak(made.ha1_md5, kept.ha1_md5),
+        speak(made.nt_hash, kept.nt_hash),
+    ];
+    said.contains(&Some(true)) && !said.contains(&Some(false))
 }
 
 /// A password that is easy to type and hard to guess: 16 letters and digits, 80 bits.

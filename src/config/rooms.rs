@@ -3,8 +3,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::is_host_name;
 use super::written::{At, ConfigError, Section};
-use crate::auth::{self, Algorithm};
+use crate::auth::{self, Scheme};
 use crate::shell::run::ConnectionLimits;
 use crate::sip::{frame, message};
 use crate::{immcu, presence, registrar, shard};
@@ -46,13 +47,14 @@ pub(super) fn read(
 
 fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Settings, ConfigError> {
     let rules = auth::Settings::default();
-    let list = section.strings("schemes", "[\"digest-sha-256\", \"digest-md5\"]")?;
+    let list = section.strings("schemes", "[\"digest-sha-256\", \"digest-md5\", \"ntlm\"]")?;
     let settings = auth::Settings {
         domains: domains.to_vec(),
         schemes: match list {
-            None => vec![Algorithm::Sha256, Algorithm::Md5],
+            None => rules.schemes,
             Some(list) => schemes(list)?,
         },
+        ntlm_target: ntlm_target(&mut section, domains)?,
         nonce_lifetime: seconds(
             &mut section,
             "nonce_lifetime_s",
@@ -65,24 +67,32 @@ fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Sett
     Ok(settings)
 }
 
-fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Algorithm>, ConfigError> {
+/// What the server is called in NTLM: its host's name, or else its first domain.
+fn ntlm_target(
+    section: &mut Section<'_, '_>,
+    domains: &[Box<str>],
+) -> Result<Box<str>, ConfigError> {
+    let Some(At { value, place }) = section.string("ntlm_target", "\"sip.example.com\"")? else {
+        return Ok(domains.first().cloned().unwrap_or_default());
+    };
+    if !is_host_name(&value) {
+        return Err(place.wrong(
+            format!("`auth.ntlm_target` is {value:?}, which is no host name"),
+            "write the server's name, as its certificate has it",
+        ));
+    }
+    Ok(value.into())
+}
+
+fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Scheme>, ConfigError> {
     let mut schemes = Vec::new();
     for At { value, place } in list.value {
-        let scheme = match value.as_str() {
-            "digest-sha-256" => Algorithm::Sha256,
-            "digest-md5" => Algorithm::Md5,
-            "ntlm" => {
-                return Err(place.wrong(
-                    "`auth.schemes` has \"ntlm\", which is not known yet",
-                    "NTLM comes with a later version: take it out until then",
-                ));
-            }
-            _ => {
-                return Err(place.wrong(
-                    format!("`auth.schemes` has {value:?}"),
-                    "the schemes are \"digest-sha-256\" and \"digest-md5\"",
-                ));
-            }
+        let Some(scheme) = Scheme::parse(&value) else {
+            let [first, second, third] = Scheme::ALL.map(Scheme::as_str);
+            return Err(place.wrong(
+                format!("`auth.schemes` has {value:?}"),
+                format!("the schemes are \"{first}\", \"{second}\" and \"{third}\""),
+            ));
         };
         if schemes.contains(&scheme) {
             return Err(place.wrong(

@@ -1,6 +1,6 @@
 //! What a shard knows of its connections.
 
-use crate::auth::Seen;
+use crate::auth::{Association, Seen};
 use crate::dialect::Dialect;
 use crate::immcu::content::{Content, Sort};
 use crate::shard::usage::EndKey;
@@ -34,6 +34,8 @@ pub(crate) struct Connection {
     pub last_act: Option<Now>,
     /// The nonce counts seen here.
     pub seen: Seen,
+    /// The keys that both sides sign with, after a login by NTLM. `Connections::associate` sets it.
+    pub association: Option<Box<Association>>,
     pub servers: Chain<ServerKey>,
     pub clients: Chain<ClientKey>,
     pub dialogs: Chain<DialogKey>,
@@ -47,6 +49,8 @@ pub(crate) struct Connections {
     count: usize,
     /// How many of them are padded.
     padded: usize,
+    /// How many of them are signed.
+    signed: usize,
 }
 
 impl Connections {
@@ -65,6 +69,7 @@ impl Connections {
             padded: false,
             last_act: None,
             seen: Seen::default(),
+            association: None,
             servers: Chain::default(),
             clients: Chain::default(),
             dialogs: Chain::default(),
@@ -96,6 +101,7 @@ impl Connections {
         let connection = self.slots.get_mut(id.slot())?.take()?;
         self.count -= 1;
         self.padded -= usize::from(connection.padded);
+        self.signed -= usize::from(connection.association.is_some());
         Some(connection)
     }
 
@@ -126,6 +132,19 @@ impl Connections {
         {
             self.padded += 1;
         }
+    }
+
+    /// From now on both sides sign what they say on it, with these keys and no older ones.
+    pub fn associate(&mut self, id: ConnectionId, association: Box<Association>) {
+        if let Some(connection) = self.get_mut(id)
+            && connection.association.replace(association).is_none()
+        {
+            self.signed += 1;
+        }
+    }
+
+    pub fn any_signed(&self) -> bool {
+        self.signed > 0
     }
 
     pub fn any_padded(&self) -> bool {

@@ -9,7 +9,7 @@ use crate::shard::{
     Shard, lync, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_kept,
     on_leg, on_letter, on_lines, on_message,
 };
-use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding};
+use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding, sealing};
 use crate::sip::header::{Name, tokens};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -54,6 +54,7 @@ impl Shard {
                 break;
             }
         }
+        sealing::seal(self, start, effects);
         padding::fill(self, start, effects);
     }
 }
@@ -71,6 +72,9 @@ fn on_bytes(
     else {
         return;
     };
+    if !shard.is_from_who_signs(connection, message, effects) {
+        return;
+    }
     if message.is_request() {
         on_request(
             shard,

@@ -1,9 +1,11 @@
 //! Who may speak on a connection. Identity belongs to the connection: what authenticated on it speaks on it.
 
-use crate::auth::{Claim, Verdict};
+use crate::auth::{Association, Claim, Verdict, begins_anew};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::Request;
-use crate::shard::{Shard, padding};
+use crate::shard::{Look, Shard, padding};
+use crate::sip::link::ConnectionId;
+use crate::sip::message::Message;
 
 /// How often a connection may move between shards before it is told to stop trying names.
 const MOVES_MAX: u8 = 8;
@@ -12,12 +14,16 @@ impl Shard {
     /// True where the request may go on. Otherwise it has been answered, or its connection is on its way to the shard
     /// that owns the user it names: only there are the user's credentials, so only there they are checked. The request
     /// goes along unconsumed, and needs nothing but a nonce of ours that is fresh.
+    ///
+    /// Who signs proves it again before the association has had its time, as the same user.
     pub(crate) fn may_speak(&mut self, request: Request<'_>, effects: &mut Effects) -> bool {
         let Some(connection) = self.connections.get(request.connection) else {
             return false;
         };
-        if let Some(user) = &connection.user {
-            return self.speaks_as(request, &user.clone(), effects);
+        let known = connection.user.clone();
+        let again = connection.association.is_some() && begins_anew(request.message);
+        if let Some(user) = known.as_ref().filter(|_| !again) {
+            return self.speaks_as(request, user, effects);
         }
         let claim = self
             .authenticator
@@ -32,11 +38,24 @@ impl Shard {
                 self.challenge(request, true, effects);
                 return false;
             }
+            Claim::AsksForNtlm => {
+                self.ask_by_ntlm(request, effects);
+                return false;
+            }
             Claim::Malformed(flaw) => {
                 self.answer(request, flaw.status(), flaw.reason(), effects);
                 return false;
             }
         };
+        if known.is_some_and(|user| user != *claimed.aor()) {
+            self.answer(
+                request,
+                403,
+                "Somebody Else Speaks On This Connection",
+                effects,
+            );
+            return false;
+        }
         let owner = self.route.owner(claimed.aor());
         if owner != self.me {
             if request.link.moves >= MOVES_MAX {
@@ -61,16 +80,19 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(request.connection) else {
             return false;
         };
-        match self
-            .authenticator
-            .verify(&claimed, credentials.as_ref(), &mut connection.seen)
-        {
-            Verdict::Proved => {
+        let verdict =
+            self.authenticator
+                .verify(&claimed, credentials.as_ref(), &mut connection.seen);
+        match verdict {
+            Verdict::Proved | Verdict::Associated(_) => {
                 if !self.speaks_as(request, claimed.aor(), effects) {
                     return false;
                 }
                 if let Some(connection) = self.connections.get_mut(request.connection) {
                     connection.user = Some(claimed.aor().clone());
+                }
+                if let Verdict::Associated(association) = verdict {
+                    self.associate(request.connection, association);
                 }
                 padding::notice(self, request.connection, request.message);
                 true
@@ -116,6 +138,50 @@ impl Shard {
             effects,
         );
         false
+    }
+
+    fn associate(&mut self, connection: ConnectionId, association: Box<Association>) {
+        self.look_at(association.until(), Look::Connection(connection));
+        self.connections.associate(connection, association);
+    }
+
+    /// True where `message` is signed, or need not be. Otherwise its connection is closed: between us and who has signed before
+    /// there is somebody else now, or a client that we can't understand any more.
+    pub(crate) fn is_from_who_signs(
+        &mut self,
+        id: ConnectionId,
+        message: &Message<'_>,
+        effects: &mut Effects,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(id) else {
+            return false;
+        };
+        let Some(association) = &mut connection.association else {
+            return true;
+        };
+        if begins_anew(message) {
+            return true;
+        }
+        match association.verify(message) {
+            Ok(()) => true,
+            Err(unsigned) => {
+                effects.list.push(Effect::Close {
+                    connection: id,
+                    reason: unsigned.reason(),
+                });
+                false
+            }
+        }
+    }
+
+    fn ask_by_ntlm(&mut self, request: Request<'_>, effects: &mut Effects) {
+        let question = self
+            .authenticator
+            .question(request.message, self.now, request.link.peer);
+        self.answer_with(request, 401, "", effects, |mut draft| {
+            draft.header("WWW-Authenticate", question);
+            draft.finish();
+        });
     }
 
     fn challenge(&mut self, request: Request<'_>, stale: bool, effects: &mut Effects) {

@@ -51,6 +51,7 @@ mod padding;
 mod reach;
 mod request;
 pub mod route;
+mod sealing;
 pub mod standing;
 mod subscriber;
 mod usage;
@@ -133,6 +134,8 @@ pub struct UserRecord {
     pub ha1_md5: Option<[u8; 16]>,
     /// SHA-256("user:domain:password"), where `digest-sha-256` is enabled.
     pub ha1_sha256: Option<[u8; 32]>,
+    /// MD4 of the password ([MS-NLMP] §3.3.1), where `ntlm` is enabled.
+    pub nt_hash: Option<[u8; 16]>,
     /// Contacts, access rules and so on; `None` where all of it is as by default, and then it costs nothing.
     pub standing: Option<Arc<Standing>>,
 }
@@ -142,6 +145,7 @@ impl UserRecord {
         Credentials {
             ha1_md5: self.ha1_md5,
             ha1_sha256: self.ha1_sha256,
+            nt_hash: self.nt_hash,
         }
     }
 }

@@ -18,18 +18,20 @@ pub(super) fn opened(shard: &mut Shard, connection: ConnectionId, link: Link) {
     shard.look_at(deadline, Look::Connection(connection));
 }
 
-/// Nobody authenticated for too long: the slot is for somebody who does.
+/// Nobody authenticated for too long: the slot is for somebody who does. Or somebody did, and what both sides sign with
+/// has had its time.
 pub(super) fn look(shard: &mut Shard, connection: ConnectionId, effects: &mut Effects) {
-    if shard
-        .connections
-        .get(connection)
-        .is_some_and(|connection| connection.user.is_none())
-    {
-        effects.list.push(Effect::Close {
-            connection,
-            reason: "did not authenticate in time",
-        });
-    }
+    let Some(found) = shard.connections.get(connection) else {
+        return;
+    };
+    let reason = match &found.association {
+        _ if found.user.is_none() => "did not authenticate in time",
+        Some(association) if association.until() <= shard.now => {
+            "did not authenticate again in time"
+        }
+        _ => return,
+    };
+    effects.list.push(Effect::Close { connection, reason });
 }
 
 pub(super) fn malformed(

@@ -16,7 +16,8 @@ const NAME: &[u8] = b"X-Padding: ";
 /// Whoever has authenticated on `connection` with `request`: is it Pidgin?
 pub(super) fn notice(shard: &mut Shard, connection: ConnectionId, request: &Message<'_>) {
     let agent = request.header(Name::UserAgent).unwrap_or_default();
-    if agent.starts_with("Purple/2.") {
+    // SIPE is a plugin of Pidgin's that reads for itself.
+    if agent.starts_with("Purple/2.") && !agent.contains(" Sipe/") {
         shard.connections.pad(connection);
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use super::pattern::{Memory, fill, matches};
 use super::script::{Label, Place, Step, What};
+use crate::client::ntlm::Ntlm;
 use crate::client::{Heard, Inbox, authorization};
 
 /// Says of a header line that it is not to be there.
@@ -27,6 +28,8 @@ pub struct Actor {
     /// Our end of the connection, as text.
     pub address: String,
     pub inbox: Inbox,
+    /// How it logs in, where that is not by digest.
+    pub ntlm: Option<Ntlm>,
     /// Came, and the play has not told of it yet.
     pub heard: VecDeque<Heard>,
     /// Requests that were received and not answered.
@@ -80,6 +83,25 @@ impl Actor {
             password,
             transport: "TLS",
             ..Actor::default()
+        }
+    }
+
+    /// Takes in what came, and checks its signatures where the server is to sign.
+    pub fn hear(&mut self, bytes: &[u8]) -> Result<(), String> {
+        for heard in self.inbox.push(bytes) {
+            if let Some(ntlm) = &mut self.ntlm {
+                ntlm.check(&heard)?;
+            }
+            self.heard.push_back(heard);
+        }
+        Ok(())
+    }
+
+    /// A whole message as it leaves.
+    pub fn signed(&mut self, bytes: &[u8]) -> Vec<u8> {
+        match &mut self.ntlm {
+            Some(ntlm) => ntlm.sign(bytes),
+            None => bytes.to_vec(),
         }
     }
 
@@ -188,14 +210,17 @@ impl Actor {
         } else {
             "not the password"
         };
-        let value = authorization(
-            &challenge,
-            &sent.method,
-            &sent.uri,
-            self.user(),
-            password,
-            self.nonce_count,
-        );
+        let value = match &mut self.ntlm {
+            Some(ntlm) => ntlm.authorization(&challenge, password),
+            None => authorization(
+                &challenge,
+                &sent.method,
+                &sent.uri,
+                self.aor.split('@').next().unwrap_or(""),
+                password,
+                self.nonce_count,
+            ),
+        };
         let value = value.ok_or("no challenge that a client knows")?;
         sent.lines.retain(|(name, _)| name != "Authorization");
         sent.lines.push(("Authorization".into(), value));

@@ -59,7 +59,7 @@ impl Binary {
         let config = folder.join("muster.toml");
         let text = format!(
             "domains = [\"example.com\"]\ndata_dir = {data_dir:?}\n\
-             [listen]\nsips = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\"]\n"
+             [listen]\nsips = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\", \"ntlm\"]\n"
         );
         std::fs::write(&config, text).expect("the config is written");
         let mut list = "user,password,display_name\n".to_owned();

@@ -1,6 +1,9 @@
 //! A play as it is written, read into steps. `conversation.rs` tells how to write one.
 
+use std::collections::BTreeMap;
+
 use super::setting::Setting;
+use crate::client::ntlm::Flaw;
 
 /// One step with its place.
 #[derive(Debug)]
@@ -40,6 +43,10 @@ pub enum Action {
         right: bool,
     },
     SendsBytes(usize),
+    /// The next message is signed so.
+    Signs(usize, Flaw),
+    /// Nothing is signed until there is a new association.
+    BeginsAnew(usize),
     Receives {
         actor: usize,
         what: What,
@@ -97,6 +104,8 @@ pub struct Play {
     pub actors: Vec<(String, String)>,
     /// Addresses of record that are no users of the server.
     pub strangers: Vec<String>,
+    /// Who logs in by NTLM, with which login name.
+    pub by_ntlm: BTreeMap<usize, String>,
     pub steps: Vec<Step>,
     /// Why it is not played on the real binary.
     pub pure_only: Option<String>,
@@ -136,9 +145,14 @@ impl Play {
                 said.split_once(" is ").filter(|(_, aor)| aor.contains('@'))
             {
                 let known = aor.strip_suffix(" (not in the store)");
-                play.strangers.extend(known.map(str::to_owned));
-                play.actors
-                    .push((name.to_owned(), known.unwrap_or(aor).to_owned()));
+                let (aor, login) = match known.unwrap_or(aor).split_once(" by NTLM") {
+                    Some((aor, login)) => (aor, Some(login.strip_prefix(" as ").unwrap_or(aor))),
+                    None => (known.unwrap_or(aor), None),
+                };
+                play.strangers.extend(known.map(|_| aor.to_owned()));
+                let login = login.map(|login| (play.actors.len(), login.to_owned()));
+                play.by_ntlm.extend(login);
+                play.actors.push((name.to_owned(), aor.to_owned()));
             } else {
                 let action = play
                     .action(said)
@@ -202,6 +216,21 @@ impl Play {
                 actor,
                 right: false,
             },
+            ["signs", "the", "next", "message", "wrongly"] => Action::Signs(actor, Flaw::Wrong),
+            ["signs", "the", "next", "message", "not", "at", "all"] => {
+                Action::Signs(actor, Flaw::Missing)
+            }
+            [
+                "signs",
+                "the",
+                "next",
+                "message",
+                "with",
+                "the",
+                "same",
+                "number",
+            ] => Action::Signs(actor, Flaw::Replayed),
+            ["begins", "anew"] => Action::BeginsAnew(actor),
             ["sends", "the", "bytes"] => Action::SendsBytes(actor),
             ["sends", method, "in", label] => Action::Sends {
                 actor,

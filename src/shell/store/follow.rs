@@ -199,12 +199,12 @@ fn data_version(store: &Store) -> Result<i64, StoreError> {
 mod tests {
     use super::super::{Admission, DataDir};
     use super::*;
-    use crate::auth::Algorithm;
+    use crate::auth::Scheme;
 
     fn user(name: &str) -> UserRecord {
         let admission = Admission {
             domains: &["example.com".into()],
-            schemes: &[Algorithm::Sha256],
+            schemes: &[Scheme::DigestSha256],
         };
         admission
             .user(&format!("{name}@example.com"), "", "secret")

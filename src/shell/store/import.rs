@@ -251,7 +251,7 @@ fn write_rows(
 mod tests {
     use super::super::DataDir;
     use super::*;
-    use crate::auth::Algorithm;
+    use crate::auth::Scheme;
 
     fn check(csv: &[u8], expected: Result<u64, (u64, &str)>) {
         let folder = tempfile::tempdir().unwrap();
@@ -259,7 +259,7 @@ mod tests {
         let domains = ["example.com".into()];
         let admission = Admission {
             domains: &domains,
-            schemes: &[Algorithm::Sha256, Algorithm::Md5],
+            schemes: &[Scheme::DigestSha256, Scheme::DigestMd5],
         };
         store
             .add(&admission.user("old@example.com", "", "x").unwrap())

@@ -155,7 +155,7 @@ impl<T: FnMut(Told)> Work<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::auth::Algorithm;
+    use crate::auth::Scheme;
     use crate::presence::{Choice, Manual, Waiting};
     use crate::shard::ShardId;
     use crate::shell::store::{Admission, DataDir};
@@ -168,7 +168,7 @@ mod tests {
     fn add(store: &mut Store, name: &str) {
         let admission = Admission {
             domains: &["example.com".into()],
-            schemes: &[Algorithm::Sha256],
+            schemes: &[Scheme::DigestSha256],
         };
         let user = admission.user(aor(name).as_str(), "", "secret").unwrap();
         store.add(&user).unwrap();

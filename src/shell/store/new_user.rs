@@ -1,6 +1,6 @@
 //! A user that someone wants to add: what a name, a display name and a password may be, and what is kept of them.
 
-use crate::auth::{Algorithm, ha1_md5, ha1_sha256};
+use crate::auth::{Scheme, ha1_md5, ha1_sha256, nt_hash};
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
@@ -17,7 +17,7 @@ pub struct Admission<'c> {
     /// The domains this server is home to, lower case.
     pub domains: &'c [Box<str>],
     /// The schemes that credentials are kept for.
-    pub schemes: &'c [Algorithm],
+    pub schemes: &'c [Scheme],
 }
 
 impl Admission<'_> {
@@ -73,15 +73,11 @@ impl Admission<'_> {
             ));
         }
         let (user, realm) = (aor.user(), aor.host());
+        let needs = |scheme| self.schemes.contains(&scheme);
         Ok(UserRecord {
-            ha1_md5: self
-                .schemes
-                .contains(&Algorithm::Md5)
-                .then(|| ha1_md5(user, realm, password)),
-            ha1_sha256: self
-                .schemes
-                .contains(&Algorithm::Sha256)
-                .then(|| ha1_sha256(user, realm, password)),
+            ha1_md5: needs(Scheme::DigestMd5).then(|| ha1_md5(user, realm, password)),
+            ha1_sha256: needs(Scheme::DigestSha256).then(|| ha1_sha256(user, realm, password)),
+            nt_hash: needs(Scheme::Ntlm).then(|| nt_hash(password)),
             display_name: display_name.into(),
             aor,
             standing: None,
@@ -110,7 +106,7 @@ fn reserved(aor: &Aor) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    const SCHEMES: [Algorithm; 1] = [Algorithm::Sha256];
+    const SCHEMES: [Scheme; 2] = [Scheme::DigestSha256, Scheme::Ntlm];
 
     fn check(name: &str, display_name: &str, password: &str, expected: &str) {
         let domains = ["example.com".into(), "example.org".into()];
@@ -122,7 +118,11 @@ mod tests {
             Ok(user) => format!(
                 "ok {} {:?}",
                 user.aor,
-                (user.ha1_md5.is_some(), user.ha1_sha256.is_some())
+                (
+                    user.ha1_md5.is_some(),
+                    user.ha1_sha256.is_some(),
+                    user.nt_hash.is_some()
+                )
             ),
             Err(why) => why,
         };
@@ -136,7 +136,7 @@ mod tests {
             "alice@example.com",
             "",
             "secret",
-            "ok alice@example.com (false, true)",
+            "ok alice@example.com (false, true, true)",
         );
         check(
             "Alice@EXAMPLE.org",

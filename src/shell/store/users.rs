@@ -9,12 +9,12 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::standing::{self, Statements, Unreadable};
 use super::{DataDir, StoreError, open_database};
-use crate::auth::Algorithm;
+use crate::auth::Scheme;
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
 /// Schema version n to n + 1. Never change one that was released: add one.
-const MIGRATIONS: [&str; 2] = [FIRST, standing::MIGRATION];
+const MIGRATIONS: [&str; 3] = [FIRST, standing::MIGRATION, NT_HASH];
 
 /// Schema version 0 to 1.
 pub(super) const FIRST: &str = "
@@ -31,10 +31,15 @@ pub(super) const FIRST: &str = "
     );
 ";
 
+/// Schema version 2 to 3. Who has a password from before has no such hash, and needs a new password for NTLM.
+const NT_HASH: &str = "
+    ALTER TABLE user ADD COLUMN nt_hash BLOB;    -- MD4(password in UTF-16LE), [MS-NLMP] section 3.3.1
+";
+
 /// Statements that are kept ready: a table of standing data has a handful.
 const STATEMENTS_READY: usize = 64;
 
-pub(super) const COLUMNS: &str = "aor, display_name, ha1_md5, ha1_sha256";
+pub(super) const COLUMNS: &str = "aor, display_name, ha1_md5, ha1_sha256, nt_hash";
 
 /// An open `muster.db`.
 #[derive(Debug)]
@@ -170,26 +175,42 @@ impl Store {
 
     /// Forgets what no scheme of `schemes` needs, for users who keep another way in. Returns how many users had
     /// something to forget, and how many now have no way in at all and need a new password.
-    pub fn keep_only(&mut self, schemes: &[Algorithm]) -> Result<(u64, u64), StoreError> {
-        let (used, unused) = match (
-            schemes.contains(&Algorithm::Md5),
-            schemes.contains(&Algorithm::Sha256),
-        ) {
-            (true, false) => ("ha1_md5", "ha1_sha256"),
-            (false, true) => ("ha1_sha256", "ha1_md5"),
-            _ => return Ok((0, 0)),
-        };
-        let statement = format!(
-            "UPDATE user SET {unused} = NULL WHERE {unused} IS NOT NULL AND {used} IS NOT NULL"
-        );
-        let forgotten = self
-            .connection
-            .execute(&statement, [])
-            .map_err(|error| self.sql(error))?;
+    pub fn keep_only(&mut self, schemes: &[Scheme]) -> Result<(u64, u64), StoreError> {
+        let (mut used, mut unused) = (Vec::new(), Vec::new());
+        for scheme in Scheme::ALL {
+            let list = if schemes.contains(&scheme) {
+                &mut used
+            } else {
+                &mut unused
+            };
+            list.push(match scheme {
+                Scheme::DigestSha256 => "ha1_sha256",
+                Scheme::DigestMd5 => "ha1_md5",
+                Scheme::Ntlm => "nt_hash",
+            });
+        }
+        let any = |columns: &[&str]| format!("coalesce({}, NULL) IS NOT NULL", columns.join(", "));
+        let mut forgotten = 0;
+        if !unused.is_empty() {
+            let wiped: Vec<_> = unused
+                .iter()
+                .map(|column| format!("{column} = NULL"))
+                .collect();
+            let statement = format!(
+                "UPDATE user SET {} WHERE {} AND {}",
+                wiped.join(", "),
+                any(&unused),
+                any(&used)
+            );
+            forgotten = self
+                .connection
+                .execute(&statement, [])
+                .map_err(|error| self.sql(error))?;
+        }
         let locked_out = self
             .connection
             .query_row(
-                &format!("SELECT count(*) FROM user WHERE {used} IS NULL"),
+                &format!("SELECT count(*) FROM user WHERE NOT {}", any(&used)),
                 [],
                 |row| row.get::<_, i64>(0),
             )
@@ -211,6 +232,7 @@ pub(super) fn record(row: &Row<'_>) -> Result<UserRecord, Unreadable> {
             .into(),
         ha1_md5: row.get(2)?,
         ha1_sha256: row.get(3)?,
+        nt_hash: row.get(4)?,
         standing: None,
     })
 }
@@ -218,13 +240,14 @@ pub(super) fn record(row: &Row<'_>) -> Result<UserRecord, Unreadable> {
 /// Writes a user and its line in the journal; false where there is one of that name.
 pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(
-        "INSERT INTO user(aor, display_name, ha1_md5, ha1_sha256) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
+        "INSERT INTO user(aor, display_name, ha1_md5, ha1_sha256, nt_hash) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
     )?;
     let written = statement.execute(params![
         user.aor.as_str(),
         user.display_name,
         user.ha1_md5.as_ref().map(|hash| &hash[..]),
-        user.ha1_sha256.as_ref().map(|hash| &hash[..])
+        user.ha1_sha256.as_ref().map(|hash| &hash[..]),
+        user.nt_hash.as_ref().map(|hash| &hash[..])
     ])?;
     if written == 0 {
         return Ok(false);

@@ -15,7 +15,7 @@ fn aor(name: &str) -> Aor {
 fn user(name: &str) -> UserRecord {
     let admission = Admission {
         domains: &["example.com".into()],
-        schemes: &[crate::auth::Algorithm::Sha256],
+        schemes: &[crate::auth::Scheme::DigestSha256],
     };
     admission.user(aor(name).as_str(), "", "secret").unwrap()
 }
