@@ -212,7 +212,8 @@ impl Authenticator {
         let nonce = self.key.issue(now, peer);
         let stale = if stale { ", stale=true" } else { "" };
         let schemes = &self.settings.schemes;
-        let md5_only = knows_only_md5(request) && schemes.contains(&Scheme::DigestMd5);
+        let bears = bearable(request);
+        let any = schemes.iter().any(|scheme| bears(*scheme));
         let digest = |algorithm: Algorithm| {
             let algorithm = algorithm.as_str();
             format!(
@@ -221,7 +222,7 @@ impl Authenticator {
         };
         schemes
             .iter()
-            .filter(|scheme| !md5_only || **scheme == Scheme::DigestMd5)
+            .filter(|scheme| !any || bears(**scheme))
             .map(|scheme| match scheme {
                 Scheme::DigestSha256 => digest(Algorithm::Sha256),
                 Scheme::DigestMd5 => digest(Algorithm::Md5),
@@ -398,12 +399,19 @@ impl Authenticator {
     }
 }
 
+/// Which schemes whoever sends `request` can be offered. Who lies about who it is gets what it asks for.
+///
 /// COMPAT(baresip, 1.0): it takes a 401 for broken in which any challenge has an algorithm other than MD5, wherever it stands.
-/// Who lies about this gets what is offered anyway.
-fn knows_only_md5(request: &Message<'_>) -> bool {
-    request
-        .header(Name::UserAgent)
-        .is_some_and(|agent| agent.starts_with("baresip v1.") || agent.starts_with("baresip v0."))
+/// COMPAT(Linphone, 5.1): it crashes on a challenge of NTLM, wherever it stands.
+fn bearable(request: &Message<'_>) -> fn(Scheme) -> bool {
+    let agent = request.header(Name::UserAgent).unwrap_or_default();
+    if agent.starts_with("baresip v1.") || agent.starts_with("baresip v0.") {
+        |scheme| scheme == Scheme::DigestMd5
+    } else if agent.contains("inphone") || agent.contains("belle-sip") {
+        |scheme| scheme != Scheme::Ntlm
+    } else {
+        |_| true
+    }
 }
 
 #[cfg(test)]

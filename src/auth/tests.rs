@@ -176,7 +176,7 @@ fn challenges_come_in_the_order_of_the_settings() {
 }
 
 #[test]
-fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
+fn nobody_is_offered_what_they_cannot_bear_if_there_is_anything_else() {
     let mut authenticator = authenticator();
     let check = |authenticator: &Authenticator, agent: &str, expected: &[&str]| {
         let mut bytes = request("REGISTER sip:example.com", &[]);
@@ -201,9 +201,12 @@ fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
     );
     check(
         &authenticator,
-        "Linphonec/5.1.65",
+        "Purple/2.14.12 Sipe/1.25.0",
         &["SHA-256", "MD5", "NTLM"],
     );
+    for linphone in ["Linphonec/5.1.65", "Unknown (belle-sip/5.1.64)"] {
+        check(&authenticator, linphone, &["SHA-256", "MD5"]);
+    }
     authenticator.set(Settings {
         schemes: vec![Scheme::DigestSha256],
         ..authenticator.settings.clone()
@@ -213,6 +216,11 @@ fn baresip_is_asked_for_md5_alone_if_that_is_allowed() {
         "baresip v1.0.0 (x86_64/linux)",
         &["SHA-256"],
     );
+    authenticator.set(Settings {
+        schemes: vec![Scheme::Ntlm],
+        ..authenticator.settings.clone()
+    });
+    check(&authenticator, "Linphonec/5.1.65", &["NTLM"]);
 }
 
 #[test]

@@ -45,6 +45,15 @@ impl Server {
         )
     }
 
+    /// The same without NTLM, which is all that SIPE can prove itself by.
+    pub fn start_with_digest_only(name: &str, users: &[&str]) -> Server {
+        Server::start_with(
+            name,
+            users,
+            "\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\"]\n",
+        )
+    }
+
     fn start_with(name: &str, users: &[&str], more: &str) -> Server {
         let folder = Folder::new(name);
         let own = folder.sub("server");

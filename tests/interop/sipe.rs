@@ -107,6 +107,13 @@ impl Sipe {
         self.reader(words[0]).expect(&line);
     }
 
+    /// Waits until it has found so many signatures of the server's right.
+    pub fn checked_signatures(&mut self, count: usize) {
+        for _ in 0..count {
+            self.debug.expect("signature of incoming message validated");
+        }
+    }
+
     /// Signs off as a user does, and looks back: all that was said to it was understood, and nothing refused but what these
     /// words are of.
     pub fn quit_after(mut self, expected: &[&str]) {
