@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
 
+use crate::dialect::lync::message::standard_type;
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
 use crate::immcu::content::{Content, Party, Priority, Sort};
@@ -199,6 +200,8 @@ pub fn write_content(
 ) {
     draft.header("P-Asserted-Identity", name_addr(from));
     draft.raw(content.lines.as_bytes());
+    let standard = standard_type(&content.content_type);
+    let content_type = standard.as_deref().unwrap_or(&content.content_type);
     let uri = from.aor.uri();
     let envelope = Envelope {
         from_name: &from.display,
@@ -216,17 +219,11 @@ pub fn write_content(
         }
         (Reads::Cpim, None) if content.sort == Sort::Text => {
             let mut body = Vec::with_capacity(content.body.len() + 256);
-            cpim::write(
-                &mut body,
-                &envelope,
-                now,
-                &content.content_type,
-                &content.body,
-            );
+            cpim::write(&mut body, &envelope, now, content_type, &content.body);
             draft.body(cpim::CONTENT_TYPE, &body);
         }
         (Reads::Plain, Some(wrapper)) => draft.body(wrapper.content_type(), wrapper.content),
-        _ => draft.body(&content.content_type, &content.body),
+        _ => draft.body(content_type, &content.body),
     }
 }
 

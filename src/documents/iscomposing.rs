@@ -1,5 +1,6 @@
-//! "Is typing" (RFC 3994): read to know that it is what it says it is; it is passed on as it came.
+//! "Is typing" (RFC 3994). Between two who both say it so it is passed on as it came.
 
+use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Fault, Reader, Space};
 
 /// The media type of these documents.
@@ -35,9 +36,31 @@ pub fn read(bytes: &[u8]) -> Result<IsComposing, Fault> {
     })
 }
 
+/// Appends a document to `out`.
+pub fn write(out: &mut Vec<u8>, composing: IsComposing) {
+    let mut xml = Writer::new(out);
+    xml.open("isComposing")
+        .attribute("xmlns", Space::IsComposing.name())
+        .element("state", if composing.active { "active" } else { "idle" });
+    if let Some(refresh_s) = composing.refresh_s {
+        xml.element("refresh", refresh_s);
+    }
+    xml.close();
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for (active, refresh_s) in [(true, Some(60)), (true, None), (false, None)] {
+            let composing = IsComposing { active, refresh_s };
+            let mut out = Vec::new();
+            write(&mut out, composing);
+            assert_eq!(read(&out), Ok(composing));
+        }
+    }
 
     fn check(inside: &str, expected: Result<(bool, Option<u32>), Fault>) {
         let document = format!(

@@ -9,6 +9,7 @@ pub mod cpim;
 pub mod dialog_info;
 pub mod imdn;
 pub mod iscomposing;
+pub mod keyboard_activity;
 pub mod message_summary;
 pub mod multipart;
 pub mod pidf;

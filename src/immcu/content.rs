@@ -14,6 +14,29 @@ pub struct Party {
     pub display: Box<str>,
 }
 
+/// What a client calls a conversation, so that others see what belongs together: digits and letters, at most
+/// [`THREAD_CHARS_MAX`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Thread(Box<str>);
+
+/// Characters of a conversation's name; one that is longer is none.
+pub const THREAD_CHARS_MAX: usize = 64;
+
+impl Thread {
+    /// `None` where it could not stand in a header as it is.
+    pub fn read(text: &str) -> Option<Thread> {
+        let fine = !text.is_empty()
+            && text.len() <= THREAD_CHARS_MAX
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fine.then(|| Thread(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// What kind of thing is said.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sort {
@@ -170,6 +193,22 @@ mod tests {
             &*Outcome::from_endpoint(486, "In a meeting").reason,
             "In a meeting"
         );
+    }
+
+    #[test]
+    fn a_conversations_name_is_short_and_plain() {
+        for (text, fine) in [
+            ("123456789", true),
+            ("AdB3f", true),
+            ("", false),
+            ("1 2", false),
+            ("1\r\nTo: x", false),
+            (&*"1".repeat(64), true),
+            (&*"1".repeat(65), false),
+        ] {
+            let read = Thread::read(text);
+            assert_eq!(read.as_ref().map(Thread::as_str), fine.then_some(text));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::immcu::SessionId;
 use crate::immcu::ringing::{RingingKey, Stop};
+use crate::immcu::typing::Typing;
 use crate::sip::time::Now;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
@@ -60,4 +61,6 @@ pub struct Leg {
     pub stopped: Option<Stop>,
     /// The version in the origin line of our session description; rises with each one (RFC 3264 §5).
     pub sdp_version: u32,
+    /// Who types, where the client says it by beats and somebody does.
+    pub typing: Option<Box<Typing>>,
 }

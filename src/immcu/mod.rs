@@ -11,6 +11,7 @@ pub mod ringing;
 pub mod room;
 pub mod session;
 mod session_id;
+pub mod typing;
 
 pub use session_id::SessionId;
 

@@ -3,7 +3,7 @@
 use slotmap::new_key_type;
 
 use crate::immcu::SessionId;
-use crate::immcu::content::{Outcome, Party};
+use crate::immcu::content::{Outcome, Party, Thread};
 use crate::immcu::room::Subject;
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
@@ -54,6 +54,8 @@ pub struct Ringing {
     pub focus: bool,
     /// What it is about.
     pub subject: Subject,
+    /// What the inviter's client calls the conversation, where it said so.
+    pub thread: Option<Thread>,
     /// The legs that ring still.
     pub legs: Vec<DialogKey>,
     /// The best refusal so far.

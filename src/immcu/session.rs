@@ -5,7 +5,7 @@
 //! participants' dialogs (they live where the participants' connections are), and how anything is written down.
 
 use crate::immcu::SessionId;
-use crate::immcu::content::Party;
+use crate::immcu::content::{Party, Thread};
 use crate::immcu::room::{Right, Room, SUBJECT_CHARS_MAX};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -164,6 +164,8 @@ pub struct Session {
     pub audience: Vec<u16>,
     /// What only a conference has; a subject may come before it is one.
     pub room: Room,
+    /// What its starter's client calls it, where it said so.
+    pub thread: Option<Thread>,
     /// True once the CDR knows of it.
     pub recorded: bool,
     /// When it began.
@@ -184,6 +186,7 @@ impl Session {
             version: 0,
             audience: Vec::new(),
             room: Room::default(),
+            thread: None,
             recorded: false,
             began: now,
             next: 0,

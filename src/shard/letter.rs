@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::calls::carried::{Answer, Invite, Passing};
 use crate::calls::search::Found;
 use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party, Priority};
+use crate::immcu::content::{Content, Outcome, Party, Priority, Thread};
 use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
 use crate::immcu::room::{Command, Subject};
@@ -202,6 +202,8 @@ pub enum Letter {
         focus: bool,
         /// What it is about.
         subject: Subject,
+        /// What the inviter's client calls the conversation, where it said so.
+        thread: Option<Thread>,
     },
     /// To a user's owner: stop ringing.
     StopRinging {

@@ -25,6 +25,7 @@ mod on_call_end;
 mod on_call_pass;
 mod on_command;
 mod on_connection;
+mod on_convey;
 mod on_deliver;
 mod on_invite;
 mod on_kept;

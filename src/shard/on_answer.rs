@@ -5,7 +5,7 @@ use crate::shard::effect::Effects;
 use crate::shard::on_alert;
 use crate::shard::usage::Purpose;
 use crate::shard::{
-    Look, Shard, on_call_end, on_call_pass, on_deliver, on_leg, on_ring, on_subscribe,
+    Look, Shard, on_call_end, on_call_pass, on_convey, on_deliver, on_leg, on_ring, on_subscribe,
 };
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -84,7 +84,7 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
     match transaction.purpose {
         Purpose::Page(delivery) => on_deliver::answered(shard, delivery, outcome, effects),
         Purpose::Convey(conveyance) => {
-            on_leg::conveyed(shard, &conveyance, status, outcome, effects)
+            on_convey::conveyed(shard, &conveyance, status, outcome, effects)
         }
         Purpose::Alert(alert) => on_alert::answered(shard, *alert, status, effects),
         Purpose::Notify(subscription) => {

@@ -1,8 +1,9 @@
 //! What members ask the focus for: to invite or to send away by REFER, and what a moderator decides by INFO. Whether they
 //! may is checked here, at the session's owner, and nowhere else.
 
+use crate::dialect::Dialect;
 use crate::dialect::conference::{self, INFO_PACKAGE};
-use crate::documents::conference_info;
+use crate::documents::{conference_info, keyboard_activity};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
 use crate::immcu::leg::{Parting, State};
@@ -11,6 +12,7 @@ use crate::immcu::room::{Command, Right};
 use crate::immcu::session::{Kind, LegRef, Refusal, Session};
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter, Ticket};
+use crate::shard::lync::on_typing;
 use crate::shard::on_leg::confirm;
 use crate::shard::request::{Request, SESSION_PREFIX};
 use crate::shard::{Shard, ShardId, on_roster, on_session};
@@ -36,6 +38,13 @@ pub(super) fn on_info(
         State::Established => {}
         State::Confirming(_) => confirm(shard, key, effects),
         State::Offered(_) | State::Ringing(..) => return shard.answer(request, 481, "", effects),
+    }
+    if shard.connections.dialect(request.connection) == Dialect::Lync
+        && message
+            .content_type()
+            .is_some_and(|media| media.is(keyboard_activity::CONTENT_TYPE))
+    {
+        return on_typing::on_info(shard, request, key, effects);
     }
     let package = message.header(Name::InfoPackage).unwrap_or_default();
     let package = package.split(';').next().unwrap_or_default().trim();

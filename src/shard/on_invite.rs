@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rand_core::Rng;
 
 use crate::dialect::conference::{self, BadAsk};
-use crate::dialect::simple;
-use crate::immcu::content::{Outcome, Priority};
+use crate::dialect::{lync, simple};
+use crate::immcu::content::{Outcome, Priority, Thread};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::session::Kind;
 use crate::registrar::Gruu;
@@ -134,6 +134,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
                 told: true,
                 stopped: None,
                 sdp_version: 1,
+                typing: None,
             }),
             offer: answer,
         });
@@ -156,6 +157,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             leg,
             endpoint: endpoint.clone(),
             subject: subject.clone(),
+            thread: message.named(lync::message::THREAD).and_then(Thread::read),
             wanted,
         };
         on_session::start(shard, beginning, effects);

@@ -6,24 +6,24 @@ use core::time::Duration;
 use slotmap::KeyData;
 use smallvec::SmallVec;
 
+use crate::dialect::Dialect;
 use crate::dialect::conference::INFO_PACKAGE;
-use crate::dialect::simple::{self, Reads};
-use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::dialect::simple;
+use crate::immcu::content::{Outcome, Sort};
 use crate::immcu::leg::{Leg, Parting, State};
 use crate::immcu::session::LegRef;
-use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Letter, Ticket};
+use crate::shard::effect::Effects;
+use crate::shard::letter::Letter;
+use crate::shard::lync::on_typing;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{
     ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
 };
-use crate::shard::usage::{Association, Conveyance, Purpose, Subject, Usage};
+use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::{Message, Method};
-use crate::sip::time::Now;
 use crate::sip::transaction::{ServerKey, TIMEOUT};
 
 impl Shard {
@@ -41,6 +41,15 @@ impl Shard {
             Usage::Leg(leg) => Some(leg),
             Usage::Subscription(_) => None,
         }
+    }
+
+    /// How the client of a dialog speaks.
+    pub(super) fn leg_speaks(&self, key: DialogKey) -> Dialect {
+        self.dialogs
+            .get(key)
+            .map_or(Dialect::Simple, |association| {
+                self.connections.dialect(association.connection)
+            })
     }
 
     /// The instance id of the endpoint that a dialog's connection belongs to; empty where it has none.
@@ -143,6 +152,9 @@ pub(super) fn on_message(
     shard
         .connections
         .wrote(request.connection, &content, shard.now);
+    if content.sort == Sort::Text {
+        on_typing::said(shard, key);
+    }
     if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
         let addressee = dialog.local.clone();
         OwnCopy::keep(shard, server, &user, &addressee, Some(session), &content);
@@ -483,11 +495,16 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
 /// The session's owner: the session is a conference now. A re-INVITE says so (RFC 4579 §5.1).
 pub(super) fn promote(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
     let key = key_of(leg);
+    let lync = shard.leg_speaks(key) == Dialect::Lync;
     let Some(found) = shard.leg_mut(key) else {
         return;
     };
     found.focus = true;
-    found.told = false;
+    // A Lync client would end a dialog that is offered anew.
+    found.told = lync;
+    if lync {
+        return;
+    }
     // One that is not confirmed yet is told when it is: its ACK must not meet another INVITE (RFC 3261 §14.1).
     if found.state == State::Established {
         reinvite(shard, key, effects);
@@ -571,135 +588,12 @@ pub(super) fn reinvite_answered(
     }
 }
 
-/// The session's owner: this was said. One MESSAGE in the dialog of each leg named; what is gone is reported.
-#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
-pub(super) fn convey(
-    shard: &mut Shard,
-    session: SessionId,
-    legs: &[u64],
-    from: &Party,
-    speaker: Option<LegRef>,
-    ticket: Option<Ticket>,
-    since: Now,
-    content: &Content,
-    effects: &mut Effects,
-) {
-    let counts = content.sort == Sort::Text;
-    let now = shard.now;
-    let mut sent = false;
-    for raw in legs {
-        let key: DialogKey = KeyData::from_ffi(*raw).into();
-        let ready = match shard.leg(key) {
-            Some(leg) if matches!(leg.state, State::Established | State::Confirming(_)) => shard
-                .dialogs
-                .get(key)
-                .map(|association| association.connection),
-            _ => None,
-        };
-        let purpose = || {
-            Purpose::Convey(Box::new(Conveyance {
-                session,
-                leg: key,
-                speaker,
-                ticket,
-                counts,
-            }))
-        };
-        let client = ready.and_then(|connection| {
-            Some((
-                connection,
-                shard.open_client(connection, Method::Message, purpose())?,
-            ))
-        });
-        let Some((connection, client)) = client else {
-            let leg = shard.leg_ref(key);
-            let outcome = Outcome::with(480, "No Longer In The Session");
-            shard.post_session(
-                session,
-                Letter::Conveyed {
-                    session,
-                    leg,
-                    speaker,
-                    ticket,
-                    counts,
-                    outcome,
-                },
-                effects,
-            );
-            continue;
-        };
-        let branch = shard.branches.of(client);
-        let Some(link) = shard
-            .connections
-            .get(connection)
-            .map(|connection| connection.link)
-        else {
-            continue;
-        };
-        let Some(Association {
-            dialog,
-            usage: Usage::Leg(leg),
-            ..
-        }) = shard.dialogs.get_mut(key)
-        else {
-            continue;
-        };
-        let to = leg.user.uri();
-        let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
-        effects.send(connection, |out| {
-            let draft = dialog.request(out, "MESSAGE", &link, branch);
-            simple::write_content(draft, from, &to, content, reads, now);
-        });
-        sent = true;
-    }
-    if sent && ticket.is_none() {
-        effects.list.push(Effect::Observe {
-            latency: Latency::MessageConference,
-            since,
-        });
-    }
-}
-
-/// A leg has answered a message, or never will.
-pub(super) fn conveyed(
-    shard: &mut Shard,
-    conveyance: &Conveyance,
-    status: u16,
-    outcome: Outcome,
-    effects: &mut Effects,
-) {
-    let leg = shard.leg_ref(conveyance.leg);
-    let (session, speaker, ticket, counts) = (
-        conveyance.session,
-        conveyance.speaker,
-        conveyance.ticket,
-        conveyance.counts,
-    );
-    if ticket.is_some() || !outcome.is_success() {
-        shard.post_session(
-            session,
-            Letter::Conveyed {
-                session,
-                leg,
-                speaker,
-                ticket,
-                counts,
-                outcome,
-            },
-            effects,
-        );
-    }
-    // The peer has no such dialog, or nothing comes back from it at all (RFC 5057 §5.1, §5.2).
-    if matches!(status, 408 | 481) {
-        lost(shard, conveyance.leg, "dialog lost", effects);
-    }
-}
-
 /// The wheel: an ACK has not come, so the dialog is ended (RFC 3261 §13.3.1.4).
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let until = match shard.leg(key).map(|leg| (leg.state, leg.told)) {
         Some((State::Confirming(until), _)) => until,
         Some((State::Established, false)) => return reinvite(shard, key, effects),
+        Some((State::Established, true)) => return on_typing::look(shard, key, effects),
         _ => return,
     };
     if until > shard.now {

@@ -5,9 +5,9 @@ use slotmap::Key;
 use rand_core::Rng;
 
 use crate::dialect::conference::INFO_PACKAGE;
-use crate::dialect::simple;
+use crate::dialect::{Dialect, lync, simple};
 use crate::immcu::SessionId;
-use crate::immcu::content::{Outcome, Party};
+use crate::immcu::content::{Outcome, Party, Thread};
 use crate::immcu::leg::{Leg, State};
 use crate::immcu::ringing::{Ringing, RingingKey, Stop};
 use crate::immcu::room::Subject;
@@ -36,6 +36,7 @@ pub(super) fn ring(
     to: Invited,
     focus: bool,
     subject: Subject,
+    thread: Option<Thread>,
     effects: &mut Effects,
 ) {
     let decline = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
@@ -67,6 +68,7 @@ pub(super) fn ring(
         to: to.user,
         focus,
         subject,
+        thread,
         legs: Vec::new(),
         best: None,
         told: false,
@@ -144,13 +146,15 @@ fn ring_endpoint(
     let Some(ringing) = shard.ringings.get(key) else {
         return;
     };
-    let (session, focus, user, from, subject) = (
+    let (session, focus, user, from, subject, thread) = (
         ringing.session,
         ringing.focus,
         ringing.to.clone(),
         ringing.from.clone(),
         ringing.subject.clone(),
+        ringing.thread.clone(),
     );
+    let speaks = shard.connections.dialect(connection);
     // In a conference the dialog is with the focus; P-Asserted-Identity says who invites (RFC 4579 §5.5).
     let local = if focus {
         shard.session_uri(session, &user)
@@ -178,6 +182,7 @@ fn ring_endpoint(
             told: true,
             stopped: None,
             sdp_version: 1,
+            typing: None,
         }),
         offer: None,
     });
@@ -200,9 +205,18 @@ fn ring_endpoint(
             &link,
             focus,
         );
-        draft.header("P-Asserted-Identity", simple::name_addr(&from));
-        draft.header("Allow", super::request::ALLOW);
-        draft.header("Supported", super::request::SUPPORTED);
+        match speaks {
+            Dialect::Simple => {
+                draft.header("P-Asserted-Identity", simple::name_addr(&from));
+                draft.header("Allow", super::request::ALLOW);
+                draft.header("Supported", super::request::SUPPORTED);
+            }
+            // From says who it is, and what is not supported is not asked for: no session timers, no UPDATE.
+            Dialect::Lync => {
+                let thread = thread.unwrap_or_else(|| lync::message::thread(session));
+                draft.header(lync::message::THREAD, thread.as_str());
+            }
+        }
         if !subject.as_str().is_empty() {
             draft.header("Subject", subject.as_str());
         }
@@ -417,11 +431,15 @@ fn cancel(shard: &mut Shard, leg: DialogKey, why: Stop, effects: &mut Effects) {
     };
     *stopped = Some(why);
     let client = *client;
-    let now = shard.now;
+    let (now, speaks) = (shard.now, shard.leg_speaks(leg));
     let Some(transaction) = shard.clients.get_mut(client) else {
         return;
     };
-    if transaction.cancel(now) {
+    let goes_out = match speaks {
+        Dialect::Simple => transaction.cancel(now),
+        Dialect::Lync => transaction.cancel_unheard(now),
+    };
+    if goes_out {
         send_cancel(shard, client, leg, effects);
     }
     let deadline = now.after(crate::sip::transaction::TIMEOUT);

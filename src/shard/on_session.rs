@@ -4,7 +4,7 @@ use rand_core::Rng;
 
 use crate::dialect::{conference, simple};
 use crate::immcu::SessionId;
-use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::content::{Content, Outcome, Party, Sort, Thread};
 use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
 use crate::immcu::room::Subject;
@@ -32,6 +32,7 @@ pub(super) struct Beginning {
     pub leg: LegRef,
     pub endpoint: Box<str>,
     pub subject: Subject,
+    pub thread: Option<Thread>,
     /// Whom it rings: the other one of two, or those of a list.
     pub wanted: Vec<Invited>,
 }
@@ -46,11 +47,13 @@ pub(super) fn start(shard: &mut Shard, beginning: Beginning, effects: &mut Effec
         leg,
         endpoint,
         subject,
+        thread,
         wanted,
     } = beginning;
     let two = kind == Kind::TwoParty;
     let mut session = Session::new(id, kind, starter.aor.clone(), shard.now);
     session.room.subject = subject;
+    session.thread = thread;
     let joining = Joining::DialedIn;
     let joined = session.join(starter.clone(), leg, endpoint, joining, !two, members_max);
     let refused = joined.err().map(Outcome::from);
@@ -95,6 +98,7 @@ pub(super) fn invite(
         to,
         focus: session.kind == Kind::Conference,
         subject: session.room.subject.clone(),
+        thread: session.thread.clone(),
     };
     shard.post_owner(&user, letter, effects);
     Ok(())

@@ -242,6 +242,14 @@ impl Shard {
         }
     }
 
+    /// A ticket for what nobody waits for: an answer to it goes nowhere.
+    pub(crate) fn nobody(&self) -> Ticket {
+        Ticket {
+            shard: self.me,
+            key: ServerKey::null().data().as_ffi(),
+        }
+    }
+
     /// The request of a ticket of ours.
     pub(crate) fn ticket_key(ticket: Ticket) -> ServerKey {
         KeyData::from_ffi(ticket.key).into()

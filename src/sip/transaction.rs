@@ -251,6 +251,16 @@ impl<P> ClientTransaction<P> {
             false
         }
     }
+
+    /// The same where the other side never gives a provisional answer: CANCEL goes out at once. It can't overtake the INVITE on
+    /// one connection, which is why RFC 3261 §9.1 has it wait.
+    pub fn cancel_unheard(&mut self, now: Now) -> bool {
+        let goes_out = self.cancel(now) || self.cancelling == Cancelling::Wanted;
+        if goes_out {
+            self.cancelling = Cancelling::Sent;
+        }
+        goes_out
+    }
 }
 
 /// The branch of a client transaction: the magic cookie, what tells this run of this shard from any other, the key.
@@ -324,6 +334,18 @@ mod tests {
         assert_eq!(transaction.answered(Now(1), 100), Step::Provisional(true));
         assert_eq!(transaction.answered(Now(1), 180), Step::Provisional(false));
         assert_eq!(transaction.answered(Now(2), 487), Step::Final);
+    }
+
+    #[test]
+    fn who_gives_no_provisional_answer_is_cancelled_at_once() {
+        let mut transaction = invite();
+        assert!(transaction.cancel_unheard(Now(0)));
+        assert!(!transaction.cancel_unheard(Now(1)));
+        assert_eq!(transaction.answered(Now(1), 100), Step::Provisional(false));
+        assert_eq!(transaction.deadline, Now(0).after(TIMEOUT));
+        let mut transaction = invite();
+        transaction.answered(Now(1), 200);
+        assert!(!transaction.cancel_unheard(Now(1)));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Lync's dialect: the extensions that its clients name, and how its notifications travel ([MS-SIP], [MS-PRES]).
 
 pub mod contact_list;
+pub mod message;
 pub mod provisioning;
 pub mod registration;
 

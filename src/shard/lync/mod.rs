@@ -3,3 +3,4 @@
 pub(super) mod on_contacts;
 pub(super) mod on_register;
 pub(super) mod on_service;
+pub(super) mod on_typing;

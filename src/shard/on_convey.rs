@@ -1,0 +1,190 @@
+//! What was said in a session, on its way to the legs of this shard, and what they answer. Each client hears it in its own
+//! way: in a MESSAGE, with or without a wrapper, or not as a message at all.
+
+use slotmap::KeyData;
+
+use crate::dialect::Dialect;
+use crate::dialect::lync::message::Hearing;
+use crate::dialect::simple::{self, Reads};
+use crate::immcu::SessionId;
+use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::leg::State;
+use crate::immcu::session::LegRef;
+use crate::shard::Shard;
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::{Letter, Ticket};
+use crate::shard::lync::on_typing;
+use crate::shard::on_leg::lost;
+use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
+use crate::sip::dialog::DialogKey;
+use crate::sip::message::Method;
+use crate::sip::time::Now;
+
+/// The session's owner: this was said. One MESSAGE in the dialog of each leg named; what is gone is reported.
+#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
+pub(super) fn convey(
+    shard: &mut Shard,
+    session: SessionId,
+    legs: &[u64],
+    from: &Party,
+    speaker: Option<LegRef>,
+    ticket: Option<Ticket>,
+    since: Now,
+    content: &Content,
+    effects: &mut Effects,
+) {
+    let counts = content.sort == Sort::Text;
+    let now = shard.now;
+    let mut sent = false;
+    for raw in legs {
+        let key: DialogKey = KeyData::from_ffi(*raw).into();
+        let ready = match shard.leg(key) {
+            Some(leg) if matches!(leg.state, State::Established | State::Confirming(_)) => shard
+                .dialogs
+                .get(key)
+                .map(|association| association.connection),
+            _ => None,
+        };
+        let speaks = ready.map_or(Dialect::Simple, |connection| {
+            shard.connections.dialect(connection)
+        });
+        let bare = match speaks {
+            Dialect::Simple => None,
+            Dialect::Lync => match Hearing::of(content) {
+                Hearing::Message(bare) => {
+                    on_typing::heard(shard, key);
+                    Some(bare)
+                }
+                other => {
+                    if let Hearing::Typing(composing) = other {
+                        on_typing::show(shard, key, composing, effects);
+                    }
+                    hears_no_more(shard, session, key, speaker, ticket, effects);
+                    continue;
+                }
+            },
+        };
+        let purpose = || {
+            Purpose::Convey(Box::new(Conveyance {
+                session,
+                leg: key,
+                speaker,
+                ticket,
+                counts,
+            }))
+        };
+        let client = ready.and_then(|connection| {
+            Some((
+                connection,
+                shard.open_client(connection, Method::Message, purpose())?,
+            ))
+        });
+        let Some((connection, client)) = client else {
+            let leg = shard.leg_ref(key);
+            let outcome = Outcome::with(480, "No Longer In The Session");
+            shard.post_session(
+                session,
+                Letter::Conveyed {
+                    session,
+                    leg,
+                    speaker,
+                    ticket,
+                    counts,
+                    outcome,
+                },
+                effects,
+            );
+            continue;
+        };
+        let branch = shard.branches.of(client);
+        let Some(link) = shard
+            .connections
+            .get(connection)
+            .map(|connection| connection.link)
+        else {
+            continue;
+        };
+        let Some(Association {
+            dialog,
+            usage: Usage::Leg(leg),
+            ..
+        }) = shard.dialogs.get_mut(key)
+        else {
+            continue;
+        };
+        let to = leg.user.uri();
+        let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
+        effects.send(connection, |out| {
+            let draft = dialog.request(out, "MESSAGE", &link, branch);
+            match &bare {
+                Some(bare) => bare.write(draft, &content.lines),
+                None => simple::write_content(draft, from, &to, content, reads, now),
+            }
+        });
+        sent = true;
+    }
+    if sent && ticket.is_none() {
+        effects.list.push(Effect::Observe {
+            latency: Latency::MessageConference,
+            since,
+        });
+    }
+}
+
+/// What was said is not for a MESSAGE to this leg: whoever waits is told that it has been taken.
+fn hears_no_more(
+    shard: &mut Shard,
+    session: SessionId,
+    key: DialogKey,
+    speaker: Option<LegRef>,
+    ticket: Option<Ticket>,
+    effects: &mut Effects,
+) {
+    if ticket.is_none() {
+        return;
+    }
+    let letter = Letter::Conveyed {
+        session,
+        leg: shard.leg_ref(key),
+        speaker,
+        ticket,
+        counts: false,
+        outcome: Outcome::of(200),
+    };
+    shard.post_session(session, letter, effects);
+}
+
+/// A leg has answered a message, or never will.
+pub(super) fn conveyed(
+    shard: &mut Shard,
+    conveyance: &Conveyance,
+    status: u16,
+    outcome: Outcome,
+    effects: &mut Effects,
+) {
+    let leg = shard.leg_ref(conveyance.leg);
+    let (session, speaker, ticket, counts) = (
+        conveyance.session,
+        conveyance.speaker,
+        conveyance.ticket,
+        conveyance.counts,
+    );
+    if ticket.is_some() || !outcome.is_success() {
+        shard.post_session(
+            session,
+            Letter::Conveyed {
+                session,
+                leg,
+                speaker,
+                ticket,
+                counts,
+                outcome,
+            },
+            effects,
+        );
+    }
+    // The peer has no such dialog, or nothing comes back from it at all (RFC 5057 §5.1, §5.2).
+    if matches!(status, 408 | 481) {
+        lost(shard, conveyance.leg, "dialog lost", effects);
+    }
+}
