@@ -37,7 +37,7 @@
 //!   (it makes one). `NAME receives nothing`.
 //! - `NAME answers STATUS [REASON] [to METHOD]` answers the newest request that waits.
 //! - What the store keeps of an actor's user is set as `muster user …` would, before a client connects or in between, and honoured before the
-//!   next step: `NAME has contact bob@example.com [named Bob B.] [in Friends and Work]`, `NAME has no contact X`; `NAME treats X as LEVEL`, where X is
+//!   next step: `NAME has contact bob@example.com [named Bob B.] [in Friends and Work]`, `NAME has no contact X`, `NAME has 1000 contacts` (`u1@example.com` and so on); `NAME treats X as LEVEL`, where X is
 //!   an address, a domain, `same organisation` or `everyone`, and LEVEL `blocked`, `external`, `colleagues`, `workgroup`, `friends-and-family`
 //!   or `usual` (no rule); `NAME's privacy is on` (`off`); `NAME chooses STATE ["own words"] [until +600 s]`, `NAME resets`, where
 //!   STATE is `available`, `busy`, `do-not-disturb`, `urgent-only`, `be-right-back`, `away`, `off-work` or `appear-offline`; `NAME's note is TEXT`,

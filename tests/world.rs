@@ -5,7 +5,6 @@
 //! connection arrives is up to the caller.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -298,10 +297,7 @@ impl World {
             None => Err(NotKept::NoSuchUser),
             Some(record) => {
                 let old = record.standing.as_deref().cloned().unwrap_or_default();
-                let edited = old.edited(user, |standing| {
-                    change.apply(standing);
-                    Ok::<_, Infallible>(())
-                });
+                let edited = old.edited(user, |standing| change.apply(standing));
                 match edited {
                     Ok(Some(new)) => {
                         record.standing = new.shared();
@@ -311,8 +307,9 @@ impl World {
                         Ok(())
                     }
                     Ok(None) => Ok(()),
-                    Err(Refused::Standing(error)) => Err(NotKept::Refused(error)),
-                    Err(Refused::Edit(never)) => match never {},
+                    Err(Refused::Standing(error) | Refused::Edit(error)) => {
+                        Err(NotKept::Refused(error))
+                    }
                 }
             }
         };

@@ -107,6 +107,10 @@ pub enum Space {
     WatcherInfo,
     /// RFC 4235.
     DialogInfo,
+    /// SOAP 1.1.
+    Soap,
+    /// [MS-SIP].
+    WinRtc,
     /// Bound to a namespace that is not in this list: an extension.
     Other,
     /// No namespace at all.
@@ -132,6 +136,11 @@ const SPACES: &[(Space, &str)] = &[
     ),
     (Space::Rlmi, "urn:ietf:params:xml:ns:rlmi"),
     (Space::WatcherInfo, "urn:ietf:params:xml:ns:watcherinfo"),
+    (Space::Soap, "http://schemas.xmlsoap.org/soap/envelope/"),
+    (
+        Space::WinRtc,
+        "http://schemas.microsoft.com/winrtc/2002/11/sip",
+    ),
 ];
 
 impl Space {
@@ -181,6 +190,16 @@ impl Element<'_> {
         } else {
             Err(Fault::WrongNamespace)
         }
+    }
+
+    /// The value of the attribute with this name, whatever prefix it has, references resolved. For formats whose attributes
+    /// are qualified: no two of one element differ in the prefix alone.
+    pub fn attribute_local(&self, local: &str) -> Option<Cow<'_, str>> {
+        self.start
+            .attributes()
+            .flatten()
+            .find(|attribute| attribute.key.local_name().into_inner() == local)
+            .and_then(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).ok())
     }
 
     /// The value of the attribute with this exact written name (`id`, `xml:lang`), references resolved.

@@ -2,7 +2,7 @@
 //! user's record, the same way as what `muster user` does.
 
 use crate::immcu::content::Outcome;
-use crate::presence::{Choice, Manual, Waiting};
+use crate::presence::{Choice, ContactEdit, Manual, Waiting};
 use crate::shard::ShardId;
 use crate::shard::standing::{Standing, StandingError};
 use crate::sip::time::Now;
@@ -56,6 +56,8 @@ pub enum Change {
     },
     /// So many voice messages wait for the user.
     Waiting(Aor, Waiting),
+    /// An edit of the contact list.
+    Contacts(Aor, ContactEdit),
 }
 
 /// Why a change was not kept. What was kept before is as it was.
@@ -78,12 +80,16 @@ impl Change {
             | Change::ChoiceEnded { user, .. }
             | Change::AlertAdded { user, .. }
             | Change::AlertRemoved { user, .. }
-            | Change::Waiting(user, _) => user,
+            | Change::Waiting(user, _)
+            | Change::Contacts(user, _) => user,
         }
     }
 
     /// Makes the change. Whether the result may be is `Standing::check`'s to say.
-    pub fn apply(&self, standing: &mut Standing) {
+    ///
+    /// # Errors
+    /// Where an edit can't be made in what there is.
+    pub fn apply(&self, standing: &mut Standing) -> Result<(), StandingError> {
         match self {
             Change::Choice(_, choice) => standing.choice = choice.clone(),
             Change::Chosen {
@@ -114,7 +120,12 @@ impl Change {
             }
             Change::AlertRemoved { whom, .. } => standing.alerts.retain(|each| each != whom),
             Change::Waiting(_, waiting) => standing.waiting = *waiting,
+            Change::Contacts(_, edit) => {
+                let made = edit.make(&mut standing.contacts);
+                return made.map_err(StandingError::Contacts);
+            }
         }
+        Ok(())
     }
 }
 
@@ -143,14 +154,16 @@ mod tests {
             until: Now(10),
         };
         let mut standing = Standing::default();
-        chosen(None).apply(&mut standing);
+        chosen(None).apply(&mut standing).expect("it can be made");
         assert_eq!(standing.choice, None);
         let note = Choice {
             note: Some("Mail is better".into()),
             ..Choice::default()
         };
         standing.choice = Some(note.clone());
-        chosen(Some(Manual::Busy)).apply(&mut standing);
+        chosen(Some(Manual::Busy))
+            .apply(&mut standing)
+            .expect("it can be made");
         let expected = Choice {
             state: Some(Manual::Busy),
             custom: Some("In the lab".into()),
@@ -158,7 +171,7 @@ mod tests {
             ..note.clone()
         };
         assert_eq!(standing.choice, Some(expected));
-        chosen(None).apply(&mut standing);
+        chosen(None).apply(&mut standing).expect("it can be made");
         assert_eq!(standing.choice, Some(note));
     }
 
@@ -172,15 +185,19 @@ mod tests {
             ..Choice::default()
         };
         let mut standing = Standing::default();
-        Change::Choice(bob.clone(), Some(until(10))).apply(&mut standing);
-        Change::Choice(bob.clone(), Some(until(20))).apply(&mut standing);
+        Change::Choice(bob.clone(), Some(until(10)))
+            .apply(&mut standing)
+            .expect("it can be made");
+        Change::Choice(bob.clone(), Some(until(20)))
+            .apply(&mut standing)
+            .expect("it can be made");
         let ended = |at| Change::ChoiceEnded {
             user: bob.clone(),
             until: Now(at),
         };
-        ended(10).apply(&mut standing);
+        ended(10).apply(&mut standing).expect("it can be made");
         assert_eq!(standing.choice, Some(until(20)));
-        ended(20).apply(&mut standing);
+        ended(20).apply(&mut standing).expect("it can be made");
         let left = standing.choice.expect("the note stays");
         assert_eq!((left.state, left.note.as_deref()), (None, Some("here")));
     }

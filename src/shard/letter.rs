@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::calls::carried::{Answer, Invite, Passing};
 use crate::calls::search::Found;
+use crate::dialect::lync::search::{Question, Row};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Priority, Thread};
 use crate::immcu::leg::Parting;
@@ -494,6 +495,29 @@ pub enum Letter {
         ticket: Ticket,
         /// The answer.
         answer: Box<Answer>,
+    },
+
+    /// To every shard: who of its users is meant? Exactly one `SearchFound` comes from each.
+    Search {
+        /// The search, on the shard of who asks.
+        ticket: Ticket,
+        /// Who asks: the owners' rules are about them.
+        searcher: Aor,
+        /// What is asked.
+        question: Arc<Question>,
+    },
+    /// To the shard itself: the search that is under way goes on with the next users.
+    SearchOn,
+    /// To the shard of who asks.
+    SearchFound {
+        /// The search.
+        ticket: Ticket,
+        /// Who was found, as far as who asks may see them.
+        rows: Vec<Row>,
+        /// There are more.
+        more: bool,
+        /// Nothing was looked at: too many search.
+        busy: bool,
     },
 
     /// To a session's owner: `shard` has a subscription to the roster.

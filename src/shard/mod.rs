@@ -78,6 +78,7 @@ use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
+use crate::shard::lync::directory::Directory;
 use crate::shard::on_kept::{KeepKey, Keeping};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
@@ -215,6 +216,8 @@ pub(crate) struct User {
     pub alerts: Option<Box<on_alert::Alerts>>,
     /// When the wheel will look at this user; zero for never.
     pub look_at: Now,
+    /// In the directory.
+    pub place: u32,
 }
 
 /// What the wheel is told to look at.
@@ -262,6 +265,7 @@ pub struct Shard {
     subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
+    directory: Directory,
     /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
     /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
     left_behind: HashMap<Aor, Audience, ahash::RandomState>,
@@ -338,6 +342,8 @@ pub struct Census {
     pub rosters: usize,
     /// Changes that the store was asked to keep and has not answered.
     pub keeping: usize,
+    /// Searches of the directory that are under way, here or for somebody elsewhere.
+    pub searches: usize,
 }
 
 impl Shard {
@@ -394,6 +400,7 @@ impl Shard {
             watching,
             left_behind,
             winfo_waits,
+            directory: Directory::default(),
             subscribers,
             lamps: Vec::new(),
             sessions,
@@ -436,6 +443,7 @@ impl Shard {
             subscribers: self.subscribers.len(),
             rosters: self.rosters.len(),
             keeping: self.keeping.len(),
+            searches: self.directory.searches.len() + self.directory.scans.len(),
         }
     }
 

@@ -5,6 +5,7 @@ use slotmap::{Key as _, KeyData};
 use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::lync::on_soap::{self, Editing};
 use crate::shard::on_publish::{self, Publishing};
 use crate::shard::on_waiting::Published;
 use crate::shard::{Shard, UserKey, on_subscribe, on_waiting};
@@ -26,6 +27,8 @@ pub(crate) enum Keeping {
     Publish(Box<Publishing>),
     /// A mailbox is answered that has said how many messages wait.
     Waiting(Published),
+    /// A client is answered that has changed its user's contact list.
+    Contacts(Box<Editing>),
 }
 
 impl Shard {
@@ -59,6 +62,9 @@ pub(super) fn on_kept(
         }
         (Some(Keeping::Waiting(published)), outcome) => {
             on_waiting::answer(shard, &published, outcome, effects);
+        }
+        (Some(Keeping::Contacts(editing)), outcome) => {
+            on_soap::kept(shard, &editing, outcome, effects);
         }
     }
 }

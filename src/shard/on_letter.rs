@@ -6,7 +6,7 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
-    on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver, on_leg,
+    lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver, on_leg,
     on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state, on_subscribe,
     on_watch, on_winfo, own_copy,
 };
@@ -282,6 +282,19 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::CallAnswer { ticket, answer } => {
             on_call_pass::answer(shard, Shard::ticket_key(ticket), &answer, effects);
         }
+
+        Letter::Search {
+            ticket,
+            searcher,
+            question,
+        } => lync::on_search::begin(shard, ticket, searcher, question, effects),
+        Letter::SearchOn => lync::on_search::go_on(shard, effects),
+        Letter::SearchFound {
+            ticket,
+            rows,
+            more,
+            busy,
+        } => lync::on_search::gathered(shard, ticket, rows, more, busy, effects),
 
         Letter::WatchRoster {
             session,

@@ -263,7 +263,10 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         alerts: None,
         correspondence: None,
         look_at: Now(0),
+        place: 0,
     });
+    let at = shard.directory.add(key);
+    set_place(shard, key, at);
     on_watch::user_back(shard, key, &aor);
     shard.by_aor.insert(aor, key);
     on_alert::follow(shard, key, effects);
@@ -278,6 +281,10 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
     let Some(user) = shard.users.remove(key) else {
         return;
     };
+    let at = user.place as usize;
+    if let Some(moved) = shard.directory.remove(at) {
+        set_place(shard, moved, at);
+    }
     on_winfo::refuse_waiting(shard, aor, effects);
     if let Some(alerts) = user.alerts {
         on_alert::forget(shard, key, aor, *alerts, effects);
@@ -296,6 +303,13 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
             connection,
             reason: "the user was removed",
         });
+    }
+}
+
+fn set_place(shard: &mut Shard, key: UserKey, at: usize) {
+    if let Some(user) = shard.users.get_mut(key) {
+        // Four thousand million users would not fit in a slot map either.
+        user.place = at as u32;
     }
 }
 

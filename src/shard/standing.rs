@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::calls::{self, RuleError};
-use crate::presence::{Access, Card, Choice, ChoiceError, Contacts, Waiting};
+use crate::presence::{Access, Card, Choice, ChoiceError, ContactError, Contacts, Waiting};
 use crate::sip::uri::Aor;
 
 /// One-time alerts that a user may wait for.
@@ -35,6 +35,8 @@ pub enum StandingError {
     Choice(ChoiceError),
     /// A rule for calls.
     Rules(RuleError),
+    /// An edit of the contact list.
+    Contacts(ContactError),
     /// More alerts than [`ALERTS_MAX`].
     TooManyAlerts,
     /// Somebody is waited for twice, or the user waits for themself: which entry.
@@ -113,6 +115,7 @@ impl core::fmt::Display for StandingError {
         match self {
             StandingError::Choice(error) => error.fmt(f),
             StandingError::Rules(error) => error.fmt(f),
+            StandingError::Contacts(error) => error.fmt(f),
             StandingError::TooManyAlerts => {
                 write!(
                     f,

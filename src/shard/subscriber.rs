@@ -1,6 +1,7 @@
 //! How many subscriptions a user has, over all connections: there is a bound for each user, not for each connection alone.
 
 use crate::shard::Shard;
+use crate::shard::lync::edits::Edits;
 use crate::sip::dialog::DialogKey;
 use crate::sip::uri::Aor;
 
@@ -14,6 +15,8 @@ pub(crate) struct Subscriber {
     pub lists: Vec<DialogKey>,
     /// The subscriptions to the user's own data, which roams with them.
     pub roaming: Vec<DialogKey>,
+    /// What endpoints have changed of the contact list lately.
+    pub edits: Edits,
 }
 
 impl Shard {

@@ -44,7 +44,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SWEEP_TICKS: usize = 10;
 /// Letters taken from the mailbox in a turn.
 const TURN_LETTERS_MAX: usize = 1_024;
-/// Letters of a core to itself in a turn.
+/// Letters of a core to itself in a turn. Those that they beget wait for the next turn: so what a core does bit by bit lets
+/// others in between.
 const SELF_LETTERS_MAX: usize = 4_096;
 /// Without a pause this long at most: then glommio runs what else there is on this thread (the pulse).
 const BREATH_EVERY: Duration = Duration::from_millis(2);
@@ -305,7 +306,7 @@ impl<C: Core> Executor<C> {
         if self.now >= self.next_tick {
             self.tick();
         }
-        for _ in 0..SELF_LETTERS_MAX {
+        for _ in 0..self.to_self.len().min(SELF_LETTERS_MAX) {
             let Some(letter) = self.to_self.pop_front() else {
                 break;
             };

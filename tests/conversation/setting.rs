@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use muster::presence::{CardLine, Choice, Level, Manual, Member, NoteKind, Waiting};
+use muster::presence::{CardLine, Choice, Contacts, Level, Manual, Member, NoteKind, Waiting};
 use muster::shard::standing::Standing;
 use muster::sip::time::Now;
 use muster::sip::uri::Aor;
@@ -17,6 +17,8 @@ pub enum Setting {
         groups: Vec<String>,
     },
     NoContact(Aor),
+    /// So many contacts, `u1@example.com` and so on.
+    Contacts(usize),
     Level(Member, Option<Level>),
     Privacy(bool),
     Choose {
@@ -54,6 +56,9 @@ impl Setting {
                 name: name.to_owned(),
                 groups: groups.map(str::to_owned).collect(),
             });
+        }
+        if let Some(count) = after("has ").and_then(|rest| rest.strip_suffix(" contacts")) {
+            return count.parse().ok().map(Setting::Contacts);
         }
         if let Some(rest) = after("has no contact ") {
             return Aor::parse(rest).map(Setting::NoContact);
@@ -171,6 +176,15 @@ impl Setting {
                 }
                 let put = standing.contacts.put(&whom, &name, bits);
                 put.map_err(|error| said(&error))?;
+            }
+            Setting::Contacts(count) => {
+                let one =
+                    |n| Aor::parse(&format!("u{n}@example.com")).map(|aor| (aor, "".into(), 0));
+                let list = (1..=count).filter_map(one).collect();
+                let groups = standing.contacts.groups();
+                let groups = groups.map(|(_, name)| name.into()).collect();
+                let built = Contacts::build(0, groups, list);
+                standing.contacts = built.map_err(|error| said(&error))?;
             }
             Setting::NoContact(whom) => {
                 standing.contacts.remove(&whom);

@@ -4,6 +4,8 @@ pub mod contact_list;
 pub mod message;
 pub mod provisioning;
 pub mod registration;
+pub mod search;
+pub mod soap;
 
 use crate::sip::header::{Name, has_token};
 use crate::sip::message::Message;

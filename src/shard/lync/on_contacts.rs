@@ -8,6 +8,7 @@ use crate::shard::effect::Effects;
 use crate::shard::usage::{Association, Subject, Usage};
 use crate::shard::{Shard, UserKey};
 use crate::sip::dialog::DialogKey;
+use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
 /// The store has put another list in the place of `before`. Who has been told that one is told the difference, all others
@@ -49,6 +50,32 @@ pub(in crate::shard) fn changed(
             shard.notify(key, effects);
         }
     }
+}
+
+/// The number of the list that a connection has been told of; `None` where it did not ask.
+pub(super) fn told_on(shard: &mut Shard, user: &Aor, connection: ConnectionId) -> Option<u32> {
+    let key = subscription_on(shard, user, connection)?;
+    *told(shard, key)?
+}
+
+/// A connection is told the whole list again.
+pub(super) fn tell_all_of_it(
+    shard: &mut Shard,
+    user: &Aor,
+    connection: ConnectionId,
+    effects: &mut Effects,
+) {
+    if let Some(key) = subscription_on(shard, user, connection) {
+        shard.notify(key, effects);
+    }
+}
+
+fn subscription_on(shard: &mut Shard, user: &Aor, connection: ConnectionId) -> Option<DialogKey> {
+    let keys = shard.subscribers.get(user)?.roaming.clone();
+    keys.into_iter().find(|key| {
+        let dialog = shard.dialogs.get(*key);
+        dialog.is_some_and(|dialog| dialog.connection == connection) && told(shard, *key).is_some()
+    })
 }
 
 /// The number of the list that a subscription to it has been told.

@@ -2,13 +2,18 @@
 //! body ([MS-PRES] §3.4, [MS-SIP] §3.5, [MS-CONFBAS] §3.2). One request, one answer; no dialog.
 
 use crate::dialect::Dialect;
+use crate::dialect::lync::soap;
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
+use crate::shard::lync::on_soap;
 use crate::shard::request::Request;
 
 pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     if shard.connections.dialect(request.connection) != Dialect::Lync {
         return shard.answer(request, 405, "", effects);
     }
-    shard.answer(request, 415, "", effects);
+    match request.message.content_type() {
+        Some(media) if media.is(soap::CONTENT_TYPE) => on_soap::on_soap(shard, request, effects),
+        _ => shard.answer(request, 415, "", effects),
+    }
 }

@@ -1,7 +1,6 @@
 //! How a running server notices what `muster user` did: SQLite tells cheaply whether another program wrote
 //! (`PRAGMA data_version`), the journal tells about whom.
 
-use core::convert::Infallible;
 use core::time::Duration;
 use std::path::Path;
 
@@ -163,15 +162,13 @@ fn keep_one(
     path: &Path,
     change: &Change,
 ) -> rusqlite::Result<Result<Option<UserRecord>, NotKept>> {
-    let edit = |standing: &mut Standing| {
-        change.apply(standing);
-        Ok::<_, Infallible>(())
-    };
+    let edit = |standing: &mut Standing| change.apply(standing);
     match edit_in(transaction, change.user(), edit) {
         Ok((user, changed)) => Ok(Ok(changed.then_some(user))),
         Err(Fault::NoSuchUser(_)) => Ok(Err(NotKept::NoSuchUser)),
-        Err(Fault::Refused(Refused::Standing(error))) => Ok(Err(NotKept::Refused(error))),
-        Err(Fault::Refused(Refused::Edit(never))) => match never {},
+        Err(Fault::Refused(Refused::Standing(error) | Refused::Edit(error))) => {
+            Ok(Err(NotKept::Refused(error)))
+        }
         Err(Fault::Unreadable(Unreadable::Sql(error))) => Err(error),
         // One user's rows are not ours to change; the others of the batch have nothing to do with it.
         Err(Fault::Unreadable(strange)) => {
