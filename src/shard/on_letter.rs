@@ -6,9 +6,9 @@ use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
-    lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver, on_leg,
-    on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state, on_subscribe,
-    on_watch, on_winfo, own_copy,
+    lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver,
+    on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state,
+    on_subscribe, on_watch, on_winfo, own_copy,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
