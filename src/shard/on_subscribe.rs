@@ -125,10 +125,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(server) = shard.open(request) else {
         return;
     };
-    // Linphonec/5.1.65, LinphoneAndroid/…, and so on.
+    // Linphonec/5.1.65, LinphoneAndroid/…, and so on; programs of others say whose library it is behind their own name.
     let is_linphones = message
         .header(Name::UserAgent)
-        .is_some_and(|agent| agent.starts_with("Linphone"));
+        .is_some_and(|agent| agent.starts_with("Linphone") || agent.contains(" LinphoneSDK/"));
     let random = shard.rng.next_u32();
     let expires = shard.now.after(seconds(granted_s));
     let Some(place) = shard.connections.get_mut(request.connection) else {
