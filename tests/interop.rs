@@ -100,6 +100,10 @@ fn linphone_sees_its_friends_by_one_subscription_to_their_list() {
     assert!(alice.asked_for_the_list_and_not_for("bob"));
     let carol = Linphonec::start(&server, "carol", &[]);
     alice.sees("carol", "Online");
+    server.chooses("bob", "busy");
+    alice.sees("bob", "Busy");
+    server.chooses("bob", "away");
+    alice.sees("bob", "Away");
     bob.quit();
     alice.sees("bob", "Offline");
     carol.quit();

@@ -90,7 +90,8 @@ impl Linphonec {
         self.log.expect("to NotDelivered");
     }
 
-    /// Waits until it shows `friend` as `status`, its own word: Online, Offline, Busy, Away …
+    /// Waits until it shows `friend` as `status`, its own word: Online, Offline, Busy, Away … It says so when it has put a
+    /// document into its model of the friend, and takes the word from there.
     pub fn sees(&mut self, friend: &str, status: &str) {
         self.seen
             .expect(&format!("<sip:{friend}@{DOMAIN}> is {status}\n"));

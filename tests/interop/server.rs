@@ -134,6 +134,16 @@ impl Server {
             .expect("the store takes it");
     }
 
+    /// A user's state is as if they had chosen it, from now on (`muster user state set`).
+    pub fn chooses(&self, user: &str, state: &str) {
+        let config = self.folder.sub("server").join("muster.toml");
+        let config = config.to_string_lossy();
+        let (aor, folder) = (format!("{user}@{DOMAIN}"), self.folder.sub("operator"));
+        let command = ["user", "state", "set", &aor, state, "--config", &config];
+        let status = Child::start("muster user state", &folder, MUSTER, &command).wait();
+        assert!(status.success(), "the state could not be set: {status}");
+    }
+
     /// The certificate that it made for itself, which clients are told to trust.
     pub fn certificate(&self) -> &Path {
         &self.certificate
