@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use crate::documents::multipart;
+use crate::documents::sdp::{Description, Kind};
 use crate::sip::build;
 use crate::sip::dialog::{Dialog, ROUTE_BYTES_MAX};
-use crate::sip::header::{AuthParams, Contacts, DialogRef, Name, NameAddr, has_token};
+use crate::sip::header::{AuthParams, Contacts, DialogRef, MediaType, Name, NameAddr, has_token};
 use crate::sip::message::{Message, Method};
 use crate::sip::uri::Uri;
 
@@ -334,9 +336,42 @@ pub fn one_hop_less(message: &Message<'_>) -> u8 {
     message.max_forwards().unwrap_or(70).saturating_sub(1)
 }
 
+/// Whether an INVITE is for sound or pictures: a session description says so, or, where it has no body, what it wants.
+///
+/// A body of several parts is one where a part is: a client of Lync offers two descriptions, the first for servers that
+/// know none of its transports, with nothing in it.
+pub fn is_call(message: &Message<'_>) -> bool {
+    let body = message.body();
+    if body.is_empty() {
+        return wants_media(message);
+    }
+    let Some(media) = message.content_type() else {
+        return false;
+    };
+    if !media.is("multipart/alternative") && !media.is("multipart/mixed") {
+        return offers_media(&media, body);
+    }
+    let boundary = media.params.value("boundary").unwrap_or_default();
+    multipart::read(&boundary, body).is_ok_and(|parts| {
+        parts.iter().any(|part| {
+            MediaType::parse(part.content_type()).is_ok_and(|media| offers_media(&media, part.body))
+        })
+    })
+}
+
+fn offers_media(media: &MediaType<'_>, body: &[u8]) -> bool {
+    media.is("application/sdp")
+        && Description::read(body).is_ok_and(|description| {
+            description
+                .media
+                .iter()
+                .any(|media| media.kind != Kind::Message)
+        })
+}
+
 /// Whether an INVITE without a session description is for sound or pictures: it says so in what it wants of the callee
 /// (RFC 3841) or of itself (RFC 3840), or it takes the place of a call (RFC 3891).
-pub fn wants_media(message: &Message<'_>) -> bool {
+fn wants_media(message: &Message<'_>) -> bool {
     let says = |params: crate::sip::header::Params<'_>| {
         params.has("audio") || params.has("video") || params.has("+sip.audio")
     };

@@ -1,13 +1,14 @@
 //! The one door: an input comes in, effects go out. Identity, transaction, intent; then a match that leads out.
 
+use crate::calls::carried::is_call;
 use crate::dialect::{self, Dialect};
 use crate::shard::effect::Effects;
 use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Shard, lync, on_answer, on_call, on_call_pass, on_command, on_connection, on_invite, on_kept,
-    on_leg, on_letter, on_lines, on_message,
+    Shard, lync, on_answer, on_call_pass, on_command, on_connection, on_invite, on_kept, on_leg,
+    on_letter, on_lines, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding, sealing};
 use crate::sip::header::{Name, tokens};
@@ -128,7 +129,7 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         .tag()
         .and_then(|_| on_call_pass::named(shard, request));
     // What a call needs is between its ends: a proxy looks at Proxy-Require alone (RFC 3261 §16.3 step 5).
-    let ends = call.is_some() || (method == Method::Invite && on_call::is_call(message));
+    let ends = call.is_some() || (method == Method::Invite && is_call(message));
     let speaks = shard.connections.dialect(request.connection);
     if let Some(unknown) = unknown_extensions(message, speaks, ends) {
         return shard.answer_with(request, 420, "", effects, |mut draft| {

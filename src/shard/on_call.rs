@@ -5,7 +5,7 @@
 //!
 //! | it carries | it is |
 //! | --- | --- |
-//! | a session description with a stream that is not `m=message`, also beside one | a call |
+//! | a session description with a stream that is not `m=message`, also beside one, also in one of several parts | a call |
 //! | a session description with `m=message` alone | a session of instant messages |
 //! | none, but Accept-Contact or its Contact say `audio` or `video` (RFC 3841, RFC 3840), or it has Replaces | a call |
 //! | none | a session of instant messages |
@@ -15,11 +15,10 @@
 
 use std::sync::Arc;
 
-use crate::calls::carried::{Answer, Carried, Invite, Replaces, one_hop_less, wants_media};
+use crate::calls::carried::{Answer, Carried, Invite, Replaces, one_hop_less};
 use crate::calls::search::{Deed, Found, Search};
 use crate::calls::threads::{Peer, Threads};
 use crate::dialect::simple;
-use crate::documents::sdp::{Description, Kind};
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
@@ -29,24 +28,7 @@ use crate::shard::usage::{Call, End, EndKey, Stage};
 use crate::shard::{Look, Shard, ShardId, call_record, on_call_pass, reach};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::link::ConnectionId;
-use crate::sip::message::Message;
 use crate::sip::transaction::ServerKey;
-
-/// Whether an INVITE is for sound or pictures.
-pub(super) fn is_call(message: &Message<'_>) -> bool {
-    if message.body().is_empty() {
-        return wants_media(message);
-    }
-    message
-        .content_type()
-        .is_some_and(|media| media.is("application/sdp"))
-        && Description::read(message.body()).is_ok_and(|description| {
-            description
-                .media
-                .iter()
-                .any(|media| media.kind != Kind::Message)
-        })
-}
 
 /// INVITE to a user: the call begins.
 pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effects: &mut Effects) {

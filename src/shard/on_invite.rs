@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use rand_core::Rng;
 
+use crate::calls::carried::is_call;
 use crate::dialect::conference::{self, BadAsk};
 use crate::dialect::{lync, simple};
 use crate::immcu::content::{Outcome, Priority, Thread};
@@ -36,7 +37,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         Err(outcome) => return shard.answer(request, outcome.status, &outcome.reason, effects),
     };
     if let Target::User(to) = &target
-        && on_call::is_call(message)
+        && is_call(message)
     {
         let to = Invited {
             user: to.clone(),

@@ -126,3 +126,40 @@ fn the_caller_may_want_no_name_told() {
         assert_eq!(with(&text, Invite::is_private), private, "{line}");
     }
 }
+
+#[test]
+fn a_description_in_one_of_several_parts_makes_a_call() {
+    let is_call_with = |content_type: &str, body: &str| {
+        let (head, _) = INVITE.split_once("Content-Type").expect("it has one");
+        let length = body.len() + body.matches('\n').count();
+        let text = format!("{head}Content-Type: {content_type}\nl: {length}\n\n{body}");
+        with(&text, is_call)
+    };
+    let sdp = |media: &str| format!("v=0\no=- 0 0 IN IP4 a\ns=-\nc=IN IP4 a\nt=0 0\n{media}\n");
+    let parts = |first: &str, second: &str| {
+        format!(
+            "--b\nContent-Type: application/sdp\nContent-Disposition: session; handling=optional; ms-proxy-2007fallback\n\n\
+             {first}\n--b\nContent-Type: application/sdp\n\n{second}\n--b--\n"
+        )
+    };
+    // The first of a client of Lync has no version.
+    let fallback = "o=- 0 0 IN IP4 a\ns=-\nm=audio 0 RTP/AVP\n";
+    let (audio, text) = (
+        sdp("m=audio 4000 RTP/AVP 0"),
+        sdp("m=message 5060 sip null"),
+    );
+    let several = "multipart/alternative;boundary=\"b\"";
+    assert!(is_call_with("application/sdp", &audio));
+    assert!(!is_call_with("application/sdp", &text));
+    assert!(is_call_with(several, &parts(fallback, &audio)));
+    assert!(is_call_with(
+        "multipart/mixed; boundary=b",
+        &parts(&audio, &text)
+    ));
+    assert!(!is_call_with(several, &parts(fallback, &text)));
+    assert!(!is_call_with(
+        "multipart/alternative",
+        &parts(fallback, &audio)
+    ));
+    assert!(!is_call_with("text/plain", &audio));
+}
