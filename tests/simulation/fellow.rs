@@ -11,6 +11,7 @@ use super::dice::Dice;
 use super::ledger::{Ledger, Way};
 use super::roster::Roster;
 use super::watched::Many;
+use crate::client::ntlm::Ntlm;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
 use muster::shard::change::Change;
@@ -111,6 +112,8 @@ pub struct Fellow {
     /// The number of its connection.
     connection: usize,
     inbox: Inbox,
+    /// Every third logs in so, and signs and checks everything.
+    ntlm: Option<Ntlm>,
     pub registered: bool,
     reading: bool,
     count: usize,
@@ -176,6 +179,7 @@ impl Fellow {
             socket: None,
             connection: 0,
             inbox: Inbox::default(),
+            ntlm: (index % 3 == 1).then(|| Ntlm::new(&aor(user))),
             registered: false,
             reading: true,
             count: 0,
@@ -215,6 +219,9 @@ impl Fellow {
         self.socket = Some(scene.world.connect(shard, peer));
         self.address = peer.to_string();
         self.inbox = Inbox::default();
+        if let Some(ntlm) = &mut self.ntlm {
+            ntlm.disconnect();
+        }
         self.reading = true;
         self.babbled = false;
         self.register(scene, 3600);
@@ -849,7 +856,14 @@ impl Fellow {
         if *method != "ACK" {
             self.pending.insert((branch, method), pending);
         }
-        scene.world.send(socket, text.as_bytes());
+        self.transmit(scene, socket, text.as_bytes());
+    }
+
+    fn transmit(&mut self, scene: &mut Scene<'_>, socket: usize, bytes: &[u8]) {
+        match &mut self.ntlm {
+            Some(ntlm) => scene.world.send(socket, &ntlm.sign(bytes)),
+            None => scene.world.send(socket, bytes),
+        }
     }
 
     // What comes to it.
@@ -873,6 +887,13 @@ impl Fellow {
                     heard.branch()
                 )
             });
+            if let Some(ntlm) = &mut self.ntlm
+                && let Err(wrong) = ntlm.check(&heard)
+            {
+                scene
+                    .ledger
+                    .blame(format!("fellow {}: {wrong}", self.index));
+            }
             match heard.status {
                 Some(status) => self.on_answer(scene, heard, status),
                 None => self.on_request(scene, heard),
@@ -919,27 +940,35 @@ impl Fellow {
         };
         if status == 401 && !pending.asked_again && !self.registered {
             self.challenge_count += 1;
-            let answer = authorization(
-                &heard,
-                pending.method,
-                &pending.uri,
-                &user_name(self.user),
-                &password(self.user),
-                self.challenge_count,
-            );
+            let answer = match &mut self.ntlm {
+                Some(ntlm) => ntlm.authorization(&heard, &password(self.user)),
+                None => authorization(
+                    &heard,
+                    pending.method,
+                    &pending.uri,
+                    &user_name(self.user),
+                    &password(self.user),
+                    self.challenge_count,
+                ),
+            };
             let Some(answer) = answer else {
                 return scene
                     .ledger
                     .blame("a challenge without a digest".to_owned());
             };
+            // By NTLM one is asked twice: after the empty token there is the question.
+            let last = !answer.contains("gssapi-data=\"\"");
+            if let Some((before, _)) = pending.lines.split_once("Authorization: ") {
+                pending.lines.truncate(before.len());
+            }
             let _ = write!(pending.lines, "Authorization: {answer}\r\n");
             pending.cseq += 1;
             self.register_cseq = self.register_cseq.max(pending.cseq);
-            pending.asked_again = true;
+            pending.asked_again = last;
             let branch = format!("z9hG4bK{}", self.fresh("b"));
             self.send(scene, branch, pending);
             // Some do not wait for the 200: this one is still in the pipe when the connection moves to its owner.
-            if scene.dice.percent(30) && !scene.hurry {
+            if last && scene.dice.percent(30) && !scene.hurry {
                 self.publish(scene, false);
             }
             return;
@@ -1392,10 +1421,8 @@ impl Fellow {
                 heard.branch()
             )
         });
-        scene.world.send(
-            socket,
-            &heard.response(status, "Answered", &tag, lines, body),
-        );
+        let answer = heard.response(status, "Answered", &tag, lines, body);
+        self.transmit(scene, socket, &answer);
     }
 
     fn reply_with_contact(&mut self, scene: &mut Scene<'_>, heard: &Heard, status: u16, sdp: &str) {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::dice::Dice;
 use super::fellow::{aor, password, user_name};
+use crate::client::ntlm::Ntlm;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
 
@@ -45,6 +46,8 @@ pub struct Phone {
     pub user: usize,
     pub socket: Option<usize>,
     pub inbox: Inbox,
+    /// Every third logs in so, and signs and checks everything.
+    ntlm: Option<Ntlm>,
     pub address: String,
     pub up: bool,
     pub count: usize,
@@ -61,6 +64,7 @@ impl Phone {
             user,
             socket: None,
             inbox: Inbox::default(),
+            ntlm: (index % 3 == 1).then(|| Ntlm::new(&aor(user))),
             address: String::new(),
             up: false,
             count: 0,
@@ -89,6 +93,9 @@ impl Phone {
         self.parts.clear();
         self.pending.clear();
         self.inbox = Inbox::default();
+        if let Some(ntlm) = &mut self.ntlm {
+            ntlm.disconnect();
+        }
     }
 
     pub fn send(&mut self, world: &mut World, method: &str, branch: &str, pending: &Pending) {
@@ -103,7 +110,14 @@ impl Phone {
             pending.body.len(),
             pending.body
         );
-        world.send(socket, text.as_bytes());
+        self.transmit(world, socket, text.as_bytes());
+    }
+
+    fn transmit(&mut self, world: &mut World, socket: usize, bytes: &[u8]) {
+        match &mut self.ntlm {
+            Some(ntlm) => world.send(socket, &ntlm.sign(bytes)),
+            None => world.send(socket, bytes),
+        }
     }
 
     pub fn ask(&mut self, world: &mut World, method: &str, pending: Pending) -> String {
@@ -238,14 +252,15 @@ impl Phone {
         if !body.is_empty() {
             lines += "Content-Type: application/sdp\r\n";
         }
-        world.send(
-            socket,
-            &heard.response(status, "Answered", tag, &lines, body),
-        );
+        let answer = heard.response(status, "Answered", tag, &lines, body);
+        self.transmit(world, socket, &answer);
     }
 
     /// Takes in what came; what was wrong with it.
     pub fn hear(&mut self, world: &mut World, dice: &mut Dice, heard: Heard) -> Result<(), String> {
+        if let Some(ntlm) = &mut self.ntlm {
+            ntlm.check(&heard)?;
+        }
         match heard.status {
             Some(status) => self.answered(world, &heard, status),
             None => self.asked(world, dice, heard),
@@ -272,17 +287,23 @@ impl Phone {
             return Err(format!("answered twice, or never asked:\n{}", heard.full()));
         };
         if status == 401 {
-            let value = authorization(
-                heard,
-                &heard.method,
-                &pending.uri,
-                &user_name(self.user),
-                &password(self.user),
-                1,
-            );
+            let value = match &mut self.ntlm {
+                Some(ntlm) => ntlm.authorization(heard, &password(self.user)),
+                None => authorization(
+                    heard,
+                    &heard.method,
+                    &pending.uri,
+                    &user_name(self.user),
+                    &password(self.user),
+                    1,
+                ),
+            };
             let Some(value) = value else {
                 return Err("no challenge".to_owned());
             };
+            if let Some((before, _)) = pending.lines.split_once("Authorization: ") {
+                pending.lines.truncate(before.len());
+            }
             pending.lines += &format!("Authorization: {value}\r\n");
             pending.cseq += 1;
             self.ask(world, &heard.method, pending);
