@@ -73,7 +73,7 @@ fn on_bytes(
     else {
         return;
     };
-    if !shard.is_from_who_signs(connection, message, effects) {
+    if !shard.is_from_who_signs(connection, link, message, effects) {
         return;
     }
     if message.is_request() {

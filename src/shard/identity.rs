@@ -1,11 +1,11 @@
 //! Who may speak on a connection. Identity belongs to the connection: what authenticated on it speaks on it.
 
-use crate::auth::{Association, Claim, Verdict, begins_anew};
+use crate::auth::{Association, Claim, Unsigned, Verdict, begins_anew};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::Request;
 use crate::shard::{Look, Shard, padding};
-use crate::sip::link::ConnectionId;
-use crate::sip::message::Message;
+use crate::sip::link::{ConnectionId, Link};
+use crate::sip::message::{Message, Method};
 
 /// How often a connection may move between shards before it is told to stop trying names.
 const MOVES_MAX: u8 = 8;
@@ -92,7 +92,7 @@ impl Shard {
                     connection.user = Some(claimed.aor().clone());
                 }
                 if let Verdict::Associated(association) = verdict {
-                    self.associate(request.connection, association);
+                    self.associate(request.connection, association, again);
                 }
                 padding::notice(self, request.connection, request.message);
                 true
@@ -140,19 +140,33 @@ impl Shard {
         false
     }
 
-    fn associate(&mut self, connection: ConnectionId, association: Box<Association>) {
+    fn associate(
+        &mut self,
+        connection: ConnectionId,
+        mut association: Box<Association>,
+        again: bool,
+    ) {
         self.look_at(association.until(), Look::Connection(connection));
+        if again {
+            // What it sent before it knew is still on its way.
+            association.renew(self.now);
+        }
         self.connections.associate(connection, association);
     }
 
-    /// True where `message` is signed, or need not be. Otherwise its connection is closed: between us and who has signed before
+    /// True where what came is signed, or need not be. Otherwise its connection is closed: between us and who has signed before
     /// there is somebody else now, or a client that we can't understand any more.
+    ///
+    /// COMPAT(SIPE, 1.25): while it proves itself again it goes on, and signs nothing. What it asks is challenged then, and what
+    /// else it says is not heard.
     pub(crate) fn is_from_who_signs(
         &mut self,
         id: ConnectionId,
+        link: Link,
         message: &Message<'_>,
         effects: &mut Effects,
     ) -> bool {
+        let now = self.now;
         let Some(connection) = self.connections.get_mut(id) else {
             return false;
         };
@@ -160,10 +174,23 @@ impl Shard {
             return true;
         };
         if begins_anew(message) {
+            association.renew(now);
             return true;
         }
         match association.verify(message) {
             Ok(()) => true,
+            Err(Unsigned::Missing) if association.is_renewed(now) => {
+                let unanswered = [Method::Ack, Method::Cancel];
+                if message.is_request() && !unanswered.contains(&message.method()) {
+                    let request = Request {
+                        connection: id,
+                        link,
+                        message,
+                    };
+                    self.challenge(request, false, effects);
+                }
+                false
+            }
             Err(unsigned) => {
                 effects.list.push(Effect::Close {
                     connection: id,

@@ -25,6 +25,8 @@ pub struct Ntlm {
     signs: Option<Association>,
     /// What is checked with.
     checks: Option<Association>,
+    /// What was checked with before: a refused login leaves it in force.
+    before: Option<Association>,
     /// How the next message is spoilt.
     pub flaw: Flaw,
     logins: u8,
@@ -75,7 +77,7 @@ impl Ntlm {
 
     /// A new connection has no association.
     pub fn disconnect(&mut self) {
-        (self.signs, self.checks) = (None, None);
+        (self.signs, self.checks, self.before) = (None, None, None);
     }
 
     /// What answers the NTLM line of a 401: an empty token to the offer, and to the question the proof. From then on all is
@@ -104,7 +106,7 @@ impl Ntlm {
             number: 0,
         };
         self.signs = Some(association.clone());
-        self.checks = Some(association);
+        self.before = self.checks.replace(association);
         Some(format!(
             "{start}, opaque=\"{opaque}\", gssapi-data=\"{}\", version=4",
             STANDARD.encode(token)
@@ -154,7 +156,13 @@ impl Ntlm {
 
     /// Checks what the server has signed: all but provisional answers and challenges, with numbers that rise.
     pub fn check(&mut self, heard: &Heard) -> Result<(), String> {
-        let Some(association) = &mut self.checks else {
+        let refused =
+            heard.method == "REGISTER" && heard.status.is_some_and(|status| status >= 300);
+        let checks = match &mut self.before {
+            Some(before) if refused => Some(before),
+            _ => self.checks.as_mut(),
+        };
+        let Some(association) = checks else {
             return Ok(());
         };
         let wrong = |what: &str| Err(format!("{what}:\n{}", heard.full()));

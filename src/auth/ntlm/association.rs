@@ -14,6 +14,8 @@ use crate::sip::time::Now;
 
 /// How long it lives: a client makes itself a new one in time ([MS-SIPAE] §3.3.2).
 pub const ASSOCIATION_LIFETIME: Duration = Duration::from_secs(8 * 60 * 60);
+/// How long a client may be between two associations: clients give up a REGISTER after as long.
+const RENEWAL_MAX: Duration = Duration::from_secs(60);
 /// The opaque of the handshake, and of everything signed from then on.
 pub(super) const OPAQUE_BYTES: usize = crate::auth::nonce::NONCE_TEXT_BYTES;
 
@@ -27,6 +29,8 @@ pub struct Association {
     /// The number of what was signed last.
     signed: u32,
     until: Now,
+    /// Until when the client may still be busy with making the next one.
+    renewing_until: Now,
 }
 
 /// Why a message is not from who made the association. Always the peer's fault, and past mending: the connection is closed.
@@ -60,12 +64,23 @@ impl Association {
             seen: Window::default(),
             signed: 0,
             until: now.after(ASSOCIATION_LIFETIME),
+            renewing_until: Now(0),
         }
     }
 
     /// When it ends.
     pub fn until(&self) -> Now {
         self.until
+    }
+
+    /// The client has begun to make the next one.
+    pub fn renew(&mut self, now: Now) {
+        self.renewing_until = now.after(RENEWAL_MAX);
+    }
+
+    /// Whether the client may be between two associations: it has dropped this one already, and signs nothing.
+    pub fn is_renewed(&self, now: Now) -> bool {
+        now < self.renewing_until
     }
 
     /// Takes in what the client has signed; each signature is good once.

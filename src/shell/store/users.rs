@@ -263,3 +263,50 @@ pub(super) fn journal(connection: &Connection, aor: &Aor) -> rusqlite::Result<()
         .execute([aor.as_str()])?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Admission;
+    use super::*;
+
+    fn kept(store: &Store, name: &str) -> [bool; 3] {
+        let user = store.user(name).unwrap().expect("the user");
+        [
+            user.ha1_sha256.is_some(),
+            user.ha1_md5.is_some(),
+            user.nt_hash.is_some(),
+        ]
+    }
+
+    /// A database from before NTLM is brought up, its users stay, and what no scheme needs any more is forgotten.
+    #[test]
+    fn credentials_are_kept_as_the_schemes_need_them() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let old = open_database(&dir.muster_db(), &MIGRATIONS[..2]).unwrap();
+        old.execute_batch(
+            "INSERT INTO user VALUES ('old@example.com', '', x'00000000000000000000000000000000', NULL)",
+        )
+        .unwrap();
+        drop(old);
+        let mut store = Store::open(&dir).unwrap();
+        let admission = Admission {
+            domains: &["example.com".into()],
+            schemes: &Scheme::ALL,
+        };
+        let new = admission.user("new@example.com", "", "secret").unwrap();
+        store.add(&new).unwrap();
+        assert_eq!(store.user("new@example.com").unwrap(), Some(new));
+        assert_eq!(kept(&store, "old@example.com"), [false, true, false]);
+
+        use Scheme::{DigestMd5, DigestSha256, Ntlm};
+        assert_eq!(store.keep_only(&Scheme::ALL).unwrap(), (0, 0));
+        assert_eq!(store.keep_only(&[Ntlm, DigestMd5]).unwrap(), (1, 0));
+        assert_eq!(kept(&store, "new@example.com"), [false, true, true]);
+        // Without the MD5 the old one would have nothing left: it is locked out, and keeps what it has.
+        assert_eq!(store.keep_only(&[Ntlm, DigestSha256]).unwrap(), (1, 1));
+        assert_eq!(kept(&store, "new@example.com"), [false, false, true]);
+        assert_eq!(kept(&store, "old@example.com"), [false, true, false]);
+        assert_eq!(store.keep_only(&[DigestSha256]).unwrap(), (0, 2));
+    }
+}
