@@ -151,6 +151,12 @@ impl Outcome {
         }
     }
 
+    /// Whether an endpoint has no use for a session of messages: not the method, or nothing of what a session would be of.
+    /// That says nothing of messages without a session.
+    pub fn is_no_session(&self) -> bool {
+        matches!(self.status, 405 | 406 | 415 | 488 | 501)
+    }
+
     /// True for a 2xx.
     pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)

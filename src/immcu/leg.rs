@@ -53,6 +53,8 @@ pub struct Leg {
     pub state: State,
     /// True where the client says that it reads `message/cpim` (RFC 3862): then who spoke stands in the message too.
     pub cpim: bool,
+    /// With whom, where they converse in pager mode (RFC 3428): then there is no session behind the dialog.
+    pub pages: Option<Aor>,
     /// True where the session is a conference (`isfocus`, RFC 4579 §5.1).
     pub focus: bool,
     /// False while the client has still to be told so by a re-INVITE.

@@ -60,6 +60,10 @@ pub struct Ringing {
     pub legs: Vec<DialogKey>,
     /// The best refusal so far.
     pub best: Option<Outcome>,
+    /// True where one endpoint of the user is meant, and no other.
+    pub lone: bool,
+    /// True once an endpoint has no use for sessions: it may take messages without one.
+    pub pages: bool,
     /// True once the session knows that it rings.
     pub told: bool,
     /// When it is given up.
@@ -70,6 +74,7 @@ impl Ringing {
     /// A leg has refused.
     pub fn refused(&mut self, leg: DialogKey, outcome: Outcome) {
         self.legs.retain(|other| *other != leg);
+        self.pages |= outcome.is_no_session() && !self.lone;
         self.best = Some(match self.best.take() {
             Some(best) => best.better(outcome),
             None => outcome,

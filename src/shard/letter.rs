@@ -245,6 +245,8 @@ pub enum Letter {
         invitation: u32,
         /// Why.
         outcome: Outcome,
+        /// True where they are there, and may take messages without a session.
+        pages: bool,
     },
 
     /// To a session's owner: an INVITE to the session's own URI.
@@ -269,6 +271,14 @@ pub enum Letter {
         leg: LegRef,
         /// True where the session is a conference.
         focus: bool,
+    },
+    /// To a leg: who its INVITE asks for takes no session, so there is none any more; it is to be accepted all the same, and to
+    /// speak with them in pager mode.
+    Pages {
+        /// The leg.
+        leg: LegRef,
+        /// Who.
+        with: Aor,
     },
     /// To a leg: its INVITE is refused.
     Refuse {

@@ -89,6 +89,7 @@ use crate::shard::usage::{Association, Call, Delivery, DeliveryKey, End, EndKey,
 use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
+use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::transaction::{
     Branches, ClientKey, ClientTransaction, ServerKey, ServerTransactions,
@@ -280,6 +281,8 @@ pub struct Shard {
     /// By the call and the number there.
     end_of: HashMap<(SessionId, u32), EndKey, ahash::RandomState>,
     pagers: Pagers,
+    /// Legs that speak with somebody in pager mode, by their connection and with whom. Of two the newer one.
+    paging: HashMap<(ConnectionId, Aor), DialogKey, ahash::RandomState>,
     /// Messages whose sender has other endpoints that want a copy, until they are answered.
     own_copies: HashMap<ServerKey, OwnCopy, ahash::RandomState>,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
@@ -376,6 +379,7 @@ impl Shard {
         let end_of = HashMap::with_hasher(hash());
         let pagers = Pagers::new(hash());
         let own_copies = HashMap::with_hasher(hash());
+        let paging = HashMap::with_hasher(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
         Shard {
@@ -408,6 +412,7 @@ impl Shard {
             ends: Chained::default(),
             end_of,
             pagers,
+            paging,
             own_copies,
             rosters,
             newest_version: 0,

@@ -82,7 +82,13 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
         return;
     }
     match transaction.purpose {
-        Purpose::Page(delivery) => on_deliver::answered(shard, delivery, outcome, effects),
+        Purpose::Page(delivery, leg) => {
+            on_deliver::answered(shard, delivery, outcome, effects);
+            // As of a session's message: the dialog is there no more (RFC 5057 §5.1, §5.2).
+            if let Some(leg) = leg.filter(|_| matches!(status, 408 | 481)) {
+                on_leg::lost(shard, leg, "dialog lost", effects);
+            }
+        }
         Purpose::Convey(conveyance) => {
             on_convey::conveyed(shard, &conveyance, status, outcome, effects)
         }

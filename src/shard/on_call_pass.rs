@@ -122,7 +122,8 @@ pub(super) fn on_ack(
     if shard
         .ends
         .get(key)
-        .is_some_and(|end| *end.branch == *branch)
+        // Who gives none sends no ACK to a refusal either.
+        .is_some_and(|end| !branch.is_empty() && *end.branch == *branch)
     {
         return;
     }

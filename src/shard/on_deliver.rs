@@ -4,6 +4,8 @@
 //! come, a later one goes the way that one went and waits for the same stages; and none begins a stage before those
 //! that were said before it have begun it.
 
+use crate::dialect::Dialect;
+use crate::dialect::lync::message::{Bare, Hearing};
 use crate::dialect::simple::{self, Reads};
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::pager::Pair;
@@ -11,10 +13,12 @@ use crate::registrar::{EndpointId, Gruu};
 use crate::shard::effect::Effects;
 use crate::shard::interrupt::{OFFLINE, held_back};
 use crate::shard::letter::{Letter, Ticket};
+use crate::shard::lync::on_typing;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
-use crate::shard::usage::{Delivery, DeliveryKey, Purpose, Staged, Wording};
+use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Staged, Usage, Wording};
 use crate::shard::{Look, Shard, UserKey};
+use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
 use crate::sip::uri::Aor;
@@ -169,8 +173,8 @@ fn send(
     endpoints: &[Reached],
     effects: &mut Effects,
 ) -> bool {
-    let from_text = format!("{};tag={}", simple::name_addr(&wording.from), wording.tag);
     let to_uri = to.uri();
+    let author = &wording.from.aor;
     let now = shard.now;
     let mut sent = 0;
     for Reached {
@@ -179,10 +183,44 @@ fn send(
         ..
     } in endpoints
     {
+        let leg = shard.paging_leg(*connection, author);
+        let bare = match shard.connections.dialect(*connection) {
+            Dialect::Simple => None,
+            Dialect::Lync => match Hearing::of(&wording.content) {
+                Hearing::Message(bare) => Some(bare),
+                other => {
+                    // Typing has its place in a dialog alone.
+                    if let (Hearing::Typing(composing), Some(leg)) = (other, leg) {
+                        on_typing::show(shard, leg, composing, effects);
+                    }
+                    if let Some(delivery) = shard.deliveries.get_mut(key) {
+                        delivery.best = Some(Outcome::of(200));
+                    }
+                    continue;
+                }
+            },
+        };
+        if let Some(leg) = leg {
+            sent += usize::from(send_within(
+                shard,
+                leg,
+                key,
+                wording,
+                bare.as_ref(),
+                effects,
+            ));
+            continue;
+        }
+        // Who it is from stands in From alone for a Lync endpoint: it finds the conversation by that.
+        let from = match bare {
+            Some(_) => format!("<{}>", author.uri()),
+            None => simple::name_addr(&wording.from),
+        };
+        let from_text = format!("{from};tag={}", wording.tag);
         let client = shard.ask(
             *connection,
             Method::Message,
-            Purpose::Page(key),
+            Purpose::Page(key, None),
             effects,
             |out, link, branch| {
                 let draft = lone_request(
@@ -196,7 +234,12 @@ fn send(
                     &wording.call_id,
                 );
                 let Wording { from, content, .. } = wording;
-                simple::write_content(draft, from, &to_uri, content, Reads::Unknown, now);
+                match &bare {
+                    Some(bare) => bare.write(draft, &content.lines),
+                    None => {
+                        simple::write_content(draft, from, &to_uri, content, Reads::Unknown, now);
+                    }
+                }
             },
         );
         sent += usize::from(client.is_some());
@@ -205,6 +248,49 @@ fn send(
         delivery.waiting += sent;
     }
     sent > 0
+}
+
+/// Sends it within a leg that speaks with its author in pager mode. False where its connection is gone.
+fn send_within(
+    shard: &mut Shard,
+    leg: DialogKey,
+    key: DeliveryKey,
+    wording: &Wording,
+    bare: Option<&Bare<'_>>,
+    effects: &mut Effects,
+) -> bool {
+    on_typing::heard(shard, leg);
+    let place = shard.dialogs.get(leg).map(|leg| leg.connection);
+    let Some(connection) = place else {
+        return false;
+    };
+    let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
+        return false;
+    };
+    let purpose = Purpose::Page(key, Some(leg));
+    let Some(client) = shard.open_client(connection, Method::Message, purpose) else {
+        return false;
+    };
+    let (branch, now) = (shard.branches.of(client), shard.now);
+    let Some(Association {
+        dialog,
+        usage: Usage::Leg(leg),
+        ..
+    }) = shard.dialogs.get_mut(leg)
+    else {
+        return false;
+    };
+    let to = leg.user.uri();
+    let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
+    effects.send(connection, |out| {
+        let draft = dialog.request(out, "MESSAGE", &link, branch);
+        let Wording { from, content, .. } = wording;
+        match bare {
+            Some(bare) => bare.write(draft, &content.lines),
+            None => simple::write_content(draft, from, &to, content, reads, now),
+        }
+    });
+    true
 }
 
 /// Begins the next stage in which there is somebody. False where there is none.

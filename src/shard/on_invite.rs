@@ -136,6 +136,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
                 stopped: None,
                 sdp_version: 1,
                 typing: None,
+                pages: None,
             }),
             offer: answer,
         });

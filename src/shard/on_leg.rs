@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use crate::dialect::Dialect;
 use crate::dialect::conference::INFO_PACKAGE;
 use crate::dialect::simple;
-use crate::immcu::content::{Outcome, Sort};
+use crate::immcu::content::{Content, Outcome, Sort};
 use crate::immcu::leg::{Leg, Parting, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
@@ -23,8 +23,10 @@ use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
+use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ServerKey, TIMEOUT};
+use crate::sip::uri::Aor;
 
 impl Shard {
     /// The leg of a letter, if it is still there.
@@ -52,6 +54,14 @@ impl Shard {
             })
     }
 
+    /// The leg on a connection that speaks with `other` in pager mode.
+    pub(super) fn paging_leg(&self, connection: ConnectionId, other: &Aor) -> Option<DialogKey> {
+        if self.paging.is_empty() {
+            return None;
+        }
+        self.paging.get(&(connection, other.clone())).copied()
+    }
+
     /// The instance id of the endpoint that a dialog's connection belongs to; empty where it has none.
     pub(super) fn endpoint_of(&self, key: DialogKey) -> Box<str> {
         let instance = || -> Option<&str> {
@@ -75,6 +85,14 @@ impl Shard {
             .get_mut(connection)
             .map_or(&mut none, |connection| &mut connection.dialogs);
         let dropped = self.dialogs.remove(chain, key)?;
+        if let Usage::Leg(leg) = &dropped.usage
+            && let Some(with) = leg.pages.clone()
+        {
+            let name = (connection, with);
+            if self.paging.get(&name) == Some(&key) {
+                self.paging.remove(&name);
+            }
+        }
         let shares = match &dropped.usage {
             Usage::Leg(_) => true,
             Usage::Subscription(subscription) => {
@@ -136,6 +154,7 @@ pub(super) fn on_message(
     else {
         return;
     };
+    let pages = shard.leg(key).and_then(|leg| leg.pages.clone());
     // A client that speaks before its ACK was seen has the 2xx all the same (RFC 3261 §13.3.1.4).
     match state {
         State::Established => {}
@@ -154,6 +173,21 @@ pub(super) fn on_message(
         .wrote(request.connection, &content, shard.now);
     if content.sort == Sort::Text {
         on_typing::said(shard, key);
+    }
+    if let Some(to) = pages {
+        // All that is said in one dialog has one Call-ID: as pages, they need one each.
+        let call_id = None;
+        let content = Content { call_id, ..content };
+        return on_message::send(
+            shard,
+            request.connection,
+            server,
+            user,
+            to,
+            None,
+            content,
+            effects,
+        );
     }
     if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
         let addressee = dialog.local.clone();
@@ -202,6 +236,9 @@ fn leave(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut 
     };
     if let State::Offered(server) = ended.state {
         shard.settle(server, &Outcome::of(487), effects);
+    }
+    if ended.pages.is_some() {
+        return;
     }
     let session = ended.session;
     shard.post_session(
@@ -420,6 +457,22 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
         }
         draft.body("application/sdp", &body);
     });
+}
+
+/// The session's owner, which keeps it no longer: this leg is in, and speaks with somebody in pager mode.
+pub(super) fn pages(shard: &mut Shard, leg: LegRef, with: Aor, effects: &mut Effects) {
+    let key = key_of(leg);
+    let Some(Association {
+        connection,
+        usage: Usage::Leg(found),
+        ..
+    }) = shard.dialogs.get_mut(key)
+    else {
+        return;
+    };
+    found.pages = Some(with.clone());
+    shard.paging.insert((*connection, with), key);
+    welcome(shard, leg, false, effects);
 }
 
 /// The session's owner: this leg's INVITE is refused.

@@ -133,8 +133,9 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             session,
             invitation,
             outcome,
+            pages,
         } => {
-            on_session::declined(shard, session, invitation, outcome, effects);
+            on_session::declined(shard, session, invitation, outcome, pages, effects);
         }
 
         Letter::Join {
@@ -145,6 +146,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         } => on_session::join(shard, session, leg, user, endpoint, effects),
         Letter::Progress { leg } => on_leg::progress(shard, leg, effects),
         Letter::Welcome { leg, focus } => on_leg::welcome(shard, leg, focus, effects),
+        Letter::Pages { leg, with } => on_leg::pages(shard, leg, with, effects),
         Letter::Refuse { leg, outcome } => on_leg::refuse(shard, leg, &outcome, effects),
         Letter::Say {
             session,

@@ -11,6 +11,8 @@ use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
+use crate::sip::link::ConnectionId;
+use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
 pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
@@ -46,8 +48,27 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
     shard
         .connections
         .wrote(request.connection, &content, shard.now);
+    let connection = request.connection;
+    send(shard, connection, key, author, to, gruu, content, effects);
+}
+
+/// What `author` says on a connection, to the keeper of the pair.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "who says what to whom, and where"
+)]
+pub(super) fn send(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    key: ServerKey,
+    author: Aor,
+    to: Aor,
+    gruu: Option<Gruu>,
+    content: Content,
+    effects: &mut Effects,
+) {
     if content.sort == Sort::Text {
-        shard.writes_from(&author, &to, request.connection);
+        shard.writes_from(&author, &to, connection);
     }
     let uri = to.uri();
     OwnCopy::keep(shard, key, &author, &uri, None, &content);

@@ -40,7 +40,7 @@ pub(super) fn ring(
     effects: &mut Effects,
 ) {
     let decline = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
-        declined(shard, session, invitation, outcome, effects);
+        declined(shard, session, invitation, outcome, false, effects);
     };
     if shard.stopping {
         return decline(shard, Outcome::of(480), effects);
@@ -57,8 +57,12 @@ pub(super) fn ring(
         ..Wanted::default()
     };
     let stages = reach::stages(shard, user, &wanted);
+    let lone = to.gruu.is_some();
     if stages.is_empty() {
-        return decline(shard, Outcome::with(480, OFFLINE), effects);
+        let method = Some(Method::Message);
+        let pages = !lone && !reach::stages(shard, user, &Wanted { method, ..wanted }).is_empty();
+        let outcome = Outcome::with(480, OFFLINE);
+        return declined(shard, session, invitation, outcome, pages, effects);
     }
     let deadline = shard.now.after(shard.ringing_max());
     let key = shard.ringings.insert(Ringing {
@@ -71,6 +75,8 @@ pub(super) fn ring(
         thread,
         legs: Vec::new(),
         best: None,
+        lone,
+        pages: false,
         told: false,
         deadline,
     });
@@ -126,12 +132,14 @@ fn declined(
     session: SessionId,
     invitation: u32,
     outcome: Outcome,
+    pages: bool,
     effects: &mut Effects,
 ) {
     let letter = Letter::Declined {
         session,
         invitation,
         outcome,
+        pages,
     };
     shard.post_session(session, letter, effects);
 }
@@ -183,6 +191,7 @@ fn ring_endpoint(
             stopped: None,
             sdp_version: 1,
             typing: None,
+            pages: None,
         }),
         offer: None,
     });
@@ -379,10 +388,12 @@ fn give_up(shard: &mut Shard, key: RingingKey, why: Stop, effects: &mut Effects)
     for leg in &ringing.legs {
         cancel(shard, *leg, why, effects);
     }
+    let pages = ringing.pages && !ringing.is_declined();
     let outcome = ringing
         .best
         .unwrap_or_else(|| Outcome::with(480, "No Answer"));
-    declined(shard, ringing.session, ringing.invitation, outcome, effects);
+    let (session, invitation) = (ringing.session, ringing.invitation);
+    declined(shard, session, invitation, outcome, pages, effects);
 }
 
 /// The session has lost interest.

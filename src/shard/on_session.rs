@@ -270,12 +270,13 @@ pub(super) fn accepted(
     }
 }
 
-/// Nobody has accepted an invitation.
+/// Nobody has accepted an invitation. Who asked for two to talk speaks in pager mode with somebody who takes no sessions.
 pub(super) fn declined(
     shard: &mut Shard,
     id: SessionId,
     invitation: u32,
     outcome: Outcome,
+    pages: bool,
     effects: &mut Effects,
 ) {
     let members_max = shard.settings.immcu.members_max;
@@ -309,14 +310,14 @@ pub(super) fn declined(
         let waiting: Vec<LegRef> = session.participants.iter().map(|p| p.leg).collect();
         shard.sessions.remove(&id);
         for leg in waiting {
-            shard.post(
-                ShardId(leg.shard),
-                Letter::Refuse {
-                    leg,
-                    outcome: outcome.clone(),
-                },
-                effects,
-            );
+            let letter = if pages {
+                let with = invitation.user.clone();
+                Letter::Pages { leg, with }
+            } else {
+                let outcome = outcome.clone();
+                Letter::Refuse { leg, outcome }
+            };
+            shard.post(ShardId(leg.shard), letter, effects);
         }
     }
 }

@@ -41,5 +41,10 @@ pub(super) fn on_stop(shard: &mut Shard, effects: &mut Effects) {
     for session in sessions {
         on_session::finish(shard, session, "server stopped", effects);
     }
+    let mut paging: Vec<_> = shard.paging.values().copied().collect();
+    paging.sort_unstable();
+    for leg in paging {
+        on_leg::say_bye(shard, leg, effects);
+    }
     on_call::stop(shard, effects);
 }

@@ -242,8 +242,8 @@ pub(crate) struct Told {
 /// What a request of ours is for.
 #[derive(Debug)]
 pub(crate) enum Purpose {
-    /// A pager message to one of a user's endpoints.
-    Page(DeliveryKey),
+    /// A pager message to one of a user's endpoints, within the leg that speaks with its author, where there is one.
+    Page(DeliveryKey, Option<DialogKey>),
     /// A message of a session.
     Convey(Box<Conveyance>),
     /// An alert to one of its owner's endpoints: whose, and of whom.

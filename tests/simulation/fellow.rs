@@ -1284,7 +1284,9 @@ impl Fellow {
                     .blame(format!("a message that nobody sent:\n{}", heard.full())),
             },
             ("MESSAGE", Some(dialog)) => match (self.dialogs[dialog].leg, number_in(heard)) {
-                (Some(leg), Some(number)) => scene.ledger.leg_heard(leg, number),
+                (Some(leg), Some(number)) => {
+                    scene.ledger.leg_heard(leg, self.connection, number);
+                }
                 // The focus reports to somebody whom it did not reach.
                 (Some(_), None) => {}
                 (None, _) => scene

@@ -44,6 +44,8 @@ pub struct Leg {
     pub heard: Vec<usize>,
     pub established: bool,
     pub ended: bool,
+    /// It speaks with somebody who takes no sessions: what is said in it comes as pages, and pages come in it.
+    pub paging: bool,
     /// The client has left a request in it unanswered, or refused it in a way that ends a dialog: the server may have given it up.
     pub doubtful: bool,
     /// Established, and not ended, when all was quiet so often.
@@ -106,6 +108,7 @@ impl Ledger {
             heard: Vec::new(),
             established: false,
             ended: false,
+            paging: false,
             doubtful: false,
             settled_since: None,
         });
@@ -152,12 +155,32 @@ impl Ledger {
                 "msg-{number} came to user {user}, who does not want it"
             ));
         }
-        if said.way != Way::Pager {
-            return self.blame(format!(
-                "msg-{number} was said in a session and came as a pager message"
-            ));
+        let (sender, way) = (said.connection, said.way.clone());
+        if let Way::Session(leg) = way {
+            self.pages(leg);
         }
-        let sender = said.connection;
+        self.page_order(sender, connection, number);
+    }
+
+    /// A leg speaks in pages: then it does with one user, and there is no session with others.
+    fn pages(&mut self, leg: usize) {
+        let session = self.legs[leg].session.clone();
+        let inhabited = |(index, other): (usize, &Leg)| {
+            index != leg && session.is_some() && other.session == session && !other.heard.is_empty()
+        };
+        let met = self.legs.iter().enumerate().any(inhabited) || !self.legs[leg].heard.is_empty();
+        if met {
+            self.blame(format!("leg {leg} is in a session, and speaks in pages"));
+        }
+        self.legs[leg].paging = true;
+    }
+
+    fn same_session(&self, one: usize, other: usize) -> bool {
+        let (one, other) = (&self.legs[one], &self.legs[other]);
+        one.session == other.session || one.session.is_none()
+    }
+
+    fn page_order(&mut self, sender: usize, connection: usize, number: usize) {
         if sender == connection {
             return self.blame(format!("msg-{number} came back to its sender"));
         }
@@ -171,28 +194,33 @@ impl Ledger {
     }
 
     /// A message arrives in a leg: once, never one's own, in its sender's order.
-    pub fn leg_heard(&mut self, leg: usize, number: usize) {
+    pub fn leg_heard(&mut self, leg: usize, connection: usize, number: usize) {
         let Some(said) = self.said.get(number) else {
             return self.blame(format!("msg-{number} was never sent"));
         };
-        let Way::Session(sender) = said.way else {
-            return self.blame(format!(
-                "msg-{number} was a pager message and came in a session"
-            ));
+        let sender = match said.way.clone() {
+            Way::Session(sender) if self.same_session(sender, leg) => sender,
+            // Two may speak in pages in two legs that know nothing of one another.
+            way => {
+                if let Way::Session(sender) = way {
+                    self.pages(sender);
+                }
+                let Some(said) = self.said.get(number) else {
+                    return;
+                };
+                let (user, sender) = (said.user, said.connection);
+                let receiver = self.legs[leg].user;
+                if self.wishes.forbids_message(receiver, user, number) {
+                    self.blame(format!(
+                        "msg-{number} came to user {receiver}, who does not want it"
+                    ));
+                }
+                self.pages(leg);
+                return self.page_order(sender, connection, number);
+            }
         };
         if sender == leg {
             return self.blame(format!("msg-{number} came back to its sender"));
-        }
-        if self.legs[sender].session != self.legs[leg].session
-            && self.legs[sender].session.is_some()
-        {
-            let sessions = (
-                self.legs[sender].session.clone(),
-                self.legs[leg].session.clone(),
-            );
-            return self.blame(format!(
-                "msg-{number} came into another session: {sessions:?}"
-            ));
         }
         let same_sender = |other: &&usize| self.said[**other].way == Way::Session(sender);
         if let Some(last) = self.legs[leg].heard.iter().rfind(same_sender)

@@ -7,6 +7,7 @@
 use crate::dialect::lync::message::composing;
 use crate::documents::iscomposing::IsComposing;
 use crate::documents::keyboard_activity as keyboard;
+use crate::immcu::pager::Pair;
 use crate::immcu::typing::REFRESH_S;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
@@ -106,6 +107,17 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
         return;
     };
     let (session, user) = (leg.session, leg.user.clone());
+    if let Some(to) = leg.pages.clone() {
+        let pair = Pair::of(&user, &to);
+        let letter = Letter::Page {
+            ticket: shard.nobody(),
+            from: shard.party(&user),
+            to,
+            gruu: None,
+            content: composing(types, REFRESH_S),
+        };
+        return shard.post_owner(pair.keeper(), letter, effects);
+    }
     let letter = Letter::Say {
         session,
         leg: shard.leg_ref(key),
