@@ -111,6 +111,8 @@ pub enum Space {
     Soap,
     /// [MS-SIP].
     WinRtc,
+    /// C3P ([MS-CONFBAS]).
+    Cccp,
     /// Bound to a namespace that is not in this list: an extension.
     Other,
     /// No namespace at all.
@@ -135,6 +137,7 @@ const SPACES: &[(Space, &str)] = &[
         "urn:ietf:params:xml:ns:resource-lists",
     ),
     (Space::Rlmi, "urn:ietf:params:xml:ns:rlmi"),
+    (Space::Cccp, "urn:ietf:params:xml:ns:cccp"),
     (Space::WatcherInfo, "urn:ietf:params:xml:ns:watcherinfo"),
     (Space::Soap, "http://schemas.xmlsoap.org/soap/envelope/"),
     (

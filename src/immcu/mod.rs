@@ -2,9 +2,11 @@
 //!
 //! A session has one owner shard, one roster and one order (`session`); each participant has a dialog of their own
 //! with the server, the leg (`leg`), on the shard of their connection. Pager messages between two users are one
-//! session as well (`pager`). Who decides in a conference is its `room`. Ringing all endpoints of a user is an invitation (`ringing`).
+//! session as well (`pager`). Who decides in a conference is its `room`. Who is at it
+//! without a leg, and how long it waits, is its `focus`. Ringing all endpoints of a user is an invitation (`ringing`).
 
 pub mod content;
+pub mod focus;
 pub mod leg;
 pub mod pager;
 pub mod ringing;

@@ -52,6 +52,8 @@ pub struct Ringing {
     pub to: Aor,
     /// True where the session is a conference.
     pub focus: bool,
+    /// Who started it.
+    pub organiser: Aor,
     /// What it is about.
     pub subject: Subject,
     /// What the inviter's client calls the conversation, where it said so.

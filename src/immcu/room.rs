@@ -126,9 +126,9 @@ impl Session {
         self.room.moderators.contains(user)
     }
 
-    /// Whether `user` is in it, with any leg.
+    /// Whether `user` is in it, with any leg or at the focus.
     pub fn has(&self, user: &Aor) -> bool {
-        self.participants.iter().any(|one| one.user == *user)
+        self.participants.iter().any(|one| one.user == *user) || self.attends(user)
     }
 
     /// Whether `user` is being rung.
@@ -206,10 +206,9 @@ impl Session {
             }
         }
         moderators.retain(|one| !gone.contains(one));
-        let somebody_stays = self
-            .participants
-            .iter()
-            .any(|one| !gone.contains(&&one.user));
+        let speak = self.participants.iter().map(|one| &one.user);
+        let attend = self.attendances.iter().map(|one| &one.user);
+        let somebody_stays = speak.chain(attend).any(|one| !gone.contains(&one));
         if somebody_stays && moderators.is_empty() {
             return Err(Refusal::NobodyModerates);
         }
@@ -235,14 +234,19 @@ impl Session {
         self.room.expelled.push(user.clone());
     }
 
-    /// Somebody is in now: not absent any more, and a moderator where they started it.
+    /// Somebody is in now: not absent any more, and a moderator where they started it, or where nobody else is there who
+    /// could be.
     pub(super) fn arrived(&mut self, user: &Aor) {
         self.room.absent.retain(|one| one.user != *user);
-        if self.kind == Kind::Conference
-            && *user == self.initiator
-            && !self.room.deposed
-            && !self.is_led_by(user)
-        {
+        self.departed.retain(|one| one != user);
+        self.invitations
+            .retain(|one| one.user != *user || one.arriving.is_none());
+        self.making.awaits = None;
+        if self.kind != Kind::Conference || self.is_led_by(user) {
+            return;
+        }
+        let started_it = *user == self.initiator && !self.room.deposed;
+        if started_it || self.room.moderators.is_empty() {
             self.room.moderators.push(user.clone());
         }
     }
@@ -271,14 +275,17 @@ impl Session {
     /// Somebody has left: a role lasts as long as its holder is in. Where nobody else moderates, who has been in it for
     /// longest does from now on, and is returned.
     pub fn pass_on_role(&mut self) -> Option<Aor> {
-        let participants = &self.participants;
-        self.room
-            .moderators
-            .retain(|one| participants.iter().any(|other| other.user == *one));
+        let (participants, attendances) = (&self.participants, &self.attendances);
+        self.room.moderators.retain(|one| {
+            participants.iter().any(|other| other.user == *one)
+                || attendances.iter().any(|other| other.user == *one)
+        });
         if self.kind != Kind::Conference || !self.room.moderators.is_empty() {
             return None;
         }
-        let longest = self.participants.first()?.user.clone();
+        let speaks = participants.first().map(|one| &one.user);
+        let attends = attendances.first().map(|one| &one.user);
+        let longest = speaks.or(attends)?.clone();
         self.room.moderators.push(longest.clone());
         Some(longest)
     }

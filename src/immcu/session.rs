@@ -6,6 +6,7 @@
 
 use crate::immcu::SessionId;
 use crate::immcu::content::{Party, Thread};
+use crate::immcu::focus::{Attendance, Making, Watching};
 use crate::immcu::room::{Right, Room, SUBJECT_CHARS_MAX};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -69,8 +70,12 @@ pub struct Invitation {
     pub refer: Option<LegRef>,
     /// Who asked for it with a list (RFC 5366): a leg that is told when it fails.
     pub asker: Option<LegRef>,
+    /// The request that is answered with how it ends, where that is how it was asked for.
+    pub waits: Option<LegRef>,
     /// True once one of their endpoints rings.
     pub alerting: bool,
+    /// Set once an endpoint has accepted that comes by itself: until when it should have come.
+    pub arriving: Option<Now>,
 }
 
 /// Why something can't be done in a session.
@@ -161,7 +166,13 @@ pub struct Session {
     /// The version of the roster's document (RFC 4575 §5.2).
     pub version: u32,
     /// The shards with subscriptions to the roster.
-    pub audience: Vec<u16>,
+    pub audience: Vec<Watching>,
+    /// Who is at the focus, in the order in which they came.
+    pub attendances: Vec<Attendance>,
+    /// Who has left, at most `focus::DEPARTED_MAX`.
+    pub departed: Vec<Aor>,
+    /// Of a conference that was made before anybody was in it.
+    pub making: Making,
     /// What only a conference has; a subject may come before it is one.
     pub room: Room,
     /// What its starter's client calls it, where it said so.
@@ -185,6 +196,9 @@ impl Session {
             invitations: Vec::new(),
             version: 0,
             audience: Vec::new(),
+            attendances: Vec::new(),
+            departed: Vec::new(),
+            making: Making::default(),
             room: Room::default(),
             thread: None,
             recorded: false,
@@ -264,7 +278,9 @@ impl Session {
             user,
             refer,
             asker,
+            waits: None,
             alerting: false,
+            arriving: None,
         });
         self.make_room(members_max);
         Ok(number)
@@ -327,11 +343,15 @@ impl Session {
     }
 
     /// Whether it is over: a two-party session when one has left, a conference when nobody is in it and nobody is
-    /// being rung. Those who are alone in a conference may wait for others.
+    /// waited for who should be the first. Those who are alone in a conference may wait for others.
     pub fn is_over(&self) -> bool {
         match self.kind {
             Kind::TwoParty => self.participants.len() + self.invitations.len() < 2,
-            Kind::Conference => self.participants.is_empty(),
+            Kind::Conference => {
+                self.participants.is_empty()
+                    && self.attendances.is_empty()
+                    && self.making.awaits.is_none()
+            }
         }
     }
 

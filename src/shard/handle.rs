@@ -11,6 +11,7 @@ use crate::shard::{
     on_letter, on_lines, on_message,
 };
 use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding, sealing};
+use crate::sip::dialog::DialogKey;
 use crate::sip::header::{Name, tokens};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -186,6 +187,9 @@ fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         return shard.answer(request, 500, "CSeq Is Lower Than One Before", effects);
     }
     let is_leg = matches!(association.usage, Usage::Leg(_));
+    if matches!(association.usage, Usage::Focus(_)) {
+        return in_focus(shard, request, key, effects);
+    }
     match (message.method(), is_leg) {
         (Method::Options, _) => on_options(shard, request, effects),
         (Method::Subscribe, false) => on_subscribe::on_refresh(shard, request, key, effects),
@@ -203,6 +207,24 @@ fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
             shard.answer(request, 481, "", effects)
         }
         (Method::Other, _) => shard.answer(request, 501, "", effects),
+        _ => shard.answer(request, 405, "", effects),
+    }
+}
+
+/// A request in a dialog with a focus.
+fn in_focus(shard: &mut Shard, request: Request<'_>, key: DialogKey, effects: &mut Effects) {
+    match request.message.method() {
+        Method::Options => on_options(shard, request, effects),
+        Method::Info => lync::on_focus::on_info(shard, request, key, effects),
+        Method::Bye => {
+            shard.answer(request, 200, "", effects);
+            lync::on_focus::leave(shard, key, "left", effects);
+        }
+        Method::Message => shard.answer(request, 403, "Speak Where Messages Go", effects),
+        Method::Subscribe => shard.answer(request, 403, "Subscribe Outside Of The Dialog", effects),
+        // Nothing of it can be agreed upon anew.
+        Method::Invite => shard.answer(request, 488, "", effects),
+        Method::Other => shard.answer(request, 501, "", effects),
         _ => shard.answer(request, 405, "", effects),
     }
 }
@@ -245,6 +267,7 @@ fn on_options(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     match shard.target(request.message.uri(), &request.link) {
         Target::Unknown => shard.answer(request, 416, "", effects),
         Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
+        Target::NoConference => shard.answer(request, 404, "No Such Conference", effects),
         _ => shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Allow", ALLOW);
             draft.header(

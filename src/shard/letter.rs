@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use crate::calls::carried::{Answer, Invite, Passing};
 use crate::calls::search::Found;
+use crate::dialect::Dialect;
 use crate::dialect::lync::search::{Question, Row};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Priority, Thread};
 use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
-use crate::immcu::room::{Command, Subject};
+use crate::immcu::room::{Command, Role, Subject};
 use crate::immcu::session::LegRef;
 use crate::presence::{Level, Package, Shown};
 use crate::registrar::Gruu;
@@ -38,6 +39,15 @@ pub struct Asked {
     pub watcher: Party,
     /// Where it lives.
     pub subscription: LegRef,
+}
+
+/// Whose message something is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Speaker {
+    /// The speaker's leg.
+    pub leg: LegRef,
+    /// The message's number there: its CSeq.
+    pub number: u32,
 }
 
 /// Somebody who is to be rung.
@@ -201,6 +211,8 @@ pub enum Letter {
         to: Invited,
         /// True where the session is a conference.
         focus: bool,
+        /// Who started it.
+        organiser: Aor,
         /// What it is about.
         subject: Subject,
         /// What the inviter's client calls the conversation, where it said so.
@@ -236,6 +248,13 @@ pub enum Letter {
         user: Party,
         /// The endpoint's instance id; may be empty.
         endpoint: Box<str>,
+    },
+    /// To a session's owner: an endpoint has accepted and comes by itself, at the focus and with a leg.
+    Coming {
+        /// The session.
+        session: SessionId,
+        /// The invitation.
+        invitation: u32,
     },
     /// To a session's owner: nobody has accepted.
     Declined {
@@ -295,6 +314,8 @@ pub enum Letter {
         leg: LegRef,
         /// The MESSAGE that waits.
         ticket: Ticket,
+        /// Its number in the leg's dialog.
+        number: u32,
         /// When it came in.
         since: Now,
         /// Who, with the name to show.
@@ -310,8 +331,8 @@ pub enum Letter {
         legs: Box<[u64]>,
         /// Who spoke; the focus itself for its reports.
         from: Party,
-        /// The speaker's leg, to report failures to.
-        speaker: Option<LegRef>,
+        /// Whom to report failures to.
+        speaker: Option<Speaker>,
         /// The MESSAGE that waits for this one delivery; `None` where it was answered already.
         ticket: Option<Ticket>,
         /// When it came in.
@@ -326,7 +347,7 @@ pub enum Letter {
         /// To whom it went.
         leg: LegRef,
         /// Who spoke.
-        speaker: Option<LegRef>,
+        speaker: Option<Speaker>,
         /// The MESSAGE that waits.
         ticket: Option<Ticket>,
         /// True where it was a message, false for a signal.
@@ -354,6 +375,53 @@ pub enum Letter {
     Promote {
         /// The leg.
         leg: LegRef,
+        /// Who started it.
+        organiser: Aor,
+    },
+    /// To a leg: what it said did not reach somebody.
+    Undelivered {
+        /// The session.
+        session: SessionId,
+        /// The leg, and its message.
+        speaker: Speaker,
+        /// The focus, which says so.
+        from: Party,
+        /// Whom it missed.
+        missed: Aor,
+        /// Why.
+        outcome: Outcome,
+    },
+
+    /// To a session's owner: an INVITE to its focus.
+    Attend {
+        /// The session.
+        session: SessionId,
+        /// The focus as the client names it.
+        uri: Box<str>,
+        /// The dialog that waits.
+        leg: LegRef,
+        /// Who.
+        user: Party,
+        /// What the client calls itself in the conference.
+        endpoint: Box<str>,
+    },
+    /// To a dialog with a focus: it is let in.
+    Attended {
+        /// The dialog.
+        leg: LegRef,
+        /// As what.
+        role: Role,
+    },
+    /// To a session's owner: invite somebody. The request is answered with how that ends.
+    Invite {
+        /// The session.
+        session: SessionId,
+        /// Who asks.
+        by: Party,
+        /// The request that waits.
+        ticket: Ticket,
+        /// Whom.
+        to: Invited,
     },
 
     /// To a session's owner: REFER.
@@ -538,6 +606,8 @@ pub enum Letter {
         user: Aor,
         /// The SUBSCRIBE that waits, when it is refused.
         subscription: LegRef,
+        /// How the subscriber speaks.
+        dialect: Dialect,
     },
     /// To a session's owner: `shard` has no subscription to the roster any more.
     UnwatchRoster {
@@ -572,6 +642,8 @@ pub enum Letter {
         full: Arc<[u8]>,
         /// What changed since the version before; empty where there is no such document.
         partial: Arc<[u8]>,
+        /// Both as Lync's clients read them; where one of the shard's watches.
+        lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
         /// Set where this answers a subscription.
         subscription: Option<LegRef>,
     },

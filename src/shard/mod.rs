@@ -27,6 +27,7 @@ mod on_command;
 mod on_connection;
 mod on_convey;
 mod on_deliver;
+mod on_focus;
 mod on_invite;
 mod on_kept;
 mod on_leg;
@@ -85,7 +86,9 @@ use crate::shard::reach::Stages;
 use crate::shard::route::Route;
 use crate::shard::standing::Standing;
 use crate::shard::subscriber::Subscriber;
-use crate::shard::usage::{Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster};
+use crate::shard::usage::{
+    Answering, Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster,
+};
 use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
@@ -231,6 +234,7 @@ pub(crate) enum Look {
     Dialog(DialogKey),
     Ringing(RingingKey),
     Call(SessionId),
+    Session(SessionId),
     Connection(crate::sip::link::ConnectionId),
 }
 
@@ -274,6 +278,8 @@ pub struct Shard {
     /// Whose calls have changed in this turn: their lamps are told at its end, each once.
     lamps: Vec<Aor>,
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
+    /// The conferences that users of this shard have made and that are not over.
+    made: HashMap<Aor, Vec<SessionId>, ahash::RandomState>,
     /// Calls of users of this shard.
     calls: HashMap<SessionId, Call, ahash::RandomState>,
     /// The clients of this shard that have a part in a call: the caller's, and whoever rings or talks.
@@ -285,6 +291,8 @@ pub struct Shard {
     paging: HashMap<(ConnectionId, Aor), DialogKey, ahash::RandomState>,
     /// Messages whose sender has other endpoints that want a copy, until they are answered.
     own_copies: HashMap<ServerKey, OwnCopy, ahash::RandomState>,
+    /// What the answers to requests that wait will say beside their status.
+    answering: HashMap<ServerKey, Answering, ahash::RandomState>,
     rosters: HashMap<SessionId, Roster, ahash::RandomState>,
     /// The highest version that was told to a watching shard, of whomever. What is told next has a higher one, also within
     /// one instant and of a presentity that was forgotten and made anew: else what is new would look old to who watches.
@@ -323,6 +331,8 @@ pub struct Census {
     pub dialogs: usize,
     /// Requests of peers that wait.
     pub server_transactions: usize,
+    /// Those of them whose answers say more than a status.
+    pub answering: usize,
     /// Requests of ours that wait.
     pub client_transactions: usize,
     /// Pager messages on their way to endpoints.
@@ -331,6 +341,8 @@ pub struct Census {
     pub ringings: usize,
     /// IM sessions and conferences owned here.
     pub sessions: usize,
+    /// Users of this shard who have made conferences that are not over.
+    pub made: usize,
     /// Calls owned here.
     pub calls: usize,
     /// Clients of this shard with a part in a call.
@@ -371,6 +383,8 @@ impl Shard {
         let servers = ServerTransactions::new(hash());
         let by_aor = HashMap::with_hasher(hash());
         let sessions = HashMap::with_hasher(hash());
+        let made = HashMap::with_hasher(hash());
+        let answering = HashMap::with_hasher(hash());
         let rosters = HashMap::with_hasher(hash());
         let left_behind = HashMap::with_hasher(hash());
         let winfo_waits = HashMap::with_hasher(hash());
@@ -408,12 +422,14 @@ impl Shard {
             subscribers,
             lamps: Vec::new(),
             sessions,
+            made,
             calls,
             ends: Chained::default(),
             end_of,
             pagers,
             paging,
             own_copies,
+            answering,
             rosters,
             newest_version: 0,
             keeping: SlotMap::with_key(),
@@ -437,10 +453,12 @@ impl Shard {
                 + self.left_behind.len(),
             dialogs: self.dialogs.len(),
             server_transactions: self.servers.len(),
+            answering: self.answering.len(),
             client_transactions: self.clients.len(),
             deliveries: self.deliveries.len(),
             ringings: self.ringings.len(),
             sessions: self.sessions.len(),
+            made: self.made.len(),
             calls: self.calls.len(),
             ends: self.ends.len(),
             pagers: self.pagers.len(),

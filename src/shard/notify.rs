@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use rand_core::Rng;
 
+use crate::dialect::Dialect;
 use crate::dialect::lync::{self, Roaming, contact_list, provisioning};
 use crate::documents::{conference_info, dialog_info, winfo};
 use crate::presence::{Contacts, Package};
@@ -257,6 +258,7 @@ impl Shard {
     /// What there is to say: for a roster the change alone, where the watcher has all up to it.
     fn body_of(&mut self, key: DialogKey) -> Body {
         let Some(Association {
+            connection,
             usage: Usage::Subscription(subscription),
             ..
         }) = self.dialogs.get_mut(key)
@@ -290,14 +292,15 @@ impl Shard {
             },
             Subject::Roster(session) => match self.rosters.get(session) {
                 Some(roster) => {
-                    let next = subscription.version.map(|version| version.wrapping_add(1));
-                    let partial = next == Some(roster.version) && !roster.partial.is_empty();
-                    subscription.version = Some(roster.version);
-                    let document = if partial {
-                        &roster.partial
-                    } else {
-                        &roster.full
+                    let lync = self.connections.dialect(*connection) == Dialect::Lync;
+                    let (full, changed) = match &roster.lync {
+                        Some((full, changed)) if lync => (full, changed),
+                        _ => (&roster.full, &roster.partial),
                     };
+                    let next = subscription.version.map(|version| version.wrapping_add(1));
+                    let partial = next == Some(roster.version) && !changed.is_empty();
+                    subscription.version = Some(roster.version);
+                    let document = if partial { changed } else { full };
                     Body::Shared(conference_info::CONTENT_TYPE, document.clone())
                 }
                 None => Body::None,

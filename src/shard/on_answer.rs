@@ -2,6 +2,7 @@
 
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
+use crate::shard::lync::on_summons;
 use crate::shard::on_alert;
 use crate::shard::usage::Purpose;
 use crate::shard::{
@@ -46,6 +47,7 @@ pub(super) fn on_answer(
             shard.look_at(deadline, Look::Client(key));
             on_call_end::answered(shard, key, end, step, message, effects);
         }
+        (Method::Invite, Purpose::Move(_)) => on_summons::moved(shard, key, step, message, effects),
         (_, Purpose::Pass(_)) => {
             shard.look_at(deadline, Look::Client(key));
             on_call_pass::answered(shard, key, step, message, effects);
@@ -100,7 +102,7 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
         Purpose::Call(end) => on_call_end::unanswered(shard, end, &outcome, effects),
         Purpose::Pass(errand) => on_call_pass::unanswered(shard, &errand, status, effects),
         Purpose::Reinvite(leg) if status == 408 => on_leg::lost(shard, leg, "no answer", effects),
-        Purpose::Reinvite(_) | Purpose::Forget => {}
+        Purpose::Reinvite(_) | Purpose::Move(_) | Purpose::Forget => {}
     }
 }
 

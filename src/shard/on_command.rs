@@ -15,7 +15,7 @@ use crate::shard::letter::{Invited, Letter, Ticket};
 use crate::shard::lync::on_typing;
 use crate::shard::on_leg::confirm;
 use crate::shard::request::{Request, SESSION_PREFIX};
-use crate::shard::{Shard, ShardId, on_roster, on_session};
+use crate::shard::{Shard, ShardId, on_focus, on_roster, on_session};
 use crate::sip::dialog::DialogKey;
 use crate::sip::header::Name;
 use crate::sip::uri::Aor;
@@ -91,7 +91,7 @@ pub(super) fn command(
     effects: &mut Effects,
 ) {
     let by = shard.sessions.get(&id).and_then(|session| {
-        let by = session.by_leg(leg)?.user.clone();
+        let by = session.asker(leg)?.clone();
         Some(session.may_command(&by, commands))
     });
     let refused = by.unwrap_or(Err(Refusal::NotHere)).err();
@@ -153,7 +153,9 @@ fn remove(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
         return;
     };
     let legs = session.participants.iter().filter(|p| p.user == *user);
-    let gone: Vec<LegRef> = legs.map(|p| p.leg).collect();
+    let attends = session.attendances.iter().filter(|a| a.user == *user);
+    // The leg first: by its end a client shows that it was sent away.
+    let gone: Vec<LegRef> = legs.map(|p| p.leg).chain(attends.map(|a| a.leg)).collect();
     let rung = session.invitations.iter().find(|i| i.user == *user);
     if let Some(invitation) = rung.map(|i| i.number) {
         let ended = session.invitation_ended(invitation);
@@ -164,10 +166,9 @@ fn remove(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
             why: Stop::GivenUp,
         };
         shard.post_owner(user, letter, effects);
-        if let Some(watcher) = ended.and_then(|ended| ended.refer) {
+        if let Some(ended) = ended {
             let outcome = Outcome::with(487, "Not Wanted Any More");
-            let letter = Letter::Referred { watcher, outcome };
-            shard.post(ShardId(watcher.shard), letter, effects);
+            on_focus::tell_inviter(shard, &ended, &outcome, effects);
         }
         on_roster::tell(shard, id, core::slice::from_ref(user), effects);
     }

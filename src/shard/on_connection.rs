@@ -95,6 +95,7 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
     while let Some(key) = connection.servers.first() {
         shard.servers.close(&mut connection.servers, key);
         shard.own_copies.remove(&key);
+        shard.answering.remove(&key);
     }
     // Both lists before either is worked off: a request that fails may take its dialog along, and this chain, which is ours
     // alone now, would then begin with a dialog that is gone.

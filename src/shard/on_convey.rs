@@ -9,16 +9,16 @@ use crate::dialect::simple::{self, Reads};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::leg::State;
-use crate::immcu::session::LegRef;
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Letter, Ticket};
-use crate::shard::lync::on_typing;
-use crate::shard::on_leg::lost;
+use crate::shard::letter::{Letter, Speaker, Ticket};
+use crate::shard::lync::{on_typing, on_undelivered};
+use crate::shard::on_leg::{key_of, lost};
 use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
 use crate::sip::time::Now;
+use crate::sip::uri::Aor;
 
 /// The session's owner: this was said. One MESSAGE in the dialog of each leg named; what is gone is reported.
 #[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
@@ -27,7 +27,7 @@ pub(super) fn convey(
     session: SessionId,
     legs: &[u64],
     from: &Party,
-    speaker: Option<LegRef>,
+    speaker: Option<Speaker>,
     ticket: Option<Ticket>,
     since: Now,
     content: &Content,
@@ -56,7 +56,10 @@ pub(super) fn convey(
                     Some(bare)
                 }
                 other => {
-                    if let Hearing::Typing(composing) = other {
+                    // In a conference its beats would not say who types.
+                    if let Hearing::Typing(composing) = other
+                        && shard.leg(key).is_some_and(|leg| !leg.focus)
+                    {
                         on_typing::show(shard, key, composing, effects);
                     }
                     hears_no_more(shard, session, key, speaker, ticket, effects);
@@ -115,7 +118,11 @@ pub(super) fn convey(
         let to = leg.user.uri();
         let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
         effects.send(connection, |out| {
-            let draft = dialog.request(out, "MESSAGE", &link, branch);
+            let mut draft = dialog.request(out, "MESSAGE", &link, branch);
+            // The dialog is with the conference: a Lync client knows who speaks by this line alone.
+            if leg.focus && bare.is_some() {
+                draft.header("Ms-Sender", format_args!("<{}>", from.aor.uri()));
+            }
             match &bare {
                 Some(bare) => bare.write(draft, &content.lines),
                 None => simple::write_content(draft, from, &to, content, reads, now),
@@ -136,7 +143,7 @@ fn hears_no_more(
     shard: &mut Shard,
     session: SessionId,
     key: DialogKey,
-    speaker: Option<LegRef>,
+    speaker: Option<Speaker>,
     ticket: Option<Ticket>,
     effects: &mut Effects,
 ) {
@@ -187,4 +194,27 @@ pub(super) fn conveyed(
     if matches!(status, 408 | 481) {
         lost(shard, conveyance.leg, "dialog lost", effects);
     }
+}
+
+/// The session's owner: what this leg said did not reach somebody. Each client is told in its own way.
+pub(super) fn undelivered(
+    shard: &mut Shard,
+    session: SessionId,
+    speaker: Speaker,
+    from: &Party,
+    missed: &Aor,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    let key = key_of(speaker.leg);
+    let connection = shard.dialogs.get(key).map(|dialog| dialog.connection);
+    if connection.is_some_and(|id| shard.connections.dialect(id) == Dialect::Lync) {
+        return on_undelivered::report(shard, key, speaker.number, missed, outcome, effects);
+    }
+    let content = simple::not_delivered(missed, outcome.status, outcome.text());
+    let legs = [speaker.leg.key];
+    let now = shard.now;
+    convey(
+        shard, session, &legs, from, None, None, now, &content, effects,
+    );
 }

@@ -13,6 +13,7 @@ use crate::immcu::session::Kind;
 use crate::registrar::Gruu;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
+use crate::shard::lync::{on_focus, on_summons};
 use crate::shard::on_session::Beginning;
 use crate::shard::request::{Request, SDP_ID, Target, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Usage};
@@ -26,9 +27,19 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let message = request.message;
     let target = shard.target(message.uri(), &request.link);
     match target {
-        Target::User(_) | Target::Session(_) | Target::Factory => {}
+        Target::Focus(session) if on_focus::is_cccp(message) => {
+            return on_focus::on_invite(shard, request, session, effects);
+        }
+        Target::User(_) | Target::Session(_) | Target::Focus(_) | Target::Factory => {}
+        Target::NoConference if on_focus::is_cccp(message) => {
+            let outcome = Outcome::with(404, "No Such Conference");
+            return on_focus::refuse_at_once(shard, request, &outcome, effects);
+        }
+        Target::NoConference => return shard.answer(request, 404, "No Such Conference", effects),
         Target::Call(_) => return shard.answer(request, 481, "", effects),
-        Target::Server | Target::Contacts => return shard.answer(request, 405, "", effects),
+        Target::Server | Target::Contacts | Target::FocusFactory => {
+            return shard.answer(request, 405, "", effects);
+        }
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
     }
@@ -45,6 +56,16 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             priority: Priority::of(message.header(Name::Priority)),
         };
         return on_call::invite(shard, request, to, effects);
+    }
+    if let Target::User(to) = &target
+        && on_summons::is_summons(message)
+    {
+        let to = Invited {
+            user: to.clone(),
+            gruu,
+            priority: Priority::Ordinary,
+        };
+        return on_summons::on_invite(shard, request, to, effects);
     }
     if accept_quality(message.headers(Name::Accept), "application/sdp") == Some(0) {
         return shard.answer(request, 406, "", effects);
@@ -105,12 +126,12 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         }
     };
     if shard.sessions.len() >= shard.settings.immcu.sessions_max
-        && !matches!(target, Target::Session(_))
+        && !matches!(target, Target::Session(_) | Target::Focus(_))
     {
         return shard.answer(request, 503, "Too Many Sessions", effects);
     }
     let session = match target {
-        Target::Session(session) => session,
+        Target::Session(session) | Target::Focus(session) => session,
         _ => shard.fresh_session(&user),
     };
     let Some(server) = shard.open(request) else {
@@ -235,6 +256,9 @@ fn list_of(shard: &Shard, request: Request<'_>, starter: &Aor, list: Vec<Box<str
             }
             Target::Unknown => wanted.unknown.push((uri, Outcome::of(416))),
             Target::Session(_)
+            | Target::Focus(_)
+            | Target::FocusFactory
+            | Target::NoConference
             | Target::Factory
             | Target::Contacts
             | Target::Server
@@ -260,6 +284,9 @@ pub(super) fn on_cancel(
     }
     match on_leg::offered(shard, server) {
         Some(key) => on_leg::cancelled(shard, key, effects),
-        None => shard.settle(server, &Outcome::of(487), effects),
+        None => {
+            shard.answering.remove(&server);
+            shard.settle(server, &Outcome::of(487), effects);
+        }
     }
 }

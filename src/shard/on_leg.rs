@@ -14,12 +14,12 @@ use crate::immcu::leg::{Leg, Parting, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
-use crate::shard::lync::on_typing;
+use crate::shard::lync::{on_focus, on_summons, on_typing};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{
     ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
 };
-use crate::shard::usage::{Association, Purpose, Subject, Usage};
+use crate::shard::usage::{Answering, Association, Focus, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
@@ -33,7 +33,7 @@ impl Shard {
     pub(super) fn leg(&self, key: DialogKey) -> Option<&Leg> {
         match &self.dialogs.get(key)?.usage {
             Usage::Leg(leg) => Some(leg),
-            Usage::Subscription(_) => None,
+            Usage::Focus(_) | Usage::Subscription(_) => None,
         }
     }
 
@@ -41,7 +41,7 @@ impl Shard {
     pub(super) fn leg_mut(&mut self, key: DialogKey) -> Option<&mut Leg> {
         match &mut self.dialogs.get_mut(key)?.usage {
             Usage::Leg(leg) => Some(leg),
-            Usage::Subscription(_) => None,
+            Usage::Focus(_) | Usage::Subscription(_) => None,
         }
     }
 
@@ -95,6 +95,7 @@ impl Shard {
         }
         let shares = match &dropped.usage {
             Usage::Leg(_) => true,
+            Usage::Focus(_) => false,
             Usage::Subscription(subscription) => {
                 matches!(subscription.subject, Subject::Refer { .. })
             }
@@ -193,6 +194,12 @@ pub(super) fn on_message(
         let addressee = dialog.local.clone();
         OwnCopy::keep(shard, server, &user, &addressee, Some(session), &content);
     }
+    let number = request.message.cseq().number;
+    if shard.leg(key).is_some_and(|leg| leg.focus)
+        && shard.connections.dialect(request.connection) == Dialect::Lync
+    {
+        shard.answering.insert(server, Answering::Message(number));
+    }
     let (ticket, leg, since, from) = (
         shard.ticket(server),
         shard.leg_ref(key),
@@ -205,6 +212,7 @@ pub(super) fn on_message(
             session,
             leg,
             ticket,
+            number,
             since,
             from,
             content,
@@ -262,6 +270,7 @@ pub(super) fn lost(shard: &mut Shard, key: DialogKey, reason: &'static str, effe
             on_ring::refused(shard, key, Outcome::with(480, "Connection Lost"), effects);
         }
         Some(Usage::Leg(_)) => leave(shard, key, reason, effects),
+        Some(Usage::Focus(_)) => on_focus::leave(shard, key, reason, effects),
         Some(Usage::Subscription(_)) => on_subscribe::forget(shard, key, effects),
         None => {}
     }
@@ -276,7 +285,8 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
     let known = shard.dialogs.get(key).is_some_and(|association| {
         association.connection == request.connection && association.dialog.owns(message)
     });
-    if !known {
+    // Of a dialog with a focus the 200 needs no proof: nothing is sent in it that could come too early.
+    if !known || shard.leg(key).is_none() {
         return;
     }
     confirm(shard, key, effects);
@@ -457,6 +467,7 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
         }
         draft.body("application/sdp", &body);
     });
+    on_summons::replace(shard, key, effects);
 }
 
 /// The session's owner, which keeps it no longer: this leg is in, and speaks with somebody in pager mode.
@@ -480,17 +491,24 @@ pub(super) fn refuse(shard: &mut Shard, leg: LegRef, outcome: &Outcome, effects:
     let Some(association) = shard.drop_dialog(key_of(leg)) else {
         return;
     };
-    if let Usage::Leg(Leg {
-        state: State::Offered(server),
-        ..
-    }) = association.usage
-    {
-        shard.settle(server, outcome, effects);
+    match association.usage {
+        Usage::Leg(Leg {
+            state: State::Offered(server),
+            ..
+        }) => shard.settle(server, outcome, effects),
+        Usage::Focus(Focus {
+            asking: Some(asking),
+            ..
+        }) => on_focus::refused(shard, asking.0, outcome, effects),
+        _ => {}
     }
 }
 
 /// The session's owner: this leg is to end.
 pub(super) fn end(shard: &mut Shard, key: DialogKey, parting: Parting, effects: &mut Effects) {
+    if on_focus::end(shard, key, effects) {
+        return;
+    }
     match shard.leg(key).map(|leg| leg.state) {
         Some(State::Offered(server)) => {
             shard.drop_dialog(key);
@@ -506,7 +524,7 @@ pub(super) fn say_bye(shard: &mut Shard, key: DialogKey, effects: &mut Effects) 
     part(shard, key, Parting::Silent, effects);
 }
 
-fn part(shard: &mut Shard, key: DialogKey, parting: Parting, effects: &mut Effects) {
+pub(super) fn part(shard: &mut Shard, key: DialogKey, parting: Parting, effects: &mut Effects) {
     let Some(mut association) = shard.drop_dialog(key) else {
         return;
     };
@@ -546,18 +564,18 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
 }
 
 /// The session's owner: the session is a conference now. A re-INVITE says so (RFC 4579 §5.1).
-pub(super) fn promote(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
+pub(super) fn promote(shard: &mut Shard, leg: LegRef, organiser: &Aor, effects: &mut Effects) {
     let key = key_of(leg);
     let lync = shard.leg_speaks(key) == Dialect::Lync;
     let Some(found) = shard.leg_mut(key) else {
         return;
     };
     found.focus = true;
-    // A Lync client would end a dialog that is offered anew.
-    found.told = lync;
     if lync {
-        return;
+        // A Lync client would end a dialog that is offered anew.
+        return on_summons::move_over(shard, key, organiser, effects);
     }
+    found.told = false;
     // One that is not confirmed yet is told when it is: its ACK must not meet another INVITE (RFC 3261 §14.1).
     if found.state == State::Established {
         reinvite(shard, key, effects);

@@ -7,8 +7,8 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
     lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver,
-    on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session, on_state,
-    on_subscribe, on_watch, on_winfo, own_copy,
+    on_focus, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session,
+    on_state, on_subscribe, on_watch, on_winfo, own_copy,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -24,7 +24,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
                 .get(key)
                 .map(|transaction| transaction.received);
             own_copy::settled(shard, key, &outcome, effects);
-            shard.settle(key, &outcome, effects);
+            shard.settle_as_asked(key, &outcome, effects);
             if let (Some(latency), Some(since)) = (latency, received) {
                 effects.list.push(Effect::Observe { latency, since });
             }
@@ -103,11 +103,12 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             from,
             to,
             focus,
+            organiser,
             subject,
             thread,
         } => {
             on_ring::ring(
-                shard, session, invitation, from, to, focus, subject, thread, effects,
+                shard, session, invitation, from, to, focus, organiser, subject, thread, effects,
             );
         }
         Letter::StopRinging {
@@ -129,6 +130,10 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         } => {
             on_session::accepted(shard, session, invitation, leg, user, endpoint, effects);
         }
+        Letter::Coming {
+            session,
+            invitation,
+        } => on_focus::coming(shard, session, invitation, effects),
         Letter::Declined {
             session,
             invitation,
@@ -152,11 +157,14 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             session,
             leg,
             ticket,
+            number,
             since,
             from,
             content,
         } => {
-            on_session::say(shard, session, leg, ticket, since, from, content, effects);
+            on_session::say(
+                shard, session, leg, ticket, number, since, from, content, effects,
+            );
         }
         Letter::Convey {
             session,
@@ -189,7 +197,31 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             reason,
         } => on_session::leave(shard, session, leg, reason, effects),
         Letter::End { leg, parting } => on_leg::end(shard, on_leg::key_of(leg), parting, effects),
-        Letter::Promote { leg } => on_leg::promote(shard, leg, effects),
+        Letter::Promote { leg, organiser } => on_leg::promote(shard, leg, &organiser, effects),
+        Letter::Undelivered {
+            session,
+            speaker,
+            from,
+            missed,
+            outcome,
+        } => on_convey::undelivered(shard, session, speaker, &from, &missed, &outcome, effects),
+
+        Letter::Attend {
+            session,
+            uri,
+            leg,
+            user,
+            endpoint,
+        } => on_focus::attend(shard, session, &uri, leg, user, endpoint, effects),
+        Letter::Attended { leg, role } => {
+            lync::on_focus::attended(shard, on_leg::key_of(leg), role, effects);
+        }
+        Letter::Invite {
+            session,
+            by,
+            ticket,
+            to,
+        } => on_focus::invite(shard, session, &by, ticket, to, effects),
 
         Letter::Refer {
             session,
@@ -302,8 +334,9 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             session,
             user,
             subscription,
+            dialect,
         } => {
-            on_roster::watch(shard, session, &user, subscription, effects);
+            on_roster::watch(shard, session, &user, subscription, dialect, effects);
         }
         Letter::UnwatchRoster {
             session,
@@ -327,6 +360,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             version,
             full,
             partial,
+            lync,
             subscription,
         } => {
             on_roster_news::roster(
@@ -335,6 +369,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
                 version,
                 full,
                 partial,
+                lync,
                 subscription,
                 effects,
             );

@@ -18,10 +18,17 @@ use crate::sip::uri::Aor;
 pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let to = match shard.target(request.message.uri(), &request.link) {
         Target::User(to) => to,
-        Target::Session(_) => {
+        Target::Session(_) | Target::Focus(_) => {
             return shard.answer(request, 403, "Join The Conference First", effects);
         }
-        Target::Factory | Target::Contacts | Target::Server | Target::Call(_) => {
+        Target::NoConference => {
+            return shard.answer(request, 404, "No Such Conference", effects);
+        }
+        Target::Factory
+        | Target::FocusFactory
+        | Target::Contacts
+        | Target::Server
+        | Target::Call(_) => {
             return shard.answer(request, 405, "", effects);
         }
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),

@@ -15,6 +15,7 @@ use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::interrupt::{OFFLINE, held_back};
 use crate::shard::letter::{Invited, Letter};
+use crate::shard::lync::on_summons;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Wanted};
 use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Purpose, Usage};
@@ -35,6 +36,7 @@ pub(super) fn ring(
     from: Party,
     to: Invited,
     focus: bool,
+    organiser: Aor,
     subject: Subject,
     thread: Option<Thread>,
     effects: &mut Effects,
@@ -71,6 +73,7 @@ pub(super) fn ring(
         from,
         to: to.user,
         focus,
+        organiser,
         subject,
         thread,
         legs: Vec::new(),
@@ -121,7 +124,7 @@ fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool 
     }
 }
 
-fn end_ringing(shard: &mut Shard, key: RingingKey) -> Option<Ringing> {
+pub(super) fn end_ringing(shard: &mut Shard, key: RingingKey) -> Option<Ringing> {
     shard.rings_later.remove(key);
     shard.ringings.remove(key)
 }
@@ -154,6 +157,9 @@ fn ring_endpoint(
     let Some(ringing) = shard.ringings.get(key) else {
         return;
     };
+    if ringing.focus && shard.connections.dialect(connection) == Dialect::Lync {
+        return on_summons::ring(shard, key, connection, contact, effects);
+    }
     let (session, focus, user, from, subject, thread) = (
         ringing.session,
         ringing.focus,
@@ -305,6 +311,7 @@ fn ringing_of(shard: &Shard, leg: DialogKey) -> Option<RingingKey> {
 /// The first to accept wins; whoever accepts after a cancel, or without a message stream, is acknowledged and ended.
 fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &mut Effects) {
     let ringing = ringing_of(shard, key);
+    let summons = on_summons::is_one(shard, key);
     let Some(association) = shard.dialogs.get_mut(key) else {
         return;
     };
@@ -315,6 +322,9 @@ fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &
         // No dialog can be kept with this answer: it is as good as a refusal.
         refused(shard, key, Outcome::of(480), effects);
         return;
+    }
+    if summons {
+        return on_summons::accepted(shard, key, ringing, effects);
     }
     let cpim = simple::read_answer(message.body());
     leg.cpim = cpim == Some(true);
@@ -431,7 +441,7 @@ pub(super) fn look(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
 }
 
 /// Cancels a leg that rings; it stays until its final answer has come, which may still be a 200.
-fn cancel(shard: &mut Shard, leg: DialogKey, why: Stop, effects: &mut Effects) {
+pub(super) fn cancel(shard: &mut Shard, leg: DialogKey, why: Stop, effects: &mut Effects) {
     let Some(Leg {
         state: State::Ringing(_, client),
         stopped,
@@ -473,7 +483,7 @@ fn send_cancel(shard: &mut Shard, client: ClientKey, leg: DialogKey, effects: &m
     let dialog = &association.dialog;
     let why = match &association.usage {
         Usage::Leg(leg) => leg.stopped,
-        Usage::Subscription(_) => None,
+        Usage::Focus(_) | Usage::Subscription(_) => None,
     };
     effects.send(association.connection, |out| {
         let mut draft = dialog.follow_up(out, "CANCEL", &link, branch, dialog.local_cseq, "");

@@ -3,15 +3,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::dialect::Dialect;
 use crate::documents::conference_info::{
     self, Conference, Disconnection, Entry, Extent, Status, User,
 };
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
+use crate::immcu::focus::Watching;
 use crate::immcu::room::Absent;
 use crate::immcu::session::{Invitation, Joining, Kind, LegRef, Participant, Session};
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
+use crate::shard::lync::roster;
 use crate::shard::request::SESSION_PREFIX;
 use crate::shard::{Shard, ShardId};
 use crate::sip::uri::Aor;
@@ -22,12 +25,13 @@ pub(super) fn watch(
     id: SessionId,
     user: &Aor,
     subscription: LegRef,
+    dialect: Dialect,
     effects: &mut Effects,
 ) {
     let watching = ShardId(subscription.shard);
     let refusal = match shard.sessions.get(&id) {
         None => Some(Outcome::of(404)),
-        Some(session) if !session.participants.iter().any(|p| p.user == *user) => {
+        Some(session) if !session.has(user) => {
             Some(Outcome::with(403, "Join The Conference First"))
         }
         Some(session) if session.kind == Kind::TwoParty => {
@@ -49,9 +53,16 @@ pub(super) fn watch(
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
-    if !session.audience.contains(&watching.0) {
-        session.audience.push(watching.0);
+    let in_full = dialect == Dialect::Lync;
+    let known = session.audience.iter_mut().find(|w| w.shard == watching.0);
+    match known {
+        Some(known) => known.in_full |= in_full,
+        None => session.audience.push(Watching {
+            shard: watching.0,
+            in_full,
+        }),
     }
+    let lync = in_full.then(|| (roster::whole(session), Arc::from(&[][..])));
     let version = session.version;
     let full = full_document(session, shard.settings.immcu.members_max);
     let (partial, subscription) = (Arc::from(&[][..]), Some(subscription));
@@ -62,6 +73,7 @@ pub(super) fn watch(
             version,
             full,
             partial,
+            lync,
             subscription,
         },
         effects,
@@ -70,7 +82,7 @@ pub(super) fn watch(
 
 pub(super) fn unwatch(shard: &mut Shard, id: SessionId, watching: ShardId) {
     if let Some(session) = shard.sessions.get_mut(&id) {
-        session.audience.retain(|other| *other != watching.0);
+        session.audience.retain(|other| other.shard != watching.0);
     }
 }
 
@@ -80,11 +92,8 @@ pub(super) fn lose(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Ef
     let Some(session) = shard.sessions.get(&id) else {
         return;
     };
-    let still = session
-        .participants
-        .iter()
-        .any(|participant| participant.user == user);
-    if !still && session.audience.contains(&owner.0) {
+    let watches = session.audience.iter().any(|w| w.shard == owner.0);
+    if !session.has(&user) && watches {
         shard.post(owner, Letter::RosterLost { session: id, user }, effects);
     }
 }
@@ -102,17 +111,21 @@ pub(super) fn tell(shard: &mut Shard, id: SessionId, changed: &[Aor], effects: &
     }
     let full = full_document(session, members_max);
     let partial = partial_document(session, changed, members_max);
+    let lync = session.audience.iter().any(|watching| watching.in_full);
+    let lync = lync.then(|| (roster::whole(session), roster::changed(session, changed)));
     let (version, audience) = (session.version, session.audience.clone());
     for watching in audience {
         let (full, partial) = (full.clone(), partial.clone());
+        let lync = lync.clone().filter(|_| watching.in_full);
         let letter = Letter::Roster {
             session: id,
             version,
             full,
             partial,
+            lync,
             subscription: None,
         };
-        shard.post(ShardId(watching), letter, effects);
+        shard.post(ShardId(watching.shard), letter, effects);
     }
 }
 
@@ -239,9 +252,11 @@ fn full_document(session: &Session, members_max: usize) -> Arc<[u8]> {
 }
 
 fn partial_document(session: &Session, changed: &[Aor], members_max: usize) -> Arc<[u8]> {
+    // Who has come to the focus and does not speak yet is not in a roster of those who do.
     let lines: Vec<(Line<'_>, String)> = changed
         .iter()
         .map(|user| (Line::of(session, user), user.uri()))
+        .filter(|(line, _)| !matches!(line, Line::Gone(user) if session.attends(user)))
         .collect();
     let entries = lines.iter().map(|(line, uri)| line.entry(session, uri));
     document(session, Extent::Partial, members_max, entries)

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::dialect::Dialect;
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::immcu::session::LegRef;
@@ -26,16 +27,20 @@ pub(super) fn subscribe(
         version: 0,
         full: Arc::from(&[][..]),
         partial: Arc::from(&[][..]),
+        lync: None,
         subscriptions: Vec::new(),
         asking: 0,
     });
     roster.asking += 1;
+    let connection = shard.dialogs.get(key).map(|dialog| dialog.connection);
+    let dialect = connection.map_or(Dialect::Simple, |id| shard.connections.dialect(id));
     shard.post_session(
         session,
         Letter::WatchRoster {
             session,
             user,
             subscription,
+            dialect,
         },
         effects,
     );
@@ -55,12 +60,14 @@ pub(super) fn unsubscribe(
 }
 
 /// A conference's owner: the roster.
+#[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
 pub(super) fn roster(
     shard: &mut Shard,
     session: SessionId,
     version: u32,
     full: Arc<[u8]>,
     partial: Arc<[u8]>,
+    lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
     subscription: Option<LegRef>,
     effects: &mut Effects,
 ) {
@@ -71,6 +78,10 @@ pub(super) fn roster(
     if version >= roster.version {
         (roster.version, roster.full) = (version, full);
         roster.partial = partial;
+        // An answer to another subscriber says nothing of it, and it is none the older for that.
+        if lync.is_some() {
+            roster.lync = lync;
+        }
     }
     if subscription.is_some() {
         roster.asking = roster.asking.saturating_sub(1);

@@ -2,18 +2,20 @@
 
 use rand_core::Rng;
 
-use crate::dialect::{conference, simple};
+use crate::dialect::conference;
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Sort, Thread};
+use crate::immcu::focus::Attendance;
 use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
 use crate::immcu::room::Subject;
 use crate::immcu::session::{Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Invited, Letter, Ticket};
-use crate::shard::{Shard, ShardId, on_roster};
+use crate::shard::letter::{Invited, Letter, Speaker, Ticket};
+use crate::shard::{Shard, ShardId, on_focus, on_roster};
 use crate::sip::time::Now;
+use crate::sip::uri::Aor;
 
 /// Why a conference is over that a moderator has ended, for the CDR.
 pub(super) const CONFERENCE_ENDED: &str = "conference ended";
@@ -97,6 +99,7 @@ pub(super) fn invite(
         from: by.clone(),
         to,
         focus: session.kind == Kind::Conference,
+        organiser: session.initiator.clone(),
         subject: session.room.subject.clone(),
         thread: session.thread.clone(),
     };
@@ -146,7 +149,7 @@ pub(super) fn join(
                 Letter::Welcome { leg, focus: true },
                 effects,
             );
-            record_joined(shard, id, &participant, effects);
+            record_came(shard, id, &participant, effects);
             on_roster::tell(shard, id, &[participant.user], effects);
         }
         Err(refusal) => refuse(shard, refusal.into(), effects),
@@ -226,16 +229,7 @@ pub(super) fn accepted(
         }
     };
     let kind = session.kind;
-    if let Some(watcher) = invitation.refer {
-        shard.post(
-            ShardId(watcher.shard),
-            Letter::Referred {
-                watcher,
-                outcome: Outcome::of(200),
-            },
-            effects,
-        );
-    }
+    on_focus::tell_inviter(shard, &invitation, &Outcome::of(200), effects);
     shard.post(
         ShardId(leg.shard),
         Letter::Welcome {
@@ -245,7 +239,7 @@ pub(super) fn accepted(
         effects,
     );
     if kind == Kind::Conference {
-        record_joined(shard, id, &joined, effects);
+        record_came(shard, id, &joined, effects);
         return on_roster::tell(shard, id, &[joined.user], effects);
     }
     let Some(session) = shard.sessions.get_mut(&id) else {
@@ -296,12 +290,9 @@ pub(super) fn declined(
             report_to(shard, id, asker, report, effects);
         }
     }
-    if let Some(watcher) = invitation.refer {
-        return shard.post(
-            ShardId(watcher.shard),
-            Letter::Referred { watcher, outcome },
-            effects,
-        );
+    on_focus::tell_inviter(shard, &invitation, &outcome, effects);
+    if invitation.refer.is_some() {
+        return;
     }
     let Some(session) = shard.sessions.get(&id) else {
         return;
@@ -330,6 +321,7 @@ pub(super) fn say(
     id: SessionId,
     leg: LegRef,
     ticket: Ticket,
+    number: u32,
     since: Now,
     from: Party,
     content: Content,
@@ -372,7 +364,7 @@ pub(super) fn say(
             session: id,
             legs,
             from,
-            speaker: Some(leg),
+            speaker: Some(Speaker { leg, number }),
             ticket,
             since,
             content,
@@ -387,7 +379,7 @@ pub(super) fn conveyed(
     shard: &mut Shard,
     id: SessionId,
     leg: LegRef,
-    speaker: Option<LegRef>,
+    speaker: Option<Speaker>,
     ticket: Option<Ticket>,
     counts: bool,
     outcome: Outcome,
@@ -397,7 +389,7 @@ pub(super) fn conveyed(
     if let Some(ticket) = ticket {
         if outcome.is_success()
             && counts
-            && let Some(participant) = session.and_then(|session| session.by_leg_mut(speaker?))
+            && let Some(participant) = session.and_then(|session| session.by_leg_mut(speaker?.leg))
         {
             participant.messages_sent = participant.messages_sent.saturating_add(1);
         }
@@ -413,7 +405,7 @@ pub(super) fn conveyed(
     let (Some(session), Some(speaker)) = (session, speaker) else {
         return;
     };
-    if outcome.is_success() || !counts || session.by_leg(speaker).is_none() {
+    if outcome.is_success() || !counts || session.by_leg(speaker.leg).is_none() {
         return;
     }
     let Some(missed) = session
@@ -422,13 +414,14 @@ pub(super) fn conveyed(
     else {
         return;
     };
-    let reason = if outcome.reason.is_empty() {
-        crate::sip::build::reason(outcome.status)
-    } else {
-        &outcome.reason
+    let letter = Letter::Undelivered {
+        session: id,
+        speaker,
+        from: on_roster::focus_party(session),
+        missed,
+        outcome,
     };
-    let content = simple::not_delivered(&missed, outcome.status, reason);
-    report_to(shard, id, speaker, content, effects);
+    shard.post(ShardId(speaker.leg.shard), letter, effects);
 }
 
 /// The focus itself says something to one leg of a session, if that is still in it.
@@ -465,6 +458,9 @@ pub(super) fn leave(
     reason: &'static str,
     effects: &mut Effects,
 ) {
+    if on_focus::left(shard, id, leg, reason, effects) {
+        return;
+    }
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
@@ -479,14 +475,21 @@ pub(super) fn leave(
         return finish(shard, id, reason, effects);
     }
     if kind == Kind::Conference {
-        let user = participant.user;
-        let mut changed = vec![user.clone()];
-        if let Some(session) = shard.sessions.get_mut(&id) {
-            changed.extend(session.pass_on_role());
-        }
-        on_roster::tell(shard, id, &changed, effects);
-        on_roster::lose(shard, id, user, effects);
+        gone(shard, id, participant.user, effects);
     }
+}
+
+/// Something that somebody had in a conference has ended: the roster shows it, and who moderates instead.
+pub(super) fn gone(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Effects) {
+    let mut changed = vec![user.clone()];
+    if let Some(session) = shard.sessions.get_mut(&id) {
+        session.depart(&user);
+        changed.extend(session.pass_on_role());
+    }
+    // Each once: somebody may have left with one leg and moderate with another.
+    changed.dedup();
+    on_roster::tell(shard, id, &changed, effects);
+    on_roster::lose(shard, id, user, effects);
 }
 
 /// The session is over: who is still in it is told, and who is being rung.
@@ -501,13 +504,11 @@ pub(super) fn finish(
     } else {
         Parting::Silent
     };
-    let Some(participants) = shard
-        .sessions
-        .get_mut(&id)
-        .map(|session| core::mem::take(&mut session.participants))
-    else {
+    let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
+    let participants = core::mem::take(&mut session.participants);
+    let attendances = core::mem::take(&mut session.attendances);
     for participant in &participants {
         if shard
             .sessions
@@ -519,18 +520,16 @@ pub(super) fn finish(
         let leg = participant.leg;
         shard.post(ShardId(leg.shard), Letter::End { leg, parting }, effects);
     }
+    for Attendance { leg, .. } in attendances {
+        shard.post(ShardId(leg.shard), Letter::End { leg, parting }, effects);
+    }
     let Some(session) = shard.sessions.remove(&id) else {
         return;
     };
+    on_focus::unmade(shard, &session.initiator, id);
     for invitation in session.invitations {
-        if let Some(watcher) = invitation.refer {
-            let outcome = Outcome::with(487, "The Conference Is Over");
-            shard.post(
-                ShardId(watcher.shard),
-                Letter::Referred { watcher, outcome },
-                effects,
-            );
-        }
+        let outcome = Outcome::with(487, "The Conference Is Over");
+        on_focus::tell_inviter(shard, &invitation, &outcome, effects);
         let letter = Letter::StopRinging {
             session: id,
             invitation: invitation.number,
@@ -541,7 +540,7 @@ pub(super) fn finish(
     }
     for watching in session.audience {
         shard.post(
-            ShardId(watching),
+            ShardId(watching.shard),
             Letter::RosterEnded { session: id },
             effects,
         );
@@ -590,9 +589,23 @@ pub(super) fn promote(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
         at,
     }));
     record_start(shard, id, Some(old), effects);
+    let organiser = shard.sessions.get(&id).map(|s| s.initiator.clone());
     for participant in left {
+        let Some(organiser) = organiser.clone() else {
+            return;
+        };
         let leg = participant.leg;
-        shard.post(ShardId(leg.shard), Letter::Promote { leg }, effects);
+        let letter = Letter::Promote { leg, organiser };
+        shard.post(ShardId(leg.shard), letter, effects);
+    }
+}
+
+/// Somebody speaks in a conference now: its record begins with the first.
+fn record_came(shard: &mut Shard, id: SessionId, participant: &Participant, effects: &mut Effects) {
+    match shard.sessions.get(&id).map(|session| session.recorded) {
+        Some(true) => record_joined(shard, id, participant, effects),
+        Some(false) => record_start(shard, id, None, effects),
+        None => {}
     }
 }
 

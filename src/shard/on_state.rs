@@ -37,7 +37,7 @@ pub(super) fn watcher_of(shard: &Shard, key: SubscriptionKey) -> Option<(Aor, No
         Usage::Subscription(subscription) => {
             Some((subscription.watcher.clone(), subscription.since))
         }
-        Usage::Leg(_) => None,
+        Usage::Leg(_) | Usage::Focus(_) => None,
     }
 }
 

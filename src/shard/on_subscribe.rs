@@ -54,7 +54,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         ("presence", Target::Contacts) => {
             (Subject::List(Box::new(List::new(true))), rlmi::MULTIPART)
         }
-        ("conference", Target::Session(session)) => {
+        ("conference", Target::Session(session) | Target::Focus(session)) => {
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
         }
         (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {
@@ -65,7 +65,8 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     if accept_quality(message.headers(Name::Accept), media) == Some(0) {
         return shard.answer(request, 406, "", effects);
     }
-    let granted_s = match granted_s(shard, request) {
+    let is_roster = matches!(subject, Subject::Roster(_));
+    let granted_s = match granted_s(shard, request, is_roster) {
         Ok(granted_s) => granted_s,
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };
@@ -192,10 +193,13 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
 }
 
 /// For how long a SUBSCRIBE is granted, in seconds.
-fn granted_s(shard: &Shard, request: Request<'_>) -> Result<u32, Duration> {
+fn granted_s(shard: &Shard, request: Request<'_>, is_roster: bool) -> Result<u32, Duration> {
     let (asked, bounds) = (request.message.expires(), shard.settings.subscription_s);
     match shard.connections.dialect(request.connection) {
         Dialect::Simple => simple::subscription_s(asked, bounds),
+        Dialect::Lync if is_roster => {
+            Ok(asked.map_or(lync::ROSTER_S, |asked| asked.min(lync::ROSTER_S)))
+        }
         Dialect::Lync => Ok(lync::subscription_s(asked)),
     }
 }
@@ -299,7 +303,8 @@ pub(super) fn on_refresh(
     if !event.is_some_and(|event| event.is(subscription.subject.package())) {
         return shard.answer(request, 489, "", effects);
     }
-    let granted_s = match granted_s(shard, request) {
+    let is_roster = matches!(subscription.subject, Subject::Roster(_));
+    let granted_s = match granted_s(shard, request, is_roster) {
         Ok(granted_s) => granted_s,
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };

@@ -6,7 +6,7 @@ use crate::shard::{
     Look, Shard, on_answer, on_call, on_connection, on_deliver, on_leg, on_message, on_register,
     on_ring, on_session,
 };
-use crate::shard::{on_alert, on_subscribe};
+use crate::shard::{on_alert, on_focus, on_subscribe};
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     let mut looks = core::mem::take(&mut shard.looks);
@@ -19,10 +19,12 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
             Look::Client(key) => on_answer::look(shard, key, effects),
             Look::Ringing(key) => on_ring::look(shard, key, effects),
             Look::Call(call) => on_call::look(shard, call, effects),
+            Look::Session(session) => on_focus::look(shard, session, effects),
             Look::Connection(connection) => on_connection::look(shard, connection, effects),
             Look::Dialog(key) => match shard.dialogs.get(key).map(|association| &association.usage)
             {
                 Some(Usage::Leg(_)) => on_leg::look(shard, key, effects),
+                Some(Usage::Focus(_)) => {}
                 Some(Usage::Subscription(_)) => on_subscribe::look(shard, key, effects),
                 None => {}
             },

@@ -6,6 +6,7 @@ use slotmap::{Key, KeyData};
 
 use rand_core::Rng;
 
+use crate::dialect::lync::conference_uri::{self, Part};
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::registrar::{EPID, Gruu, instance_of_epid};
@@ -50,6 +51,12 @@ pub(crate) enum Target {
     Session(SessionId),
     /// The conference factory: `sip:conference@…`.
     Factory,
+    /// A conference's focus, as Lync's clients name it. Where they speak in one is a `Session`.
+    Focus(SessionId),
+    /// Where Lync's clients make conferences.
+    FocusFactory,
+    /// What Lync's clients would call a conference, and is none of ours.
+    NoConference,
     /// A call, as a route names it: `sip:call-…`.
     Call(SessionId),
     /// The contact list of whoever asks: `sip:contacts@…`.
@@ -95,6 +102,14 @@ impl Shard {
         }
         if uri.user.is_empty() {
             return Target::Server;
+        }
+        if let Some(part) = conference_uri::read(&uri) {
+            return match part {
+                Part::Factory => Target::FocusFactory,
+                Part::Focus(session) => Target::Focus(session),
+                Part::Chat(session) => Target::Session(session),
+                Part::Nothing => Target::NoConference,
+            };
         }
         if uri.user == FACTORY {
             return Target::Factory;

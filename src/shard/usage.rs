@@ -5,15 +5,15 @@ use std::sync::Arc;
 use crate::calls::carried::Invite;
 use crate::calls::search::Search;
 use crate::calls::threads::{Peer, Threads};
+use crate::dialect::lync::cccp::Envelope;
 use crate::dialect::lync::{Roaming, Telling};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party};
 use crate::immcu::leg::Leg;
-use crate::immcu::session::LegRef;
 use crate::presence::{List, Package};
 use crate::registrar::EndpointId;
 use crate::shard::UserKey;
-use crate::shard::letter::{Invited, Ticket};
+use crate::shard::letter::{Invited, Speaker, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
@@ -144,7 +144,28 @@ pub(crate) struct Association {
 #[derive(Debug)]
 pub(crate) enum Usage {
     Leg(Leg),
+    Focus(Focus),
     Subscription(Subscription),
+}
+
+/// Somebody's dialog with the focus of a conference, in which they ask for things and do not speak.
+#[derive(Debug)]
+pub(crate) struct Focus {
+    pub session: SessionId,
+    pub user: Aor,
+    /// Their INVITE, until it is answered.
+    pub asking: Option<Box<(ServerKey, Envelope)>>,
+}
+
+/// What a request's answer says beside its status, where somebody else decides that.
+#[derive(Debug)]
+pub(crate) enum Answering {
+    /// C3P: what was asked.
+    Cccp(Envelope, &'static str),
+    /// The number by which a report will name the message.
+    Message(u32),
+    /// To an invitation into a conference: a dialog that nobody uses.
+    Invitation,
 }
 
 /// What a subscription is about.
@@ -254,6 +275,8 @@ pub(crate) enum Purpose {
     Invite(DialogKey),
     /// A re-INVITE that tells a leg it is in a conference.
     Reinvite(DialogKey),
+    /// An invitation in its place, for a client that comes by itself: a dialog of its own.
+    Move(Box<Dialog>),
     /// A call to one of a user's endpoints.
     Call(EndKey),
     /// A request in a call, from its other side.
@@ -267,7 +290,7 @@ pub(crate) enum Purpose {
 pub(crate) struct Conveyance {
     pub session: SessionId,
     pub leg: DialogKey,
-    pub speaker: Option<LegRef>,
+    pub speaker: Option<Speaker>,
     pub ticket: Option<Ticket>,
     pub counts: bool,
 }
@@ -278,6 +301,8 @@ pub(crate) struct Roster {
     pub version: u32,
     pub full: Arc<[u8]>,
     pub partial: Arc<[u8]>,
+    /// As Lync's clients read it, whole and what changed; where one of them watches.
+    pub lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
     pub subscriptions: Vec<DialogKey>,
     /// Subscriptions that the owner was asked about and has not answered. Until it has, this shard does not stop watching:
     /// that letter would overtake the owner's answer, and the answer's subscription would never hear of a change.

@@ -1,6 +1,11 @@
 //! Lync's dialect: the extensions that its clients name, and how its notifications travel ([MS-SIP], [MS-PRES]).
 
+pub mod cccp;
+pub mod conf_invite;
+pub mod conference_roster;
+pub mod conference_uri;
 pub mod contact_list;
+pub mod imdn;
 pub mod message;
 pub mod provisioning;
 pub mod registration;
@@ -44,6 +49,10 @@ impl Telling {
 
 /// How long a subscription lasts that names no end, in seconds: as long as a working day. It ends with its connection.
 pub const SUBSCRIPTION_S: u32 = 28_800;
+
+/// How long a subscription to a roster lasts that names no end, in seconds: nobody refreshes it, and it ends with the
+/// subscriber's part in the conference.
+pub const ROSTER_S: u32 = 31_536_000;
 
 /// For how long a subscription is granted, in seconds: what is asked for, and no more than `SUBSCRIPTION_S`.
 pub fn subscription_s(asked: Option<u32>) -> u32 {

@@ -1,15 +1,11 @@
 //! What this server offers to a Lync client ([MS-SIPREGE] §2.2.2.5), told once when it signs in.
 
+use crate::dialect::lync::conference_uri;
 use crate::documents::xml::write::Writer;
 use crate::sip::uri::Aor;
 
 /// The type of the document.
 pub const CONTENT_TYPE: &str = "application/vnd-microsoft-roaming-provisioning-v2+xml";
-
-/// Where `user` makes conferences ([MS-CONFBAS] §2.2.1).
-pub fn focus_factory(user: &Aor) -> String {
-    format!("{};gruu;opaque=app:conf:focusfactory", user.uri())
-}
 
 /// Writes the document for `user`. What is left out is what this server has not: an address book by HTTP, a media relay,
 /// rooms that last.
@@ -22,7 +18,7 @@ pub fn write(out: &mut Vec<u8>, user: &Aor) {
     xml.open("provisionGroup")
         .attribute("name", "ServerConfiguration");
     for (name, text) in [
-        ("focusFactoryUri", &*focus_factory(user)),
+        ("focusFactoryUri", &*conference_uri::factory(user)),
         ("ucPC2PCAVEncryption", "SupportEncryption"),
         ("ucPortRangeEnabled", "false"),
     ] {

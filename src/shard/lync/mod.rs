@@ -1,10 +1,16 @@
 //! What only Lync's dialect asks of a shard: a script for each of its intents, which lead to the same core as all others.
 
+pub(super) mod answering;
 pub(super) mod directory;
 pub(super) mod edits;
+pub(super) mod on_conference;
 pub(super) mod on_contacts;
+pub(super) mod on_focus;
 pub(super) mod on_register;
 pub(super) mod on_search;
 pub(super) mod on_service;
 pub(super) mod on_soap;
+pub(super) mod on_summons;
 pub(super) mod on_typing;
+pub(super) mod on_undelivered;
+pub(super) mod roster;

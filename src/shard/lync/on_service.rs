@@ -2,10 +2,10 @@
 //! body ([MS-PRES] §3.4, [MS-SIP] §3.5, [MS-CONFBAS] §3.2). One request, one answer; no dialog.
 
 use crate::dialect::Dialect;
-use crate::dialect::lync::soap;
+use crate::dialect::lync::{cccp, soap};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
-use crate::shard::lync::on_soap;
+use crate::shard::lync::{on_conference, on_soap};
 use crate::shard::request::Request;
 
 pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
@@ -14,6 +14,9 @@ pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effe
     }
     match request.message.content_type() {
         Some(media) if media.is(soap::CONTENT_TYPE) => on_soap::on_soap(shard, request, effects),
+        Some(media) if media.is(cccp::CONTENT_TYPE) => {
+            on_conference::on_cccp(shard, request, effects);
+        }
         _ => shard.answer(request, 415, "", effects),
     }
 }

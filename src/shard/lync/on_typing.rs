@@ -122,6 +122,8 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
         session,
         leg: shard.leg_ref(key),
         ticket: shard.nobody(),
+        // No report names it: a signal is not reported.
+        number: 0,
         since: shard.now,
         from: shard.party(&user),
         content: composing(types, REFRESH_S),

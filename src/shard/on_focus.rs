@@ -1,0 +1,260 @@
+//! The focus of a conference at its owner, for those who come to it with a dialog of their own, or make a conference before
+//! they are in it: who is let in, who has said that they come, and what time has to do with it.
+
+use crate::immcu::SessionId;
+use crate::immcu::content::{Outcome, Party};
+use crate::immcu::focus::{ARRIVING, LASTS_MAX, MADE_MAX, Making};
+use crate::immcu::room::Subject;
+use crate::immcu::session::{Invitation, Kind, LegRef, Refusal, Session};
+use crate::shard::effect::Effects;
+use crate::shard::letter::{Invited, Letter, Ticket};
+use crate::shard::{Look, Shard, ShardId, on_roster, on_session};
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+use core::time::Duration;
+
+use crate::dialect::lync::conference_uri;
+
+/// A conference that a user wants to be there before anybody is in it.
+#[derive(Debug)]
+pub(super) struct Wish {
+    /// What the client calls it: asked again for the same, it gets the same.
+    pub name: Box<str>,
+    pub subject: Subject,
+    pub locked: bool,
+    /// When it is to end.
+    pub ends: Option<Now>,
+}
+
+/// Why a conference is not made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum NotMade {
+    /// The user has as many as they may.
+    TooMany,
+    /// It would have ended already.
+    Past,
+    /// The server stops, or has as many sessions as it may.
+    NotNow,
+}
+
+/// Makes a conference that waits for its first member. Its record begins when somebody speaks in it.
+pub(super) fn make(
+    shard: &mut Shard,
+    user: &Aor,
+    wish: Wish,
+    awaited: Duration,
+) -> Result<SessionId, NotMade> {
+    let mine = shard.made.get(user).map(Vec::as_slice).unwrap_or_default();
+    let same = |id: &&SessionId| {
+        let session = shard.sessions.get(*id);
+        !wish.name.is_empty() && session.is_some_and(|session| session.making.name == wish.name)
+    };
+    if let Some(id) = mine.iter().find(same) {
+        return Ok(*id);
+    }
+    if mine.len() >= MADE_MAX {
+        return Err(NotMade::TooMany);
+    }
+    if wish.ends.is_some_and(|ends| ends <= shard.now) {
+        return Err(NotMade::Past);
+    }
+    if shard.stopping || shard.sessions.len() >= shard.settings.immcu.sessions_max {
+        return Err(NotMade::NotNow);
+    }
+    let id = shard.fresh_session(user);
+    let mut session = Session::new(id, Kind::Conference, user.clone(), shard.now);
+    session.room.subject = wish.subject;
+    session.room.locked = wish.locked;
+    session.making = Making {
+        name: wish.name,
+        awaits: Some(shard.now.after(awaited)),
+        ends: wish.ends.map(|ends| ends.min(shard.now.after(LASTS_MAX))),
+    };
+    let at = session.look_at();
+    shard.sessions.insert(id, session);
+    shard.made.entry(user.clone()).or_default().push(id);
+    if let Some(at) = at {
+        shard.look_at(at, Look::Session(id));
+    }
+    Ok(id)
+}
+
+/// A session is over: who made it may make another.
+pub(super) fn unmade(shard: &mut Shard, user: &Aor, id: SessionId) {
+    if let Some(mine) = shard.made.get_mut(user) {
+        mine.retain(|other| *other != id);
+        if mine.is_empty() {
+            shard.made.remove(user);
+        }
+    }
+}
+
+/// An INVITE to the focus.
+pub(super) fn attend(
+    shard: &mut Shard,
+    id: SessionId,
+    uri: &str,
+    leg: LegRef,
+    user: Party,
+    endpoint: Box<str>,
+    effects: &mut Effects,
+) {
+    let members_max = shard.settings.immcu.members_max;
+    let refuse = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
+        shard.post(ShardId(leg.shard), Letter::Refuse { leg, outcome }, effects);
+    };
+    let there = |session: &&mut Session| {
+        // A roster names the focus once for all, so all must have the one URI.
+        let focus = conference_uri::focus(&session.initiator, id);
+        session.kind == Kind::Conference && focus.eq_ignore_ascii_case(uri)
+    };
+    let session = shard.sessions.get_mut(&id).filter(there);
+    let Some(session) = session.filter(|_| !shard.stopping) else {
+        return refuse(shard, Outcome::with(404, "No Such Conference"), effects);
+    };
+    let who = user.aor.clone();
+    match session.attend(user, leg, endpoint, members_max) {
+        Ok(role) => {
+            let letter = Letter::Attended { leg, role };
+            shard.post(ShardId(leg.shard), letter, effects);
+            on_roster::tell(shard, id, &[who], effects);
+        }
+        Err(refusal) => refuse(shard, refusal.into(), effects),
+    }
+}
+
+/// Somebody has left the focus. True where the leg was one of it.
+pub(super) fn left(
+    shard: &mut Shard,
+    id: SessionId,
+    leg: LegRef,
+    reason: &'static str,
+    effects: &mut Effects,
+) -> bool {
+    let Some(session) = shard.sessions.get_mut(&id) else {
+        return false;
+    };
+    let Some(attendance) = session.leave_focus(leg) else {
+        return false;
+    };
+    if session.is_over() {
+        on_session::finish(shard, id, reason, effects);
+    } else {
+        on_session::gone(shard, id, attendance.user, effects);
+    }
+    true
+}
+
+/// Who asked for an invitation hears how it goes.
+pub(super) fn tell_inviter(
+    shard: &mut Shard,
+    invitation: &Invitation,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    if let Some(watcher) = invitation.refer {
+        let outcome = outcome.clone();
+        let letter = Letter::Referred { watcher, outcome };
+        shard.post(ShardId(watcher.shard), letter, effects);
+    }
+    if let Some(request) = invitation.waits {
+        let (shard_id, key) = (ShardId(request.shard), request.key);
+        let ticket = Ticket {
+            shard: shard_id,
+            key,
+        };
+        let letter = Letter::Answer {
+            ticket,
+            outcome: outcome.clone(),
+            latency: None,
+        };
+        shard.post(shard_id, letter, effects);
+    }
+}
+
+/// An endpoint has accepted and comes by itself: who asked has their answer, and the place is kept for a while.
+pub(super) fn coming(shard: &mut Shard, id: SessionId, invitation: u32, effects: &mut Effects) {
+    let until = shard.now.after(ARRIVING);
+    let Some(session) = shard.sessions.get_mut(&id) else {
+        return;
+    };
+    let Some(found) = session.comes(invitation, until) else {
+        return;
+    };
+    let told = found.clone();
+    (found.refer, found.waits) = (None, None);
+    let at = session.look_at();
+    tell_inviter(shard, &told, &Outcome::of(200), effects);
+    if let Some(at) = at {
+        shard.look_at(at, Look::Session(id));
+    }
+}
+
+/// Invites somebody for a member. The request is answered now where that can't be, else with how it ends.
+pub(super) fn invite(
+    shard: &mut Shard,
+    id: SessionId,
+    by: &Party,
+    ticket: Ticket,
+    to: Invited,
+    effects: &mut Effects,
+) {
+    let user = to.user.clone();
+    let refused = match shard.sessions.get(&id) {
+        None => Some(Refusal::NotHere),
+        Some(session) if session.kind != Kind::Conference || !session.has(&by.aor) => {
+            Some(Refusal::NotHere)
+        }
+        Some(session) => session.may_invite(&by.aor, &user).err(),
+    };
+    let refused =
+        refused.or_else(|| on_session::invite(shard, id, by, to, None, None, effects).err());
+    if let Some(refusal) = refused {
+        let letter = Letter::Answer {
+            ticket,
+            outcome: refusal.into(),
+            latency: None,
+        };
+        return shard.post(ticket.shard, letter, effects);
+    }
+    let session = shard.sessions.get_mut(&id);
+    let invitation = session.and_then(|session| session.invitations.last_mut());
+    if let Some(invitation) = invitation {
+        invitation.waits = Some(LegRef {
+            shard: ticket.shard.0,
+            key: ticket.key,
+        });
+    }
+    on_roster::tell(shard, id, &[user], effects);
+}
+
+/// The wheel: nobody has come, the time is up, or somebody who said that they come has not.
+pub(super) fn look(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
+    let (now, members_max) = (shard.now, shard.settings.immcu.members_max);
+    let Some(session) = shard.sessions.get_mut(&id) else {
+        return;
+    };
+    if session.is_expired(now) {
+        let reason = if session.making.awaits.is_some() {
+            "nobody came"
+        } else {
+            "time is up"
+        };
+        return on_session::finish(shard, id, reason, effects);
+    }
+    let mut changed = Vec::new();
+    for number in session.overdue(now) {
+        if let Some(invitation) = session.invitation_ended(number) {
+            let outcome = Outcome::with(480, "Did Not Arrive");
+            session.missed(&invitation.user, outcome, members_max);
+            changed.push(invitation.user);
+        }
+    }
+    if let Some(at) = session.look_at() {
+        shard.look_at(at, Look::Session(id));
+    }
+    if !changed.is_empty() {
+        on_roster::tell(shard, id, &changed, effects);
+    }
+}
