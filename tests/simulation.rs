@@ -209,7 +209,26 @@ impl Run {
             .collect();
         let scene = scene!(self, false);
         let fellow = &mut self.fellows[index];
+        // What it makes of presence and of conferences is for conversations.
+        let lync = matches!(
+            deed,
+            Deed::Invite
+                | Deed::Cancel
+                | Deed::Say
+                | Deed::Type
+                | Deed::Leave
+                | Deed::Register
+                | Deed::Unregister
+                | Deed::StopReading
+                | Deed::GoOnReading
+                | Deed::Drop
+                | Deed::Babble
+                | Deed::Alone
+                | Deed::Block
+                | Deed::Wait
+        );
         match deed {
+            _ if fellow.is_lync() && !lync => {}
             Deed::Page if other == fellow.user => {}
             Deed::Page => fellow.page(scene, other),
             Deed::PageOne => {
@@ -230,6 +249,7 @@ impl Run {
             Deed::JoinRoom => room.into_iter().for_each(|room| fellow.invite(scene, room)),
             Deed::Cancel => fellow.cancel(scene),
             Deed::Say => fellow.say(scene),
+            Deed::Type => fellow.types(scene),
             Deed::Refer => fellow.refer(scene, other, false),
             Deed::SendAway => fellow.refer(scene, other, true),
             Deed::Leave => fellow.leave(scene),

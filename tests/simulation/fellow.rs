@@ -52,6 +52,8 @@ enum Purpose {
     Invite(usize),
     Subscribe(usize),
     Bye,
+    /// Typing by INFO.
+    Typing,
     Other,
 }
 
@@ -135,6 +137,10 @@ pub struct Fellow {
 
 /// Everybody's own contact list.
 pub const CONTACTS: &str = "sip:contacts@example.com";
+
+/// Typing as the standard says it, and as Lync does.
+const COMPOSING: &str = "application/im-iscomposing+xml";
+const KEYBOARD: &str = "application/xml";
 
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
                    a=accept-types:text/plain";
@@ -289,7 +295,15 @@ impl Fellow {
         if self.copies() {
             lines.push_str(";+muster.copies");
         }
-        let _ = write!(lines, "\r\nExpires: {expires_s}\r\nSupported: outbound\r\n");
+        let supported = if self.is_lync() {
+            "msrtc-event-categories, com.microsoft.msrtc.presence"
+        } else {
+            "outbound"
+        };
+        let _ = write!(
+            lines,
+            "\r\nExpires: {expires_s}\r\nSupported: {supported}\r\n"
+        );
         let own = aor(self.user);
         let head = format!(
             "From: <sip:{own}>;tag=r{}\r\nTo: <sip:{own}>\r\nCall-ID: register{}-{}\r\n",
@@ -344,7 +358,34 @@ impl Fellow {
 
     /// Some want copies of what their user says elsewhere.
     fn copies(&self) -> bool {
-        self.index.is_multiple_of(3)
+        self.index.is_multiple_of(3) && !self.is_lync()
+    }
+
+    /// Some speak Lync's dialect in their sessions: they type by INFO, ring without a word, and say nothing to CANCEL.
+    pub fn is_lync(&self) -> bool {
+        self.index % 4 == 1
+    }
+
+    /// Types, or stops, in one of its sessions: now by a beat, now by a state.
+    pub fn types(&mut self, scene: &mut Scene<'_>) {
+        let Some(dialog) = self.pick_leg(scene) else {
+            return;
+        };
+        let begins = scene.dice.percent(60);
+        if self.is_lync() {
+            let status = if begins { "type" } else { "idle" };
+            let body =
+                format!("<KeyboardActivity><status status=\"{status}\"/></KeyboardActivity>");
+            let lines = format!("Content-Type: {KEYBOARD}\r\n");
+            self.within(scene, dialog, "INFO", &lines, body, Purpose::Typing);
+        } else {
+            let state = if begins { "active" } else { "idle" };
+            let body = format!(
+                "<isComposing xmlns=\"urn:ietf:params:xml:ns:im-iscomposing\"><state>{state}</state></isComposing>"
+            );
+            let lines = format!("Content-Type: {COMPOSING}\r\n");
+            self.within(scene, dialog, "MESSAGE", &lines, body, Purpose::Other);
+        }
     }
 
     pub fn publish(&mut self, scene: &mut Scene<'_>, ends: bool) {
@@ -968,7 +1009,7 @@ impl Fellow {
             let branch = format!("z9hG4bK{}", self.fresh("b"));
             self.send(scene, branch, pending);
             // Some do not wait for the 200: this one is still in the pipe when the connection moves to its owner.
-            if last && scene.dice.percent(30) && !scene.hurry {
+            if last && scene.dice.percent(30) && !scene.hurry && !self.is_lync() {
                 self.publish(scene, false);
             }
             return;
@@ -1019,7 +1060,13 @@ impl Fellow {
                     self.dialogs[dialog].ended = true;
                 }
             }
-            Purpose::Bye | Purpose::Other => {}
+            // Anything else would end its dialog.
+            Purpose::Typing if !matches!(status, 200 | 481) => {
+                scene
+                    .ledger
+                    .blame(format!("typing was answered {status}:\n{}", heard.full()));
+            }
+            Purpose::Typing | Purpose::Bye | Purpose::Other => {}
         }
     }
 
@@ -1113,6 +1160,11 @@ impl Fellow {
             }
             return;
         }
+        if heard.method == "CANCEL" && self.is_lync() {
+            self.ringing
+                .retain(|invite| invite.branch() != heard.branch());
+            return;
+        }
         if heard.method == "CANCEL" {
             self.reply(scene, &heard, 200, "", "");
             if let Some(at) = self
@@ -1136,6 +1188,13 @@ impl Fellow {
             }
             self.dialogs[dialog].heard_cseq = heard.cseq();
         }
+        if let Some(foreign) = self.does_not_know(&heard) {
+            scene.ledger.blame(format!(
+                "fellow {} does not know {foreign}:\n{}",
+                self.index,
+                heard.full()
+            ));
+        }
         self.take_in(scene, &heard);
         match &*heard.method {
             "INVITE" if heard.to_tag().is_empty() => self.ringing.push(heard),
@@ -1143,6 +1202,24 @@ impl Fellow {
                 self.later.push(heard)
             }
             _ => self.answer(scene, heard),
+        }
+    }
+
+    /// What is of the other dialect in a request.
+    fn does_not_know(&self, heard: &Heard) -> Option<&'static str> {
+        let kind = heard.header("Content-Type").unwrap_or_default();
+        match (&*heard.method, self.is_lync()) {
+            ("INVITE", true) if !heard.to_tag().is_empty() => Some("a second offer"),
+            ("INVITE", true)
+                if offers_messages(heard) && heard.header("Ms-Conversation-ID").is_none() =>
+            {
+                Some("a session of no conversation")
+            }
+            ("MESSAGE", true) if !kind.starts_with("text/plain") => Some("such a message"),
+            ("INFO", true) if kind != KEYBOARD => Some("such an INFO"),
+            ("UPDATE", true) => Some("UPDATE"),
+            ("INFO", false) => Some("INFO"),
+            _ => None,
         }
     }
 
@@ -1161,8 +1238,12 @@ impl Fellow {
 
     /// Picks up, declines, or lets it ring on.
     fn pick_up(&mut self, scene: &mut Scene<'_>, at: usize) {
+        if self.is_lync() && !offers_messages(&self.ringing[at]) {
+            let invite = self.ringing.remove(at);
+            return self.refuse(scene, &invite, 488);
+        }
         match scene.dice.below(100) {
-            0..=19 => {
+            0..=19 if !self.is_lync() => {
                 let invite = self.ringing[at].clone();
                 self.reply_with_contact(scene, &invite, 180, "");
             }
@@ -1245,6 +1326,7 @@ impl Fellow {
                 self.end(scene.ledger, dialog);
                 self.reply(scene, &heard, 200, "", "");
             }
+            "INFO" if scene.dice.percent(10) => {}
             _ => self.reply(scene, &heard, 200, "", ""),
         }
     }
@@ -1272,6 +1354,8 @@ impl Fellow {
                     .ledger
                     .blame(format!("a copy that nobody wants:\n{}", heard.full())),
             },
+            // Nothing is known of who types.
+            ("MESSAGE", None) if heard.header("Content-Type") == Some(COMPOSING) => {}
             ("MESSAGE", None) if heard.to_tag().is_empty() => match number_in(heard) {
                 Some(number) => {
                     let (index, connection) = (self.index, self.connection);
@@ -1496,6 +1580,10 @@ impl Fellow {
 }
 
 /// A message that its own user has sent from another endpoint.
+fn offers_messages(invite: &Heard) -> bool {
+    invite.text().contains("m=message ")
+}
+
 fn is_copy(heard: &Heard) -> bool {
     heard.header("Muster-Copy-Of").is_some()
 }

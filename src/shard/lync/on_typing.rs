@@ -72,6 +72,10 @@ pub(in crate::shard) fn show(
     let Some(leg) = shard.leg_mut(key) else {
         return;
     };
+    // In a conference its client could not say who it is, and shows nobody.
+    if leg.focus {
+        return;
+    }
     let beat = if composing.active {
         let typing = leg.typing.get_or_insert_default();
         typing.show(now, composing.refresh_s);
