@@ -44,6 +44,8 @@
 //!   `NAME's out of office note is TEXT`, `NAME has no note`; `NAME forwards always to X`, `… on busy to X`, `… on no answer after 10 s to X`,
 //!   `NAME rings also X`, `NAME has no call rules`; `NAME's work phone is +49…` (also `mobile phone`, `home phone`, `other phone`, `title`, `company`,
 //!   `office`, `mail`; `gone` wipes it); `NAME waits for X`, `NAME waits no longer for X`; `NAME's messages are 3 new 1 urgent 2 old 0 urgent`.
+//!   `NAME's home is fe02.example.com:5061` (`here` again); `NAME is signed out` by the administrator; `NAME is removed` from the store;
+//!   `The server stops`.
 //! - `10 s pass`, also `min` and `h`.
 //! - Below a step, indented: header lines, an empty line, the body. What is sent has all that it needs without them; a line replaces what
 //!   would be sent, `(absent)` leaves it out. What is received must have these lines and this body, may have more, and must not
@@ -87,6 +89,10 @@ trait Stage {
     fn pass(&mut self, time: Duration);
     /// Changes what the store keeps of a user. It may take effect as late as `honour`.
     fn set(&mut self, aor: &str, setting: &Setting) -> Result<(), String>;
+    /// Takes a user out of the store. It may take effect as late as `honour`.
+    fn remove(&mut self, aor: &str);
+    /// The server is told to stop.
+    fn stop(&mut self);
     /// Waits until all that was set holds.
     fn honour(&mut self);
 }
@@ -132,6 +138,14 @@ impl Stage for World {
         self.edit(aor, |standing| setting.apply(now, standing))
     }
 
+    fn remove(&mut self, aor: &str) {
+        self.remove_user(aor);
+    }
+
+    fn stop(&mut self) {
+        World::stop(self);
+    }
+
     fn honour(&mut self) {
         self.settle();
     }
@@ -165,11 +179,17 @@ impl Performance<'_> {
             self.unhonoured = true;
             return self.stage.set(&self.actors[*actor].aor, setting);
         }
+        if let Action::IsRemoved(actor) = &step.action {
+            self.unhonoured = true;
+            self.stage.remove(&self.actors[*actor].aor);
+            return Ok(());
+        }
         if core::mem::take(&mut self.unhonoured) {
             self.stage.honour();
         }
         match &step.action {
-            Action::Sets(..) => {}
+            Action::Sets(..) | Action::IsRemoved(_) => {}
+            Action::Stops => self.stage.stop(),
             Action::Connects(actor) => self.connect(*actor),
             Action::Registers(actor) => self.register(*actor, step)?,
             Action::Disconnects(actor) => {

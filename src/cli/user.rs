@@ -9,6 +9,7 @@ mod calls;
 mod card;
 mod choice;
 mod contacts;
+mod registration;
 
 use core::fmt::Display;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
@@ -74,6 +75,10 @@ pub(super) enum Command {
     /// "Tell me when they are available": once, then it is over
     #[command(subcommand)]
     Alerts(alerts::Command),
+    /// The server that is the user's home: who registers here is sent there (301)
+    Home(registration::HomeArgs),
+    /// End all endpoints of a user now; they may sign in again
+    SignOut(registration::SignOutArgs),
     /// How many voice messages wait for a user (RFC 3842)
     #[command(subcommand)]
     Messages(alerts::MessagesCommand),
@@ -125,6 +130,8 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
         Command::Card(command) => card::card(&config, command)?,
         Command::Calls(command) => calls::calls(&config, command)?,
         Command::Alerts(command) => alerts::alerts(&config, command)?,
+        Command::Home(args) => registration::home(&config, args)?,
+        Command::SignOut(args) => registration::sign_out(&config, &args)?,
         Command::Messages(command) => alerts::messages(&config, command)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -9,6 +9,7 @@
 mod binding;
 mod capability;
 mod gruu;
+mod home;
 
 use core::fmt;
 
@@ -18,6 +19,7 @@ use smallvec::SmallVec;
 pub use binding::{Endpoint, EndpointId};
 pub use capability::{Capabilities, Feature};
 pub use gruu::{EPID, Gruu, Seal, instance_of_epid};
+pub use home::Home;
 
 use crate::sip::header::{Contacts, Name, NameAddr, has_token, number};
 use crate::sip::link::ConnectionId;

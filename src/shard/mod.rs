@@ -126,6 +126,7 @@ impl Core for Shard {
             && self.calls.is_empty()
             && self.ends.is_empty()
             && self.keeping.is_empty()
+            && self.farewells.is_empty()
     }
 }
 
@@ -254,6 +255,8 @@ pub struct Shard {
     gruu_seal: Seal,
     branches: Branches,
     stopping: bool,
+    /// Lync endpoints that are still to be told that the server stops.
+    farewells: Vec<ConnectionId>,
 
     connections: Connections,
     servers: ServerTransactions,
@@ -406,6 +409,7 @@ impl Shard {
             rng,
             branches,
             stopping: false,
+            farewells: Vec::new(),
             connections: Connections::default(),
             servers,
             clients: Chained::default(),

@@ -23,6 +23,9 @@ use crate::sip::header::{Name, accept_quality};
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
+/// The user part of Lync's group chat, which this server has not.
+pub(super) const GROUP_CHAT: &str = "ocschat";
+
 pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
     let target = shard.target(message.uri(), &request.link);
@@ -42,6 +45,12 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         }
         Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
         Target::Unknown => return shard.answer(request, 416, "", effects),
+    }
+    if let Target::User(user) = &target
+        && user.user().eq_ignore_ascii_case(GROUP_CHAT)
+    {
+        // A Lync client looks for group chat when it starts; it does without where it is refused.
+        return shard.answer(request, 404, "No Group Chat Here", effects);
     }
     let gruu = match shard.gruu(message.uri()) {
         Ok(gruu) => gruu,

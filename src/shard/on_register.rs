@@ -5,10 +5,13 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use crate::dialect::Dialect;
+use crate::dialect::lync::registration::Ended;
 use crate::presence::{EndpointKey, Package};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::lync::farewell;
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
+use crate::shard::standing::Standing;
 use crate::shard::{
     Look, Shard, User, UserKey, UserRecord, lync, on_alert, on_kept, on_publish, on_watch, on_winfo,
 };
@@ -42,6 +45,16 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
     let Some(key) = shard.by_aor.get(&user).copied() else {
         return shard.answer(request, 404, "", effects);
     };
+    let record = shard.users.get(key).map(|place| &place.record);
+    let standing = record.and_then(|record| record.standing.as_ref());
+    if let Some(home) = standing.and_then(|standing| standing.home.as_ref()) {
+        // Both dialects' clients are told that it is for good: until the administrator says otherwise.
+        let contact = format!("<{}>", home.uri());
+        return shard.answer_with(request, 301, "", effects, |mut draft| {
+            draft.header("Contact", contact);
+            draft.finish();
+        });
+    }
     let now = shard.now;
     let speaks = shard.speaks(request);
     let settings = crate::registrar::Settings {
@@ -248,6 +261,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
     {
         let before = core::mem::replace(&mut place.record, record);
         if before.standing != place.record.standing {
+            end_endpoints(shard, key, before.standing.as_deref(), effects);
             on_publish::choice_changed(shard, key);
             on_alert::follow(shard, key, effects);
             on_watch::standing_changed(shard, key, before.standing.as_deref(), effects);
@@ -273,6 +287,31 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
     tidy_up(shard, key);
 }
 
+/// The administrator has signed the user out, or given them another home.
+fn end_endpoints(
+    shard: &mut Shard,
+    key: UserKey,
+    before: Option<&Standing>,
+    effects: &mut Effects,
+) {
+    let place = shard.users.get(key);
+    let after = place.and_then(|place| place.record.standing.as_deref());
+    let sign_outs = |standing: Option<&Standing>| standing.map_or(0, |standing| standing.sign_outs);
+    let home = after.and_then(|standing| standing.home.as_ref());
+    let moved = home.is_some() && home != before.and_then(|standing| standing.home.as_ref());
+    if moved {
+        farewell::to_user(
+            shard,
+            key,
+            Ended::Deactivated,
+            "the user has moved",
+            effects,
+        );
+    } else if sign_outs(after) != sign_outs(before) {
+        farewell::to_user(shard, key, Ended::Unregistered, "signed out", effects);
+    }
+}
+
 /// The store: a user is no more. Their connections are closed, and who watches them learns it.
 pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) {
     let Some(key) = shard.by_aor.remove(aor) else {
@@ -292,18 +331,9 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
     if let Some(presentity) = user.presentity {
         on_watch::user_gone(shard, aor, presentity.audience, effects);
     }
-    let theirs: Vec<ConnectionId> = shard
-        .connections
-        .iter()
-        .filter(|connection| connection.user.as_ref() == Some(aor))
-        .map(|connection| connection.id)
-        .collect();
-    for connection in theirs {
-        effects.list.push(Effect::Close {
-            connection,
-            reason: "the user was removed",
-        });
-    }
+    let reason = "the user was removed";
+    let (bindings, ended) = (&user.bindings, Ended::Rejected);
+    farewell::to_all(shard, aor, bindings, ended, reason, effects);
 }
 
 fn set_place(shard: &mut Shard, key: UserKey, at: usize) {

@@ -3,8 +3,8 @@
 use crate::shard::effect::Effects;
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Look, Shard, on_answer, on_call, on_connection, on_deliver, on_leg, on_message, on_register,
-    on_ring, on_session,
+    Look, Shard, lync, on_answer, on_call, on_connection, on_deliver, on_leg, on_message,
+    on_register, on_ring, on_session,
 };
 use crate::shard::{on_alert, on_focus, on_subscribe};
 
@@ -32,6 +32,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     }
     shard.looks = looks;
     on_message::end_pagers(shard, false, effects);
+    lync::farewell::go_on(shard, effects);
 }
 
 /// The server stops: no new work; sessions end, and their records are complete before it does.
@@ -49,4 +50,5 @@ pub(super) fn on_stop(shard: &mut Shard, effects: &mut Effects) {
         on_leg::say_bye(shard, leg, effects);
     }
     on_call::stop(shard, effects);
+    lync::farewell::begin(shard, effects);
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::calls::{self, RuleError};
 use crate::presence::{Access, Card, Choice, ChoiceError, ContactError, Contacts, Waiting};
+use crate::registrar::Home;
 use crate::sip::uri::Aor;
 
 /// One-time alerts that a user may wait for.
@@ -26,6 +27,10 @@ pub struct Standing {
     pub alerts: Vec<Aor>,
     /// Voice messages.
     pub waiting: Waiting,
+    /// The user's home, where it is another server.
+    pub home: Option<Home>,
+    /// How often the administrator has signed the user out; each time all endpoints end.
+    pub sign_outs: u32,
 }
 
 /// Why standing data is refused.

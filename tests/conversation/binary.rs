@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
@@ -274,6 +275,16 @@ impl Stage for Binary {
             .store
             .edit(&aor, |standing| setting.apply(now, standing));
         edited.map(drop).map_err(|error| error.to_string())
+    }
+
+    fn remove(&mut self, aor: &str) {
+        let aor = Aor::parse(aor).expect("an address of record");
+        assert!(self.store.remove(&aor).expect("the store answers"));
+    }
+
+    fn stop(&mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("it runs");
     }
 
     fn honour(&mut self) {

@@ -62,6 +62,9 @@ pub enum Action {
     Passes {
         seconds: u64,
     },
+    /// The actor's user is taken out of the store.
+    IsRemoved(usize),
+    Stops,
     /// The store keeps something else of the actor's user from now on.
     Sets(usize, Setting),
 }
@@ -184,6 +187,9 @@ impl Play {
                 seconds: count * unit_s,
             });
         }
+        if let ["The", "server", "stops"] = words[..] {
+            return Some(Action::Stops);
+        }
         // The longest name wins, so that "Alice" and "Alice's phone" may both play.
         let named = |(index, (name, _)): (usize, &(String, String))| {
             let rest = said.strip_prefix(name.as_str())?.strip_prefix(' ')?;
@@ -204,6 +210,7 @@ impl Play {
             ["connects"] => Action::Connects(actor),
             ["registers"] => Action::Registers(actor),
             ["disconnects"] => Action::Disconnects(actor),
+            ["is", "removed"] => Action::IsRemoved(actor),
             ["is", "disconnected"] => Action::IsDisconnected(actor),
             ["cancels", label] => Action::Cancels {
                 actor,

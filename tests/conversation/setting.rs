@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use muster::presence::{CardLine, Choice, Contacts, Level, Manual, Member, NoteKind, Waiting};
+use muster::registrar::Home;
 use muster::shard::standing::Standing;
 use muster::sip::time::Now;
 use muster::sip::uri::Aor;
@@ -37,6 +38,8 @@ pub enum Setting {
     Alert(Aor),
     NoAlert(Aor),
     Messages(Waiting),
+    Home(Option<Home>),
+    SignOut,
 }
 
 impl Setting {
@@ -112,6 +115,7 @@ impl Setting {
             return Aor::parse(rest).map(Setting::NoAlert);
         }
         match said {
+            "is signed out" => Some(Setting::SignOut),
             "resets" => Some(Setting::Reset),
             "has no note" => Some(Setting::Note(None, NoteKind::Personal)),
             "has no call rules" => Some(Setting::NoRules),
@@ -125,6 +129,10 @@ impl Setting {
             .or_else(|| said.split_once(" are "))?;
         let value_or_none = || (value != "gone").then(|| value.to_owned());
         Some(match what {
+            "home" => Setting::Home(match value {
+                "here" => None,
+                home => Some(Home::parse(home)?),
+            }),
             "privacy" => Setting::Privacy(match value {
                 "on" => true,
                 "off" => false,
@@ -228,6 +236,8 @@ impl Setting {
             Setting::Alert(whom) => standing.alerts.push(whom),
             Setting::NoAlert(whom) => standing.alerts.retain(|each| *each != whom),
             Setting::Messages(waiting) => standing.waiting = waiting,
+            Setting::Home(home) => standing.home = home,
+            Setting::SignOut => standing.sign_outs += 1,
         }
         Ok(())
     }
@@ -257,6 +267,8 @@ fn settings_are_read_and_applied() {
         "'s title is Chief",
         "'s title is gone",
         " waits for dave@example.com",
+        "'s home is fe02.example.com:5061",
+        " is signed out",
         "'s messages are 3 new 1 urgent 2 old 0 urgent",
     ] {
         let setting = Setting::read(said).unwrap_or_else(|| panic!("{said} is not understood"));
@@ -299,6 +311,7 @@ fn settings_are_read_and_applied() {
         (Some(Manual::Busy), Some("In the lab"))
     );
     assert!(standing.access.privacy && standing.rules.ring_also.len() == 1);
+    assert_eq!((standing.home.is_some(), standing.sign_outs), (true, 1));
     assert_eq!((standing.waiting.new, standing.waiting.urgent_old), (3, 0));
     assert_eq!(standing.card.lines().count(), 2);
     assert_eq!(standing.alerts.len(), 1);

@@ -38,6 +38,28 @@ fn every_command_of_what_is_kept_explains_itself() {
 }
 
 #[test]
+fn a_user_is_given_another_home_and_signed_out() {
+    let place = place();
+    let user = |arguments: &[&str]| place.muster(&[&["user"], arguments].concat(), "");
+    user(&["home", BOB, "fe02.example.com:5061"]).fine();
+    user(&["home", BOB]).fine();
+    user(&["sign-out", BOB]).fine();
+    for bad in ["fe02:0", "sip:fe02", "2001:db8::7", "a b"] {
+        user(&["home", BOB, bad]).refused(2, &["HOST or HOST:PORT"]);
+    }
+    user(&["home", "nobody@example.com", "fe02"]).refused(1, &["no user nobody@example.com"]);
+    user(&["sign-out", "nobody@example.com"]).refused(1, &["no user nobody@example.com"]);
+    // The group of all who are in no other goes out and comes in by its name.
+    user(&["contacts", "add", BOB, "carol@example.com", "--group", "~"]).fine();
+    let exported = user(&["contacts", "export", BOB]).fine().to_owned();
+    assert!(exported.contains("\"~\""), "{exported}");
+    let import = ["user", "contacts", "import", "alice@example.com", "-"];
+    place.muster(&import, &exported).fine();
+    let alice = user(&["contacts", "list", "alice@example.com"]);
+    assert_eq!(alice.fine(), "carol@example.com\t\t~\n");
+}
+
+#[test]
 fn contacts_go_out_and_come_in_as_json_unchanged() {
     let place = place();
     let contacts = |arguments: &[&str]| {

@@ -71,6 +71,15 @@ impl Ended {
         }
     }
 
+    /// In words, for the user.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Ended::Unregistered => "Signed out by the administrator",
+            Ended::Rejected => "The user was removed",
+            Ended::Deactivated => "The service has stopped or moved",
+        }
+    }
+
     /// Its number in [MS-OCER] §7.
     pub fn id(self) -> u16 {
         match self {

@@ -3,6 +3,7 @@
 pub(super) mod answering;
 pub(super) mod directory;
 pub(super) mod edits;
+pub(super) mod farewell;
 pub(super) mod on_conference;
 pub(super) mod on_contacts;
 pub(super) mod on_focus;

@@ -95,6 +95,10 @@ fn reserved(aor: &Aor) -> Option<&'static str> {
     let name = aor.user().to_ascii_lowercase();
     if name == "conference" {
         Some("`conference` is the conference factory; choose another name")
+    } else if name == "contacts" {
+        Some("`contacts` is everybody's own contact list; choose another name")
+    } else if name == "ocschat" {
+        Some("`ocschat` is where Lync's clients look for group chat; choose another name")
     } else if name.starts_with("im-") {
         Some("names that begin with `im-` belong to sessions; choose another name")
     } else {
@@ -166,6 +170,18 @@ mod tests {
             "",
             "x",
             "\"conference@example.com\": `conference` is the conference factory",
+        );
+        check(
+            "ocschat@example.com",
+            "",
+            "x",
+            "\"ocschat@example.com\": `ocschat` is where",
+        );
+        check(
+            "Contacts@example.com",
+            "",
+            "x",
+            "\"Contacts@example.com\": `contacts` is",
         );
         check(
             "im-5@example.com",

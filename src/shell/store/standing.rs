@@ -26,7 +26,7 @@ use crate::sip::uri::Aor;
 pub(super) const MIGRATION: &str = "
     CREATE TABLE document(
         aor     TEXT NOT NULL,
-        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts or waiting
+        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts, waiting or registration
         version INTEGER NOT NULL,         -- rises with each change
         PRIMARY KEY (aor, kind)
     ) WITHOUT ROWID;
@@ -81,6 +81,15 @@ pub(super) const MIGRATION: &str = "
         position INTEGER NOT NULL,        -- from 0, in the order of asking
         whom     TEXT NOT NULL,           -- for whom
         PRIMARY KEY (aor, position)
+    ) WITHOUT ROWID;
+";
+
+/// Schema version 3 to 4.
+pub(super) const REGISTRATION: &str = "
+    CREATE TABLE registration(
+        aor       TEXT PRIMARY KEY,
+        home      TEXT,                   -- HOST or HOST:PORT of another server; NULL: here
+        sign_outs INTEGER NOT NULL        -- rises with each
     ) WITHOUT ROWID;
 ";
 

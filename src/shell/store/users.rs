@@ -14,7 +14,7 @@ use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
 /// Schema version n to n + 1. Never change one that was released: add one.
-const MIGRATIONS: [&str; 3] = [FIRST, standing::MIGRATION, NT_HASH];
+const MIGRATIONS: [&str; 4] = [FIRST, standing::MIGRATION, NT_HASH, standing::REGISTRATION];
 
 /// Schema version 0 to 1.
 pub(super) const FIRST: &str = "

@@ -9,6 +9,7 @@ use crate::calls::Rules;
 use crate::presence::{
     Access, Card, CardLine, Choice, Contacts, GROUPS_MAX, Level, Manual, Member, NoteKind, Waiting,
 };
+use crate::registrar::Home;
 use crate::shard::standing::Standing;
 use crate::shell::store::StoreError;
 use crate::sip::time::Now;
@@ -38,7 +39,7 @@ impl Unreadable {
 }
 
 /// Every table's columns, the owner's address first, in the order in which a user's rows are read.
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 8] = [
     "aor, kind, version FROM document",
     "aor, slot, name FROM contact_group",
     "aor, address, name, groups FROM contact",
@@ -46,6 +47,7 @@ const TABLES: [&str; 7] = [
     "aor, privacy, state, custom, until_us, note, note_kind, voice_new, voice_old, voice_urgent_new, voice_urgent_old FROM user_setting",
     "aor, line, text FROM card_line",
     "aor, rule, position, target, after_s FROM call_rule",
+    "aor, home, sign_outs FROM registration",
 ];
 /// The last one: its rows have an order of their own.
 const ALERTS: &str = "aor, position, whom FROM alert";
@@ -142,6 +144,7 @@ impl Cursors<'_> {
             settings,
             card,
             calls,
+            registration,
             alerts,
         ] = &mut self.0[..]
         else {
@@ -189,6 +192,14 @@ impl Cursors<'_> {
         })?;
         calls.take(aor, |row| {
             call_rule(row, &mut standing.rules).map_err(|what| within(aor, what))
+        })?;
+        registration.take(aor, |row| {
+            let home: Option<String> = row.get(1)?;
+            let read =
+                |home: String| Home::parse(&home).ok_or_else(|| strange(&format!("home {home:?}")));
+            standing.home = home.map(read).transpose()?;
+            standing.sign_outs = row.get(2)?;
+            Ok(())
         })?;
         alerts.take(aor, |row| {
             standing

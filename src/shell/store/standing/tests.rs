@@ -5,6 +5,7 @@ use crate::calls::Rules;
 use crate::presence::{
     Access, CardLine, Choice, Contacts, Level, Manual, Member, NoteKind, Waiting,
 };
+use crate::registrar::Home;
 use crate::shell::store::{Admission, DataDir};
 use crate::sip::time::Now;
 
@@ -59,6 +60,8 @@ fn rich() -> Standing {
             urgent_new: 1,
             urgent_old: 0,
         },
+        home: Home::parse("fe02.example.com:5061"),
+        sign_outs: 7,
     };
     standing.contacts.add_group("Friends").unwrap();
     standing.contacts.add_group("Gone").unwrap();
@@ -148,6 +151,7 @@ fn what_is_refused_writes_nothing() {
             "card 1",
             "choice 1",
             "contacts 67",
+            "registration 1",
             "waiting 1"
         ]
     );

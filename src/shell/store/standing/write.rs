@@ -8,7 +8,7 @@ use crate::shard::standing::Standing;
 use crate::sip::uri::Aor;
 
 /// All tables with rows of a user.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "document",
     "contact_group",
     "contact",
@@ -17,6 +17,7 @@ const TABLES: [&str; 8] = [
     "card_line",
     "call_rule",
     "alert",
+    "registration",
 ];
 
 /// Writes what is new about a user. Within a transaction of the caller's.
@@ -42,6 +43,11 @@ pub(super) fn write(
     changed("alerts", old.alerts != new.alerts, 1)?;
     changed("waiting", old.waiting != new.waiting, 1)?;
 
+    let registered = |standing: &Standing| (standing.home.clone(), standing.sign_outs);
+    changed("registration", registered(old) != registered(new), 1)?;
+    if registered(old) != registered(new) {
+        registration(connection, aor, new)?;
+    }
     if old.contacts != new.contacts {
         contacts(connection, aor, &new.contacts)?;
     }
@@ -189,6 +195,18 @@ fn calls(connection: &Connection, aor: &Aor, rules: &Rules) -> rusqlite::Result<
             after_s
         ])?;
     }
+    Ok(())
+}
+
+fn registration(connection: &Connection, aor: &Aor, new: &Standing) -> rusqlite::Result<()> {
+    wipe(connection, "registration", aor)?;
+    if new.home.is_none() && new.sign_outs == 0 {
+        return Ok(());
+    }
+    let home = new.home.as_ref().map(|home| home.to_string());
+    connection
+        .prepare_cached("INSERT INTO registration(aor, home, sign_outs) VALUES (?1, ?2, ?3)")?
+        .execute(params![aor.as_str(), home, new.sign_outs])?;
     Ok(())
 }
 
