@@ -26,7 +26,7 @@ use crate::sip::uri::Aor;
 pub(super) const MIGRATION: &str = "
     CREATE TABLE document(
         aor     TEXT NOT NULL,
-        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts, waiting or registration
+        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts or waiting
         version INTEGER NOT NULL,         -- rises with each change
         PRIMARY KEY (aor, kind)
     ) WITHOUT ROWID;
@@ -84,7 +84,7 @@ pub(super) const MIGRATION: &str = "
     ) WITHOUT ROWID;
 ";
 
-/// Schema version 3 to 4.
+/// Schema version 3 to 4: one more kind of document, `registration`.
 pub(super) const REGISTRATION: &str = "
     CREATE TABLE registration(
         aor       TEXT PRIMARY KEY,
