@@ -48,14 +48,20 @@ impl Phone {
 
     /// Registers; gives the final status.
     pub fn register(&mut self, password: &str) -> u16 {
+        self.register_with(password, "")
+    }
+
+    /// The same with more header lines.
+    pub fn register_with(&mut self, password: &str, headers: &str) -> u16 {
         let uri = "sip:example.com";
-        let challenge = self.ask("REGISTER", uri, "", "");
+        let challenge = self.ask("REGISTER", uri, headers, "");
         if challenge.status != Some(401) {
             return challenge.status.expect("a response");
         }
         let value = authorization(&challenge, "REGISTER", uri, &self.user, password, 1)
             .expect("a challenge");
-        self.ask("REGISTER", uri, &format!("Authorization: {value}\r\n"), "")
+        let headers = format!("{headers}Authorization: {value}\r\n");
+        self.ask("REGISTER", uri, &headers, "")
             .status
             .expect("a response")
     }
@@ -75,7 +81,7 @@ impl Phone {
         } else {
             to.to_owned()
         };
-        let content = if body.is_empty() {
+        let content = if body.is_empty() || headers.contains("Content-Type:") {
             ""
         } else {
             "Content-Type: text/plain\r\n"
@@ -113,6 +119,14 @@ impl Phone {
         self.next(&format!("a {method}"), |heard| {
             heard.method == method && heard.status.is_none()
         })
+    }
+
+    /// The body of the next request of `method` that speaks of `what`.
+    pub fn told(&mut self, method: &str, what: &str) -> String {
+        let heard = self.next(&format!("a {method} with {what}"), |heard| {
+            heard.method == method && heard.status.is_none() && heard.text().contains(what)
+        });
+        heard.text()
     }
 
     fn next(&mut self, what: &str, wanted: impl Fn(&Heard) -> bool) -> Heard {

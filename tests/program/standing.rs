@@ -6,6 +6,7 @@ use super::phone::Phone;
 use super::place::{Place, Server};
 
 const BOB: &str = "bob@example.com";
+const BOB_URI: &str = "sip:bob@example.com";
 
 fn place() -> Place {
     let place = Place::new("");
@@ -360,4 +361,58 @@ fn a_running_server_honours_a_change_at_once_and_after_a_restart() {
     );
     let refused = alice.ask("MESSAGE", "sip:bob@example.com", "", "Are you there?");
     assert_eq!(refused.status, Some(480));
+}
+
+/// A client of Lync's dialect, and its contact list as it is told when it signs in.
+fn lync(server: &mut Server, user: &str) -> (Phone, String) {
+    let mut phone = Phone::connect(server, user);
+    let supported = "Supported: msrtc-event-categories\r\n";
+    let password = format!("{user}-secret");
+    assert_eq!(phone.register_with(&password, supported), 200);
+    let event = "Event: vnd-microsoft-roaming-contacts\r\nSupported: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\n";
+    let own = phone.uri();
+    let answer = phone.ask("SUBSCRIBE", &own, event, "");
+    assert_eq!(answer.status, Some(200));
+    let list = answer.text();
+    (phone, list)
+}
+
+#[test]
+fn contacts_of_a_lync_client_are_on_the_disk_and_there_again() {
+    let place = place();
+    let mut server = place.serve();
+    let (mut bob, list) = lync(&mut server, "bob");
+    assert!(list.contains("<contactList deltaNum=\"1\"/>"), "{list}");
+    let soap = "Content-Type: application/SOAP+xml\r\n";
+    for call in [
+        "<m:addGroup><m:name>~</m:name><m:deltaNum>1</m:deltaNum></m:addGroup>",
+        "<m:setContact><m:displayName>Z\u{e9}</m:displayName><m:groups>1</m:groups><m:URI>sip:zoe@example.com</m:URI><m:deltaNum>2</m:deltaNum></m:setContact>",
+    ] {
+        let body = format!(
+            "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:m=\"http://schemas.microsoft.com/winrtc/2002/11/sip\"><s:Body>{call}</s:Body></s:Envelope>"
+        );
+        assert_eq!(bob.ask("SERVICE", BOB_URI, soap, &body).status, Some(200));
+    }
+    let listed = place.muster(&["user", "contacts", "list", BOB], "");
+    assert_eq!(listed.fine(), "zoe@example.com\tZ\u{e9}\t~\n");
+    // The command's own change comes to the client that is there.
+    let user = ["user", "contacts"];
+    let add = [&user[..], &["add", BOB, "carol@example.com"]].concat();
+    place.muster(&add, "").fine();
+    let told = bob.told("BENOTIFY", "carol@example.com");
+    assert!(
+        told.contains("<addedContact uri=\"sip:carol@example.com\""),
+        "{told}"
+    );
+
+    let mut server = restart(&place, server);
+    let (_bob, list) = lync(&mut server, "bob");
+    assert!(
+        list.contains("<contactList deltaNum=\"4\"><group id=\"1\" name=\"~\""),
+        "{list}"
+    );
+    assert!(
+        list.contains("<contact uri=\"zoe@example.com\" name=\"Z\u{e9}\" groups=\"1\""),
+        "{list}"
+    );
 }
