@@ -17,6 +17,19 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// Writes an instant as `2026-01-31T23:59:59.000`, in UTC and without saying so, as Lync's documents have it.
+#[derive(Clone, Copy, Debug)]
+pub struct Zoneless(pub Now);
+
+impl fmt::Display for Zoneless {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = i64::try_from(self.0.unix_ms()).unwrap_or(i64::MAX);
+        let instant = jiff::Timestamp::from_millisecond(ms).unwrap_or(jiff::Timestamp::MAX);
+        write!(f, "{}", instant.strftime("%Y-%m-%dT%H:%M:%S"))?;
+        write!(f, ".{:03}", self.0.unix_ms() % 1_000)
+    }
+}
+
 /// Reads an RFC 3339 date with its offset; `None` for anything else and for years before 1970.
 pub fn read(text: &str) -> Option<Now> {
     let instant: jiff::Timestamp = text.trim().parse().ok()?;
@@ -37,6 +50,10 @@ mod tests {
         ];
         for (now, expected) in cases {
             assert_eq!(Timestamp(Now(now)).to_string(), expected);
+            let zoneless = Zoneless(Now(now)).to_string();
+            let (seconds, _) = expected.split_once('Z').expect("a zone");
+            assert_eq!(zoneless.get(..19), Some(seconds));
+            assert_eq!(zoneless.len(), 23, "{zoneless}");
         }
     }
 

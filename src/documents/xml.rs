@@ -13,7 +13,7 @@ use quick_xml::XmlVersion;
 use quick_xml::errors::Error;
 use quick_xml::escape::{EscapeError, resolve_predefined_entity};
 use quick_xml::events::{BytesDecl, BytesStart, Event};
-use quick_xml::name::{Namespace, ResolveResult};
+use quick_xml::name::{Namespace, PrefixDeclaration, ResolveResult};
 
 /// Elements inside one another, the root included.
 pub const DEPTH_MAX: usize = 32;
@@ -53,12 +53,17 @@ pub enum Fault {
     Incomplete,
     /// More entries than the format's own limit here.
     TooManyEntries,
+    /// A document within this one is longer than it may be.
+    TooLong,
 }
 
 impl Fault {
-    /// The status of the answer: 400 for all of them.
+    /// The status of the answer.
     pub fn status(self) -> u16 {
-        400
+        match self {
+            Fault::TooLong => 413,
+            _ => 400,
+        }
     }
 
     /// A few words for a reason phrase or a `Warning`.
@@ -76,6 +81,7 @@ impl Fault {
             Fault::WrongRoot => "Wrong XML Document",
             Fault::Incomplete => "Incomplete XML Document",
             Fault::TooManyEntries => "Too Many Entries",
+            Fault::TooLong => "XML Document Too Long",
         }
     }
 }
@@ -113,6 +119,24 @@ pub enum Space {
     WinRtc,
     /// C3P ([MS-CONFBAS]).
     Cccp,
+    /// [MS-PRES] §2.2.2.3: publications and faults.
+    RichPresence,
+    /// [MS-PRES] §2.2.2.4: published documents.
+    Categories,
+    /// [MS-PRES] §2.2.2.5: what a client wants to know of its own user.
+    RoamingSelf,
+    /// [MS-PRES] §2.2.2.9: who is in which container.
+    Containers,
+    /// [MS-PRES] §2.2.2.12: who has added the user.
+    Subscribers,
+    /// [MS-PRES] §2.2.2.7: subscriptions to many users.
+    BatchSubscribe,
+    /// [MS-PRES] §2.2.2.7: which categories of them.
+    CategoryList,
+    /// [MS-PRES] §2.2.2.4.2: one's state.
+    LyncState,
+    /// [MS-PRES] §2.2.2.4: one's note.
+    LyncNote,
     /// Bound to a namespace that is not in this list: an extension.
     Other,
     /// No namespace at all.
@@ -143,6 +167,42 @@ const SPACES: &[(Space, &str)] = &[
     (
         Space::WinRtc,
         "http://schemas.microsoft.com/winrtc/2002/11/sip",
+    ),
+    (
+        Space::RichPresence,
+        "http://schemas.microsoft.com/2006/09/sip/rich-presence",
+    ),
+    (
+        Space::Categories,
+        "http://schemas.microsoft.com/2006/09/sip/categories",
+    ),
+    (
+        Space::RoamingSelf,
+        "http://schemas.microsoft.com/2006/09/sip/roaming-self",
+    ),
+    (
+        Space::Containers,
+        "http://schemas.microsoft.com/2006/09/sip/container-management",
+    ),
+    (
+        Space::Subscribers,
+        "http://schemas.microsoft.com/2006/09/sip/presence-subscribers",
+    ),
+    (
+        Space::BatchSubscribe,
+        "http://schemas.microsoft.com/2006/01/sip/batch-subscribe",
+    ),
+    (
+        Space::CategoryList,
+        "http://schemas.microsoft.com/2006/09/sip/categorylist",
+    ),
+    (
+        Space::LyncState,
+        "http://schemas.microsoft.com/2006/09/sip/state",
+    ),
+    (
+        Space::LyncNote,
+        "http://schemas.microsoft.com/2006/09/sip/note",
     ),
 ];
 
@@ -212,6 +272,18 @@ impl Element<'_> {
             .flatten()
             .find(|attribute| attribute.key.into_inner() == name)
             .and_then(|attribute| attribute.normalized_value(XmlVersion::Implicit1_0).ok())
+    }
+
+    /// The type that an instance names (XML Schema §2.6.1), without its prefix; whichever prefix `xsi` has here.
+    pub fn schema_type(&self) -> Option<String> {
+        let mut attributes = self.start.attributes().flatten();
+        let named = attributes.find(|attribute| {
+            let (local, prefix) = attribute.key.decompose();
+            local.into_inner() == "type" && prefix.is_some()
+        })?;
+        let value = named.normalized_value(XmlVersion::Implicit1_0).ok()?;
+        let local = value.rsplit(':').next()?;
+        Some(local.trim().to_owned())
     }
 }
 
@@ -311,6 +383,67 @@ impl<'i> Reader<'i> {
         Ok(())
     }
 
+    /// Writes `element`, which was just given, and all in it up to its end, as a document that stands alone: with every
+    /// namespace in its scope declared on it, so it means the same wherever it is put. Comments and instructions are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`Fault::TooLong`] past `bytes_max` bytes of what is written.
+    pub fn copy(&mut self, element: &Element<'_>, bytes_max: usize) -> Result<Vec<u8>, Fault> {
+        let mut out = Vec::new();
+        // Closing tags are written from here: the reader's ends carry a name too, but this one is checked by its type.
+        let mut names: Vec<String> = Vec::new();
+        let name = element.start.name().into_inner().to_owned();
+        out.push(b'<');
+        out.extend_from_slice(name.as_bytes());
+        let mut default = false;
+        for (prefix, Namespace(namespace)) in self.inner.resolver().bindings() {
+            out.extend_from_slice(b" xmlns");
+            match prefix {
+                PrefixDeclaration::Default => default = true,
+                PrefixDeclaration::Named(prefix) => {
+                    out.push(b':');
+                    out.extend_from_slice(prefix.as_bytes());
+                }
+            }
+            attribute_value(&mut out, namespace);
+        }
+        if !default {
+            out.extend_from_slice(b" xmlns=\"\"");
+        }
+        copy_attributes(&mut out, &element.start, false)?;
+        out.push(b'>');
+        names.push(name);
+        while let Some(open) = names.last() {
+            if out.len() > bytes_max {
+                return Err(Fault::TooLong);
+            }
+            match self.step()? {
+                Step::Open(element) => {
+                    let name = element.start.name().into_inner().to_owned();
+                    out.push(b'<');
+                    out.extend_from_slice(name.as_bytes());
+                    copy_attributes(&mut out, &element.start, true)?;
+                    out.push(b'>');
+                    names.push(name);
+                }
+                Step::Close => {
+                    out.extend_from_slice(b"</");
+                    out.extend_from_slice(open.as_bytes());
+                    out.push(b'>');
+                    names.pop();
+                }
+                Step::Text(text) => write::escape(&mut out, &text),
+                Step::Aside => {}
+                Step::Declaration | Step::End => return Err(Fault::Malformed),
+            }
+        }
+        if out.len() > bytes_max {
+            return Err(Fault::TooLong);
+        }
+        Ok(out)
+    }
+
     /// Checks that nothing but white space and comments follows the root.
     pub fn finish(mut self) -> Result<(), Fault> {
         loop {
@@ -377,6 +510,33 @@ enum Step<'i> {
     Aside,
     Declaration,
     End,
+}
+
+/// Writes attributes as they are; the declarations of namespaces among them only where `declarations`.
+fn copy_attributes(
+    out: &mut Vec<u8>,
+    start: &BytesStart<'_>,
+    declarations: bool,
+) -> Result<(), Fault> {
+    for attribute in start.attributes() {
+        let attribute = attribute.map_err(|_| Fault::Malformed)?;
+        if !declarations && attribute.key.as_namespace_binding().is_some() {
+            continue;
+        }
+        let value = attribute
+            .normalized_value(XmlVersion::Implicit1_0)
+            .map_err(|e| fault(&e))?;
+        out.push(b' ');
+        out.extend_from_slice(attribute.key.into_inner().as_bytes());
+        attribute_value(out, &value);
+    }
+    Ok(())
+}
+
+fn attribute_value(out: &mut Vec<u8>, value: &str) {
+    out.extend_from_slice(b"=\"");
+    write::escape(out, value);
+    out.push(b'"');
 }
 
 fn check_attributes(start: &BytesStart<'_>) -> Result<(), Fault> {

@@ -19,6 +19,10 @@ pub enum Member {
     Domain(Box<str>),
     /// All whose domain this server is home to.
     SameOrganisation,
+    /// All of other organisations.
+    Federated,
+    /// All of public networks. This server is in touch with none, so it is about nobody; it is kept for clients that set it.
+    PublicCloud,
     /// Who is none of the above.
     Everyone,
 }
@@ -57,6 +61,8 @@ impl Member {
         match text {
             "everyone" => Some(Member::Everyone),
             "same-organisation" | "same organisation" => Some(Member::SameOrganisation),
+            "federated" => Some(Member::Federated),
+            "public-cloud" => Some(Member::PublicCloud),
             _ if text.contains('@') => Aor::parse(text).map(Member::User),
             _ => Member::domain(text),
         }
@@ -77,6 +83,8 @@ impl core::fmt::Display for Member {
             Member::User(aor) => f.write_str(aor.as_str()),
             Member::Domain(domain) => f.write_str(domain),
             Member::SameOrganisation => f.write_str("same-organisation"),
+            Member::Federated => f.write_str("federated"),
+            Member::PublicCloud => f.write_str("public-cloud"),
             Member::Everyone => f.write_str("everyone"),
         }
     }
@@ -187,8 +195,9 @@ impl Access {
             .filter(|(member, _)| match member {
                 Member::Domain(name) => **name == *domain,
                 Member::SameOrganisation => at_home,
+                Member::Federated => !at_home,
                 Member::Everyone => true,
-                Member::User(_) => false,
+                Member::User(_) | Member::PublicCloud => false,
             })
             .last();
         match ruled {
@@ -310,6 +319,18 @@ mod tests {
                 "a@OTHER.org",
                 "workgroup",
             ),
+            (
+                "federated=workgroup public-cloud=blocked everyone=blocked",
+                false,
+                "a@other.org",
+                "workgroup",
+            ),
+            (
+                "federated=workgroup",
+                false,
+                "alice@example.com",
+                "colleagues",
+            ),
             ("other.org=workgroup", false, "a@sub.other.org", "external"),
             ("", true, "alice@example.com", "blocked"),
             ("", true, "friend@example.com", "colleagues"),
@@ -408,6 +429,8 @@ mod tests {
             ("Alice@EXAMPLE.com", "Alice@example.com"),
             ("Example.ORG", "example.org"),
             ("everyone", "everyone"),
+            ("federated", "federated"),
+            ("public-cloud", "public-cloud"),
             ("same organisation", "same-organisation"),
             ("evryone", "none"),
             ("a b.c", "none"),

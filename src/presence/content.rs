@@ -77,6 +77,13 @@ pub enum Machine {
         /// How long after that it is away, in seconds.
         away_after_s: u16,
     },
+    /// Nobody is: it says so by itself.
+    Left {
+        /// For longer.
+        away: bool,
+        /// Since when, as far as it says.
+        last_input: Option<Now>,
+    },
     /// It is locked.
     Locked {
         /// Since when, as far as it says.
@@ -218,7 +225,7 @@ impl Machine {
     /// When it becomes idle, and away.
     fn steps(&self) -> [Now; 2] {
         match *self {
-            Machine::Active | Machine::Locked { .. } => [Now(0); 2],
+            Machine::Active | Machine::Left { .. } | Machine::Locked { .. } => [Now(0); 2],
             Machine::Quiet {
                 last_input,
                 inactive_after_s,
@@ -236,6 +243,8 @@ impl Machine {
         let [idle, away] = self.steps();
         match self {
             Machine::Active => MachineState::Active,
+            Machine::Left { away: false, .. } => MachineState::Idle,
+            Machine::Left { away: true, .. } => MachineState::Away,
             Machine::Locked { .. } => MachineState::Locked,
             Machine::Quiet { .. } if away <= now => MachineState::Away,
             Machine::Quiet { .. } if idle <= now => MachineState::Idle,
@@ -248,7 +257,7 @@ impl Machine {
         match *self {
             Machine::Active => None,
             Machine::Quiet { last_input, .. } => Some(last_input),
-            Machine::Locked { last_input } => last_input,
+            Machine::Left { last_input, .. } | Machine::Locked { last_input } => last_input,
         }
     }
 }

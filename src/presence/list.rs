@@ -6,10 +6,11 @@
 //! Memory: 24 bytes an entry, beside the 8 that each watcher of a user costs in `Watching`; the address is shared with
 //! the table there.
 
+use crate::presence::package::Package;
 use crate::sip::uri::Aor;
 
 /// The entries of one subscription.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct List {
     entries: Vec<Entry>,
     /// URIs on the list that are nobody's here, as they were written.
@@ -21,6 +22,8 @@ pub struct List {
     whole: bool,
     /// It is the subscriber's stored contact list, and follows it.
     stored: bool,
+    /// What is watched of each.
+    package: Package,
 }
 
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +31,8 @@ struct Entry {
     user: Aor,
     standing: Standing,
     news: bool,
+    /// It is named in a request that waits for its answer.
+    named: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,13 +67,107 @@ pub struct Replaced {
 }
 
 impl List {
-    /// An empty list, of whom `replace` is to tell. `stored`: it follows the subscriber's contact list.
-    pub fn new(stored: bool) -> List {
+    /// An empty list, of whom `replace` or `add` is to tell. `stored`: it follows the subscriber's contact list.
+    pub fn new(package: Package, stored: bool) -> List {
         List {
+            entries: Vec::new(),
+            strangers: Box::default(),
+            waiting: 0,
+            version: 0,
             whole: true,
             stored,
-            ..List::default()
+            package,
         }
+    }
+
+    /// What is watched of each.
+    pub fn package(&self) -> Package {
+        self.package
+    }
+
+    /// A request names these: they are on the list from now on, beside who was on it. Its answer will tell of them, and of
+    /// `strangers`. Returns the new ones, whose owners are to be asked.
+    pub fn add(&mut self, mut users: Vec<Aor>, strangers: Vec<Box<str>>) -> Vec<Aor> {
+        users.sort_unstable();
+        users.dedup();
+        let (mut added, mut new) = (Vec::new(), Vec::new());
+        for user in users {
+            let Some(entry) = self.find(&user).and_then(|at| self.entries.get_mut(at)) else {
+                added.push(user.clone());
+                new.push(Entry {
+                    user,
+                    standing: Standing::Asked,
+                    news: true,
+                    named: true,
+                });
+                continue;
+            };
+            entry.named = true;
+            if entry.standing == Standing::Nobody {
+                entry.standing = Standing::Doubted;
+                added.push(user);
+            }
+        }
+        self.entries.append(&mut new);
+        self.entries.sort_unstable_by(|one, other| one.user.cmp(&other.user));
+        self.strangers = strangers.into();
+        self.count_waiting();
+        added
+    }
+
+    /// These are on the list no longer. Returns those who were.
+    pub fn remove(&mut self, users: &[Aor]) -> Vec<Aor> {
+        let mut gone = Vec::new();
+        self.entries.retain(|entry| {
+            let goes = users.contains(&entry.user);
+            if goes {
+                gone.push(entry.user.clone());
+            }
+            !goes
+        });
+        self.count_waiting();
+        gone
+    }
+
+    /// Have the owners of all answered that a waiting request names?
+    pub fn is_answered(&self) -> bool {
+        let waits = |entry: &Entry| entry.named && entry.standing == Standing::Asked;
+        self.waiting == 0 || !self.entries.iter().any(waits)
+    }
+
+    /// What the answer to a request says: a line for each that it names. From now on those are told of when they change.
+    pub fn answered(&mut self) -> Vec<(Aor, bool)> {
+        let mut all = Vec::new();
+        for entry in self.entries.iter_mut().filter(|entry| entry.named) {
+            entry.named = false;
+            entry.news = entry.standing == Standing::Asked;
+            all.push((entry.user.clone(), entry.standing == Standing::Watched));
+        }
+        self.version = self.version.wrapping_add(1).max(1);
+        all
+    }
+
+    /// Those whose owners have let them in and of whom there is news; it is told now, the first `most` of them.
+    pub fn take_news(&mut self, most: usize) -> Vec<(Aor, bool)> {
+        let told = |entry: &&mut Entry| entry.news && entry.standing != Standing::Asked;
+        let mut all = Vec::new();
+        for entry in self.entries.iter_mut().filter(told).take(most) {
+            entry.news = false;
+            let watched = matches!(entry.standing, Standing::Watched);
+            all.push((entry.user.clone(), watched));
+        }
+        all
+    }
+
+    /// Is there news of somebody?
+    pub fn has_news(&self) -> bool {
+        let told = |entry: &Entry| entry.news && entry.standing != Standing::Asked;
+        self.entries.iter().any(told)
+    }
+
+    /// Who of a request is nobody's here.
+    pub fn strangers(&self) -> &[Box<str>] {
+        &self.strangers
     }
 
     /// Does it follow the subscriber's contact list?
@@ -81,7 +180,7 @@ impl List {
         self.entries.len().max(1)
     }
 
-    /// These are on the list from now on, in any order; the next document names all.
+    /// These are on the list from now on and nobody else, in any order; the next document names all.
     pub fn replace(&mut self, mut users: Vec<Aor>, strangers: Vec<Box<str>>) -> Replaced {
         users.sort_unstable();
         users.dedup();
@@ -99,6 +198,7 @@ impl List {
                     user,
                     standing: Standing::Asked,
                     news: true,
+                    named: false,
                 }
             }));
         }
@@ -253,7 +353,7 @@ mod tests {
 
     #[test]
     fn the_whole_first_and_then_what_changes() {
-        let mut list = List::new(false);
+        let mut list = List::new(Package::Presence, false);
         let users = ["carol", "alice", "bob", "alice"].map(aor).to_vec();
         let replaced = list.replace(users, vec!["tel:+1".into()]);
         assert_eq!(replaced.added, ["alice", "bob", "carol"].map(aor));
@@ -290,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_replaced_keeps_who_stays() {
-        let mut list = List::new(true);
+        let mut list = List::new(Package::Presence, true);
         list.replace(["alice", "bob"].map(aor).to_vec(), vec![]);
         list.watched(aor("alice"), true);
         list.told(&[]);

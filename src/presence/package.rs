@@ -14,18 +14,23 @@ pub enum Package {
     Dialog,
     /// How many voice messages wait for the user (RFC 3842).
     MessageSummary,
+    /// How the user is, in Lync's categories ([MS-PRES]): another document of what `Presence` tells, for another client.
+    Categories,
 }
 
 impl Package {
     /// All of them, in their own order.
-    pub const ALL: [Package; 4] = [
+    pub const ALL: [Package; 5] = [
         Package::Presence,
         Package::Watchers,
         Package::Dialog,
         Package::MessageSummary,
+        Package::Categories,
     ];
+    /// Those that tell how the user is, each in its dialect.
+    pub const STATES: [Package; 2] = [Package::Presence, Package::Categories];
 
-    /// The one that the Event header names, or none of these.
+    /// The one that the Event header names, or none of these: of two of one name the standard's.
     pub fn of_event(name: &str) -> Option<Package> {
         Package::ALL
             .into_iter()
@@ -35,7 +40,7 @@ impl Package {
     /// Its name in the Event header.
     pub fn event(self) -> &'static str {
         match self {
-            Package::Presence => "presence",
+            Package::Presence | Package::Categories => "presence",
             Package::Watchers => "presence.winfo",
             Package::Dialog => "dialog",
             Package::MessageSummary => "message-summary",
@@ -49,6 +54,7 @@ impl Package {
             Package::Watchers => winfo::CONTENT_TYPE,
             Package::Dialog => dialog_info::CONTENT_TYPE,
             Package::MessageSummary => message_summary::CONTENT_TYPE,
+            Package::Categories => "application/msrtc-event-categories+xml",
         }
     }
 }

@@ -5,9 +5,11 @@
 //! it, also over a presentity's being forgotten and made anew, because it is never behind the clock.
 //! A presentity of which nothing is worth keeping (`is_idle`) can be dropped: nobody will see the difference.
 
-use crate::presence::aggregation::{Known, aggregate};
+use crate::presence::aggregation::{Known, Said, aggregate};
 use crate::presence::audience::Audience;
+use crate::presence::categories::{Categories, Edit};
 use crate::presence::choice::Choice;
+use crate::presence::content::Content;
 use crate::presence::publication::{
     EndpointKey, EntityTag, Limits, Publications, Publish, Refusal,
 };
@@ -20,6 +22,10 @@ use crate::sip::time::Now;
 #[derive(Clone, Debug)]
 pub struct Presentity {
     publications: Publications,
+    /// What is published in categories, but for what lasts.
+    categories: Categories,
+    /// What endpoints say in them.
+    spoken: Vec<Spoken>,
     /// Who watches, counted by shard and level.
     pub audience: Audience,
     /// Who they are, while somebody asks for that.
@@ -31,6 +37,14 @@ pub struct Presentity {
     version: u64,
     phone: Phone,
     endpoint_registered: bool,
+}
+
+/// What an endpoint says in categories.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Spoken {
+    endpoint: EndpointKey,
+    at: Now,
+    content: Content,
 }
 
 /// A PUBLISH was taken.
@@ -49,6 +63,8 @@ impl Presentity {
     pub fn new(now: Now, choice: Option<&Choice>) -> Presentity {
         let mut presentity = Presentity {
             publications: Publications::default(),
+            categories: Categories::default(),
+            spoken: Vec::new(),
             audience: Audience::default(),
             watchers: None,
             choice: None,
@@ -80,7 +96,70 @@ impl Presentity {
 
     /// Whether somebody is at an endpoint, and since when: `None` where it does not tell.
     pub fn activity(&self, now: Now, endpoint: EndpointKey) -> Option<(MachineState, Now)> {
-        self.publications.activity(now, endpoint)
+        self.publications.activity(now, endpoint).or_else(|| {
+            let spoken = self.spoken.iter().find(|one| one.endpoint == endpoint)?;
+            let machine = spoken.content.machine?;
+            let since = machine.last_input().unwrap_or(spoken.at);
+            Some((machine.at(now), since))
+        })
+    }
+
+    /// What is published in categories, but for what lasts.
+    pub fn categories(&self) -> &Categories {
+        &self.categories
+    }
+
+    /// Does anybody say how the user is, or is it only known that they are there?
+    pub fn is_told(&self) -> bool {
+        self.choice.as_ref().is_some_and(|choice| choice.state.is_some())
+            || self.phone != Phone::OnHook
+            || !self.spoken.is_empty()
+            || !self.publications.is_empty()
+    }
+
+    /// Changes what is published in categories. True if watchers see something new of the state; false also where the edits
+    /// were made for something else than there is, and nothing was changed.
+    pub fn edit_categories(&mut self, now: Now, edits: Vec<Edit>) -> bool {
+        self.categories.edit(edits);
+        self.listen(now);
+        self.fold(now)
+    }
+
+    /// Ends what passes with endpoints that are no more and with time; `is_there` knows who is registered. The names of the
+    /// categories that have changed; who watches the state learns of it by what follows: `registered`, or `expire`.
+    pub fn end_categories(
+        &mut self,
+        now: Now,
+        any_endpoint: bool,
+        is_there: impl Fn(EndpointKey) -> bool,
+    ) -> Vec<Box<str>> {
+        let names = self.categories.end(now, any_endpoint, is_there);
+        if !names.is_empty() {
+            self.listen(now);
+        }
+        names
+    }
+
+    /// What the endpoints say now. What one has said before keeps its instant.
+    fn listen(&mut self, now: Now) {
+        let before = core::mem::take(&mut self.spoken);
+        let newest = before.iter().map(|one| one.at);
+        let newest = newest.chain(self.publications.newest()).max();
+        let mut at = newest.map_or(now, |newest| now.max(Now(newest.0.saturating_add(1))));
+        for (endpoint, content) in self.categories.said() {
+            let old = before
+                .iter()
+                .find(|one| one.endpoint == endpoint && one.content == content);
+            self.spoken.push(match old {
+                Some(old) => old.clone(),
+                None => Spoken {
+                    endpoint,
+                    at,
+                    content,
+                },
+            });
+            at = Now(at.0.saturating_add(1));
+        }
     }
 
     /// Would this PUBLISH be taken?
@@ -96,7 +175,10 @@ impl Presentity {
         limits: &Limits,
         fresh: impl FnMut() -> u64,
     ) -> Result<Published, Refusal> {
-        let (tag, expires_s) = self.publications.publish(now, publish, limits, fresh)?;
+        let after = self.spoken.iter().map(|one| one.at).max();
+        let (tag, expires_s) = self
+            .publications
+            .publish(now, after, publish, limits, fresh)?;
         // Only now: a refused PUBLISH must not swallow a change that `expire` has to tell the watchers.
         self.publications.expire(now);
         Ok(Published {
@@ -144,6 +226,11 @@ impl Presentity {
         [
             self.publications.next_expiry(),
             self.publications.next_change(now),
+            self.categories.next_end(),
+            self.spoken
+                .iter()
+                .filter_map(|one| one.content.next_change(now))
+                .min(),
             choice.filter(|until| *until > now),
         ]
         .into_iter()
@@ -156,6 +243,7 @@ impl Presentity {
         !self.endpoint_registered
             && self.phone == Phone::OnHook
             && self.publications.is_empty()
+            && self.categories.is_empty()
             && self.audience.is_empty()
             && self.watchers.is_none()
     }
@@ -167,7 +255,12 @@ impl Presentity {
             phone: self.phone,
             choice: self.choice.as_deref(),
         };
-        let state = aggregate(self.publications.said(), &known);
+        let spoken = self.spoken.iter().map(|one| Said {
+            endpoint: one.endpoint,
+            at: one.at,
+            content: &one.content,
+        });
+        let state = aggregate(self.publications.said().chain(spoken), &known);
         if state == self.state {
             return false;
         }

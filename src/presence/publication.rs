@@ -187,11 +187,12 @@ impl Publications {
         Ok((found, expires_s))
     }
 
-    /// Takes a PUBLISH (RFC 3903 §6, steps 3 to 6). Returns the tag, and the life granted in seconds; 0 after a removal.
+    /// Takes a PUBLISH (RFC 3903 §6, steps 3 to 6) that is newer than `after`. Returns the tag, and the life granted in seconds; 0 after a removal.
     /// `fresh` gives a number that is hard to guess; it is asked again while a tag of this user has that number.
     pub(super) fn publish(
         &mut self,
         now: Now,
+        after: Option<Now>,
         publish: Publish<'_>,
         limits: &Limits,
         mut fresh: impl FnMut() -> u64,
@@ -207,6 +208,7 @@ impl Publications {
         let expires = now.after(Duration::from_secs(u64::from(expires_s)));
         let at = self
             .newest()
+            .max(after)
             .map_or(now, |newest| Now(now.0.max(newest.0.saturating_add(1))));
         match (
             found.and_then(|index| self.0.get_mut(index)),
@@ -300,7 +302,8 @@ impl Publications {
             .position(|publication| publication.tag == tag && publication.expires > now)
     }
 
-    fn newest(&self) -> Option<Now> {
+    /// When something was last new.
+    pub(super) fn newest(&self) -> Option<Now> {
         self.0.iter().map(|publication| publication.at).max()
     }
 

@@ -14,16 +14,19 @@
 //! | last active | | | yes | yes | yes |
 //! | home phone, other phone | | | | yes | yes |
 //! | that it only appears offline | | | | | yes |
+//! | title, company | yes | yes | yes | yes | yes |
+//! | office | | yes | yes | yes | yes |
 //!
 //! Blocked sees somebody who is offline and notes nothing. Of somebody who is offline, or appears so, the others see the note
 //! alone, if their level sees notes: without a note those documents are the same byte for byte, with no time in them, so
-//! nobody can tell from a document that they are blocked. Title, company and office have no place in PIDF; their line is
-//! the other dialect's.
+//! nobody can tell from a document that they are blocked. Title, company and office have no place in PIDF: Lync's card has them.
+//! What is published in categories for a level's container is that level's besides.
 
 use smallvec::SmallVec;
 
-use crate::documents::pidf::{Basic, Contact, Shown};
-use crate::documents::rpid::ShownActivities;
+use crate::documents::pidf::{Basic, Contact, Note, Shown};
+use crate::documents::place::Place;
+use crate::documents::rpid::{Activities, ShownActivities};
 use crate::presence::card::{Card, CardLine};
 use crate::presence::level::Level;
 use crate::presence::state::{More, State};
@@ -57,10 +60,14 @@ pub enum Part {
     HomePhone,
     /// That the person is there though it does not look so.
     Hiding,
+    /// What the person is, and in which company.
+    Position,
+    /// Where they sit.
+    Office,
 }
 
 /// The table of the head: each part, and the least level that sees it. Each level sees what those below it see.
-const TABLE: [(Part, Level); 12] = [
+const TABLE: [(Part, Level); 14] = [
     (Part::Calendar, Level::Colleagues),
     (Part::Custom, Level::Colleagues),
     (Part::Note, Level::Colleagues),
@@ -73,6 +80,8 @@ const TABLE: [(Part, Level); 12] = [
     (Part::LastActive, Level::Workgroup),
     (Part::HomePhone, Level::Friends),
     (Part::Hiding, Level::Own),
+    (Part::Position, Level::External),
+    (Part::Office, Level::Colleagues),
 ];
 
 /// Does this level see that?
@@ -109,7 +118,7 @@ pub fn contacts(card: &Card, level: Level, domain: &str) -> SmallVec<[Contact; 2
 }
 
 /// The URI of a number as people write it (RFC 3966 §3). One that does not begin with `+` means something only here.
-fn tel(number: &str, domain: &str) -> String {
+pub fn tel(number: &str, domain: &str) -> String {
     let extension_at = number.find(|c: char| c.is_ascii_alphabetic() || c == ';');
     let (number, extension) = number.split_at(extension_at.unwrap_or(number.len()));
     let global = number.trim_start().starts_with('+');
@@ -133,21 +142,62 @@ fn tel(number: &str, domain: &str) -> String {
     uri
 }
 
-/// What `level` sees of a state that is so since `since`, with the contacts that it may see.
-pub fn view<'a>(
-    state: &'a State,
-    since: Now,
-    level: Level,
-    entity: &'a str,
-    contacts: &'a [Contact],
-) -> Shown<'a> {
+/// What a level sees of a state, in no dialect's words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Seen<'a> {
+    /// The word; [`Availability::Offline`] of whoever is offline, looks so, or blocks the level.
+    pub word: Availability,
+    /// What the person does, beside what the word says.
+    pub activities: Activities,
+    /// That nobody is at a machine.
+    pub idle: bool,
+    /// When somebody last was.
+    pub last_active: Option<Now>,
+    /// The person's own words for the state.
+    pub custom: Option<&'a str>,
+    /// What the meeting is about.
+    pub subject: Option<&'a str>,
+    /// When the chosen state ends.
+    pub until: Option<Now>,
+    /// Words for the place.
+    pub location: Option<&'a str>,
+    /// Its kind.
+    pub place: Option<Place>,
+    /// Minutes ahead of UTC.
+    pub offset_min: Option<i16>,
+    /// The note.
+    pub note: Option<&'a Note>,
+    /// Since when the status is so; of whoever looks offline nobody is told.
+    pub since: Option<Now>,
+}
+
+impl Seen<'_> {
+    /// Somebody who is not there.
+    pub const NOBODY: Seen<'static> = Seen {
+        word: Availability::Offline,
+        activities: Activities::NONE,
+        idle: false,
+        last_active: None,
+        custom: None,
+        subject: None,
+        until: None,
+        location: None,
+        place: None,
+        offset_min: None,
+        note: None,
+        since: None,
+    };
+}
+
+/// What `level` sees of a state that is so since `since`.
+pub fn seen<'a>(state: &'a State, since: Now, level: Level) -> Seen<'a> {
     let sees = |part| sees(level, part);
     let note = state.note.as_deref().filter(|_| sees(Part::Note));
     let hides = state.availability == Availability::AppearOffline && !sees(Part::Hiding);
     if level == Level::Blocked || hides || state.basic == Basic::Closed {
-        return Shown {
+        return Seen {
             note,
-            ..Shown::bare(entity, Basic::Closed)
+            ..Seen::NOBODY
         };
     }
     static NOTHING: More = More {
@@ -167,30 +217,57 @@ pub fn view<'a>(
         }
         word => word,
     };
-    let written = word.written();
-    let said = match sees(Part::Calendar) {
-        true => state.activities,
-        false => state.activities.without(Source::CALENDAR),
-    };
-    let custom = more.custom.as_deref().filter(|_| sees(Part::Custom));
-    let tells_activity = state.is_idle() && sees(Part::LastActive);
+    Seen {
+        word,
+        activities: match sees(Part::Calendar) {
+            true => state.activities,
+            false => state.activities.without(Source::CALENDAR),
+        },
+        idle: word == Availability::Idle || (state.is_idle() && sees(Part::LastActive)),
+        last_active: more.last_active.filter(|_| sees(Part::LastActive)),
+        custom: more.custom.as_deref().filter(|_| sees(Part::Custom)),
+        subject: more.subject.as_deref().filter(|_| sees(Part::Subject)),
+        until: more.until.filter(|_| sees(Part::Calendar)),
+        location: more.location.as_deref().filter(|_| sees(Part::Location)),
+        place: more.place.filter(|_| sees(Part::Location)),
+        offset_min: more.offset_min.filter(|_| sees(Part::TimeZone)),
+        note,
+        since: Some(since),
+    }
+}
+
+/// The same as PIDF says it, with the contacts that the level may see.
+pub fn view<'a>(
+    state: &'a State,
+    since: Now,
+    level: Level,
+    entity: &'a str,
+    contacts: &'a [Contact],
+) -> Shown<'a> {
+    let seen = seen(state, since, level);
+    if seen.word == Availability::Offline {
+        return Shown {
+            note: seen.note,
+            ..Shown::bare(entity, Basic::Closed)
+        };
+    }
+    let written = seen.word.written();
     Shown {
         entity,
         basic: Basic::Open,
         activities: ShownActivities {
             first: written.first,
-            set: written.activities.union(said),
-            other: custom.or(written.other),
-            note: more.subject.as_deref().filter(|_| sees(Part::Subject)),
-            until: more.until.filter(|_| sees(Part::Calendar)),
+            set: written.activities.union(seen.activities),
+            other: seen.custom.or(written.other),
+            note: seen.subject,
+            until: seen.until,
         },
-        note,
-        idle: (word == Availability::Idle || tells_activity)
-            .then_some(more.last_active.filter(|_| sees(Part::LastActive))),
-        place: more.place.filter(|_| sees(Part::Location)),
-        location: more.location.as_deref().filter(|_| sees(Part::Location)),
-        offset_min: more.offset_min.filter(|_| sees(Part::TimeZone)),
-        since: Some(since),
+        note: seen.note,
+        idle: seen.idle.then_some(seen.last_active),
+        place: seen.place,
+        location: seen.location,
+        offset_min: seen.offset_min,
+        since: seen.since,
         contacts,
     }
 }

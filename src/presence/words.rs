@@ -42,6 +42,26 @@
 //!
 //! `other` carries the user's own words instead, where there are some. The number is not written into PIDF: no client reads
 //! it there, and the word says as much. It is for the other dialect.
+//!
+//! # In Lync's dialect
+//!
+//! The number, and beside it a token ([MS-PRES] §2.2.2.4.2) that says what the number can't. Both ways:
+//!
+//! | token | word | read as |
+//! | --- | --- | --- |
+//! | online, available | available | (the number says it) |
+//! | idle | idle | (the number) |
+//! | busy, busyidle | busy | (the number) |
+//! | on-the-phone | in a call | the telephone's on-the-phone |
+//! | in-a-conference | in a conference | the telephone's on-the-phone |
+//! | in-a-meeting | in a meeting | the calendar's meeting |
+//! | in-presentation | presenting | the user's presentation |
+//! | do-not-disturb | do not disturb | (the number) |
+//! | urgent-interruptions-only | urgent only | the user's choice |
+//! | be-right-back | be right back | (the number) |
+//! | away | away | (the number) |
+//! | out-of-office | out of office | the calendar's vacation |
+//! | off-work | off work | the user's choice |
 
 use crate::documents::rpid::{Activities, Activity};
 use crate::presence::choice::Manual;
@@ -189,6 +209,56 @@ impl Availability {
         &WRITTEN[self as usize]
     }
 
+    /// The token that says it in Lync's dialect, with the numbers that it goes with; `None` where the number says all.
+    pub fn token(self, idle: bool) -> Option<(&'static str, u32, u32)> {
+        use Availability as V;
+        Some(match self {
+            V::Available => ("online", 0, 3_999),
+            V::Idle => ("idle", 4_500, 5_999),
+            V::Busy if idle => ("busyidle", 7_500, 8_999),
+            V::Busy => ("busy", 6_500, 8_999),
+            V::InACall => ("on-the-phone", 6_500, 8_999),
+            V::InAConference => ("in-a-conference", 6_500, 8_999),
+            V::InAMeeting => ("in-a-meeting", 6_500, 8_999),
+            V::Presenting => ("in-presentation", 9_000, 11_999),
+            V::DoNotDisturb => ("do-not-disturb", 9_000, 11_999),
+            V::UrgentOnly => ("urgent-interruptions-only", 9_000, 11_999),
+            V::BeRightBack => ("be-right-back", 12_000, 14_999),
+            V::Away => ("away", 15_000, 17_999),
+            V::OutOfOffice => ("out-of-office", 15_000, 17_999),
+            V::OffWork => ("off-work", 15_000, 17_999),
+            V::AppearOffline | V::Offline => return None,
+        })
+    }
+
+    /// What a token says of what is done; nothing where the number beside it says as much, or the token is not known.
+    pub fn done(token: &str) -> Activities {
+        match token {
+            "on-the-phone" | "in-a-conference" => Activities::one(Activity::OnThePhone),
+            "in-a-meeting" => Activities::one(Activity::Meeting),
+            "in-presentation" => Activities::one(Activity::Presentation),
+            "out-of-office" => Activities::one(Activity::Vacation),
+            _ => Activities::NONE,
+        }
+    }
+
+    /// What a person chose who publishes this number and token as their own state; `None` for *available*, which leaves it to
+    /// the devices.
+    pub fn chosen_by(number: u32, token: &str) -> Option<Manual> {
+        match Availability::of_number(number).0 {
+            Availability::DoNotDisturb if token == "urgent-interruptions-only" => {
+                Some(Manual::UrgentOnly)
+            }
+            Availability::DoNotDisturb => Some(Manual::DoNotDisturb),
+            Availability::Busy => Some(Manual::Busy),
+            Availability::BeRightBack => Some(Manual::BeRightBack),
+            Availability::Away if token == "off-work" => Some(Manual::OffWork),
+            Availability::Away => Some(Manual::Away),
+            Availability::Offline => Some(Manual::AppearOffline),
+            _ => None,
+        }
+    }
+
     /// The number that says it; `idle` where nobody is at a machine, which only busy has a number of its own for.
     pub fn number(self, idle: bool) -> u32 {
         match self.written().number {
@@ -277,6 +347,8 @@ impl Source {
         .with(Activity::PermanentAbsence)
         .with(Activity::Holiday);
     pub(super) const PHONE: Activities = Activities::one(Activity::OnThePhone);
+    /// What is not the user's.
+    pub const CALENDAR_AND_PHONE: Activities = Source::CALENDAR.union(Source::PHONE);
 
     /// Who says this.
     pub fn of(activity: Activity) -> Source {
@@ -393,6 +465,32 @@ mod tests {
         for manual in Manual::ALL {
             let word = Availability::from(manual);
             assert_eq!(format!("{word:?}"), format!("{manual:?}"));
+        }
+    }
+
+    #[test]
+    fn what_a_person_chooses_reads_back_in_numbers_and_tokens() {
+        for manual in Manual::ALL {
+            let word = Availability::from(manual);
+            let token = word.token(false).map_or("", |(token, _, _)| token);
+            let read = Availability::chosen_by(word.number(false), token);
+            let expected = (manual != Manual::Available).then_some(manual);
+            assert_eq!(read, expected, "{manual:?}");
+        }
+        for row in &WRITTEN {
+            for idle in [false, true] {
+                let number = row.availability.number(idle);
+                if let Some((token, least, most)) = row.availability.token(idle) {
+                    assert!((least..=most).contains(&number), "{token} {number}");
+                    let done = Availability::of(Availability::done(token));
+                    let same = done == Some(row.availability)
+                        || (done, row.availability)
+                            == (Some(Availability::InACall), Availability::InAConference);
+                    assert!(done.is_none() || same, "{token}");
+                } else {
+                    assert!(number >= 18_000);
+                }
+            }
         }
     }
 

@@ -24,6 +24,11 @@ impl<'o> Writer<'o> {
     /// Begins a document at the end of `out`.
     pub fn new(out: &'o mut Vec<u8>) -> Writer<'o> {
         out.extend_from_slice(DECLARATION.as_bytes());
+        Writer::within(out)
+    }
+
+    /// Begins an element that will stand in a document, at the end of `out`.
+    pub fn within(out: &'o mut Vec<u8>) -> Writer<'o> {
         Writer {
             out,
             names: [""; DEPTH_MAX],
@@ -92,6 +97,13 @@ impl<'o> Writer<'o> {
         self.open(name).close()
     }
 
+    /// Puts a whole element here that stands alone, as `Reader::copy` gives it.
+    pub fn document(&mut self, element: &[u8]) -> &mut Self {
+        self.end_start();
+        self.out.extend_from_slice(element);
+        self
+    }
+
     fn end_start(&mut self) {
         if self.start_open {
             self.out.push(b'>');
@@ -103,6 +115,12 @@ impl<'o> Writer<'o> {
         // `Escaping` itself never fails; an error could only be the value's own, and then the value is cut short.
         let _ = write!(Escaping(self.out), "{value}");
     }
+}
+
+/// Writes text, escaped for an element or an attribute.
+pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
+    // `Escaping` never fails.
+    let _ = Escaping(out).write_str(text);
 }
 
 struct Escaping<'o>(&'o mut Vec<u8>);

@@ -107,6 +107,8 @@ fn lines(
 fn machine(content: &Content, now: Now) -> Option<&'static str> {
     Some(match content.machine? {
         Machine::Active => "active",
+        Machine::Left { away: false, .. } => "idle",
+        Machine::Left { away: true, .. } => "away",
         Machine::Locked { .. } => "locked",
         Machine::Quiet {
             last_input,
@@ -357,7 +359,7 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
         for (_, _, content) in &endpoints {
             let last = match content.machine {
                 Some(Machine::Quiet { last_input, .. }) => Some(last_input),
-                Some(Machine::Locked { last_input }) => last_input,
+                Some(Machine::Left { last_input, .. } | Machine::Locked { last_input }) => last_input,
                 _ => None,
             };
             more.last_active = more.last_active.max(last);

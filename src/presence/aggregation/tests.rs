@@ -537,6 +537,10 @@ fn any_machine() -> impl Strategy<Value = Option<Machine>> {
         3 => any_instant().prop_map(quiet),
         1 => any_instant().prop_map(|at| Some(Machine::Locked { last_input: Some(at) })),
         1 => Just(Some(Machine::Locked { last_input: None })),
+        1 => (any::<bool>(), any_instant()).prop_map(|(away, at)| {
+            let last_input = Some(at);
+            Some(Machine::Left { away, last_input })
+        }),
     ]
 }
 

@@ -66,7 +66,7 @@ impl Stage {
             *numbers
         };
         self.publications
-            .publish(now, publish, &LIMITS, fresh)
+            .publish(now, None, publish, &LIMITS, fresh)
             .map(|(tag, expires_s)| (tag.to_string(), expires_s))
     }
 

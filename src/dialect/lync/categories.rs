@@ -1,0 +1,182 @@
+//! What a Lync client is told of somebody ([MS-PRES] §2.2.2.4): one document for all who see as much.
+//!
+//! The one folded state, the note, the card, and what the user has published for this level's container: never what is
+//! published for another. A blocked level is told what everybody is told of somebody who is not there, byte for byte.
+
+use crate::documents::timestamp::Zoneless;
+use crate::documents::xml::Space;
+use crate::documents::xml::write::Writer;
+use crate::dialect::lync::published::{NOTE, SCHEMA_INSTANCE, STATE};
+use crate::presence::{
+    Card, CardLine, Held, Level, NoteKind, Part, Seen, sees, tel,
+};
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// The type of the document.
+pub const CONTENT_TYPE: &str = "application/msrtc-event-categories+xml";
+
+const CARD: &str = "contactCard";
+
+/// One user as a level sees them.
+#[derive(Clone, Copy, Debug)]
+pub struct Person<'a> {
+    /// Who.
+    pub user: &'a Aor,
+    /// The name that others see.
+    pub display_name: &'a str,
+    /// How they are.
+    pub seen: Seen<'a>,
+    /// What the note is about, where there is one.
+    pub note_kind: NoteKind,
+    /// All that is published.
+    pub held: Held<'a>,
+    /// The directory's card.
+    pub card: &'a Card,
+}
+
+/// Writes what `level` sees.
+pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
+    if level == Level::Blocked {
+        return nobody(out, person.user);
+    }
+    let seen = &person.seen;
+    let mut xml = Writer::new(out);
+    begin(&mut xml, person.user);
+    xml.open("category")
+        .attribute("name", STATE)
+        .attribute("instance", 1)
+        .attribute("publishTime", Zoneless(seen.since.unwrap_or(Now(0))));
+    state(&mut xml, seen);
+    xml.close();
+    let container = match level {
+        // Who looks at themself sees what their friends see.
+        Level::Own => Level::Friends.container(),
+        level => level.container(),
+    };
+    let published = person.held.seen_in(container);
+    let noted = published.iter().any(|one| &*one.key.category == NOTE);
+    // A note that was published for some containers is none for the others.
+    if !noted && !person.held.lasting.tells_note()
+        && let Some(note) = seen.note
+    {
+        xml.open("category")
+            .attribute("name", NOTE)
+            .attribute("instance", 0)
+            .attribute("publishTime", Zoneless(seen.since.unwrap_or(Now(0))));
+        let document = super::published::write_note(Some(&note.text), person.note_kind);
+        xml.document(&document).close();
+    }
+    xml.open("category")
+        .attribute("name", CARD)
+        .attribute("instance", 0)
+        .attribute("publishTime", Zoneless(Now(0)));
+    card(&mut xml, person, level);
+    xml.close();
+    for one in published {
+        let name = &*one.key.category;
+        // The states of single endpoints are folded; and nobody writes over what the directory says.
+        if name == STATE || (name == CARD && one.key.instance == 0) {
+            continue;
+        }
+        xml.open("category")
+            .attribute("name", name)
+            .attribute("instance", one.key.instance)
+            .attribute("publishTime", Zoneless(one.published));
+        xml.document(&one.document).close();
+    }
+    xml.close();
+}
+
+/// Writes what is told of somebody of whom nothing may be told, or who is nobody.
+pub fn nobody(out: &mut Vec<u8>, user: &Aor) {
+    let mut xml = Writer::new(out);
+    begin(&mut xml, user);
+    xml.open("category")
+        .attribute("name", STATE)
+        .attribute("instance", 1)
+        .attribute("publishTime", Zoneless(Now(0)));
+    state(&mut xml, &Seen::NOBODY);
+    xml.close().close();
+}
+
+fn begin(xml: &mut Writer<'_>, user: &Aor) {
+    // COMPAT(pidgin-sipe, 1.25): it looks its buddies up by lower-case text.
+    let uri = user.uri().to_lowercase();
+    xml.open("categories")
+        .attribute("xmlns", Space::Categories.name())
+        .attribute("uri", uri);
+}
+
+/// The one folded state ([MS-PRES] §2.2.2.4.2).
+pub fn state(xml: &mut Writer<'_>, seen: &Seen<'_>) {
+    xml.open("state")
+        .attribute("xmlns", Space::LyncState.name())
+        .attribute("xmlns:xsi", SCHEMA_INSTANCE)
+        .attribute("xsi:type", "aggregateState");
+    if let Some(last_active) = seen.last_active {
+        xml.attribute("lastActive", Zoneless(last_active));
+    }
+    xml.element("availability", seen.word.number(seen.idle));
+    if let Some((token, least, most)) = seen.word.token(seen.idle) {
+        xml.open("activity")
+            .attribute("token", token)
+            .attribute("minAvailability", least)
+            .attribute("maxAvailability", most);
+        if let Some(custom) = seen.custom {
+            xml.open("custom").attribute("LCID", 1033).text(custom);
+            xml.close();
+        }
+        xml.close();
+    }
+    for (name, text) in [
+        ("meetingSubject", seen.subject),
+        ("meetingLocation", seen.location),
+    ] {
+        if let Some(text) = text {
+            xml.element(name, text);
+        }
+    }
+    xml.close();
+}
+
+fn card(xml: &mut Writer<'_>, person: &Person<'_>, level: Level) {
+    let line = |line, part| person.card.get(line).filter(|_| sees(level, part));
+    xml.open("contactCard").attribute("xmlns", CARD_SPACE);
+    xml.open("identity");
+    if !person.display_name.is_empty() {
+        xml.open("name");
+        xml.element("displayName", person.display_name);
+        xml.close();
+    }
+    if let Some(mail) = line(CardLine::Mail, Part::Mail) {
+        xml.element("email", mail);
+    }
+    xml.close();
+    for (name, text) in [
+        ("company", line(CardLine::Company, Part::Position)),
+        ("title", line(CardLine::Title, Part::Position)),
+        ("office", line(CardLine::Office, Part::Office)),
+    ] {
+        if let Some(text) = text {
+            xml.element(name, text);
+        }
+    }
+    for (kind, each, part) in [
+        ("work", CardLine::WorkPhone, Part::WorkPhone),
+        ("mobile", CardLine::MobilePhone, Part::MobilePhone),
+        ("home", CardLine::HomePhone, Part::HomePhone),
+        ("other", CardLine::OtherPhone, Part::HomePhone),
+    ] {
+        let Some(number) = line(each, part) else {
+            continue;
+        };
+        xml.open("phone").attribute("type", kind);
+        xml.element("uri", tel(number, person.user.host()));
+        xml.element("displayString", number).close();
+    }
+    xml.close();
+}
+
+/// The namespace of cards.
+const CARD_SPACE: &str = "http://schemas.microsoft.com/2006/09/sip/contactcard";
