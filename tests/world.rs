@@ -164,7 +164,7 @@ impl World {
             .take()
             .map(Arc::unwrap_or_clone)
             .unwrap_or_default();
-        let edited = old.edited(&record.aor, change);
+        let edited = old.edited(&record.aor, self.now, change);
         if let Some(new) = edited.map_err(|refused| refused.to_string())? {
             record.standing = new.shared();
             self.put(record);
@@ -297,7 +297,7 @@ impl World {
             None => Err(NotKept::NoSuchUser),
             Some(record) => {
                 let old = record.standing.as_deref().cloned().unwrap_or_default();
-                let edited = old.edited(user, |standing| change.apply(standing));
+                let edited = old.edited(user, self.now, |standing| change.apply(standing));
                 match edited {
                     Ok(Some(new)) => {
                         record.standing = new.shared();

@@ -91,6 +91,12 @@ impl core::fmt::Display for Member {
 }
 
 impl Access {
+    /// No rules.
+    pub const NONE: Access = Access {
+        members: Vec::new(),
+        privacy: false,
+    };
+
     /// These rules, in any order. The same rule twice is one; a member at two levels is a contradiction.
     pub fn new(members: Vec<(Member, Level)>, privacy: bool) -> Result<Access, AccessError> {
         if let Some(at) = members.iter().position(|(_, level)| *level == Level::Own) {

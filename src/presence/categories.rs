@@ -161,13 +161,16 @@ pub struct Edits {
 }
 
 impl Categories {
+    /// None.
+    pub const NONE: Categories = Categories(Vec::new());
+
     /// The instance of this key.
     pub fn get(&self, key: &Key) -> Option<&Instance> {
         self.place(key).ok().and_then(|at| self.0.get(at))
     }
 
     /// All of them, by key.
-    pub fn iter(&self) -> impl ExactSizeIterator<PublishItem = &Instance> + Clone {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Instance> + Clone {
         self.0.iter()
     }
 
@@ -304,9 +307,7 @@ impl Categories {
 }
 
 /// Of several, the one of the highest container and the lowest instance: a request publishes them all at one instant.
-fn newest_note<'a>(
-    instances: impl Iterator<PublishItem = &'a Instance>,
-) -> Option<(&'a str, NoteKind)> {
+fn newest_note<'a>(instances: impl Iterator<Item = &'a Instance>) -> Option<(&'a str, NoteKind)> {
     let notes = instances.filter_map(|one| match &one.meaning {
         Meaning::Note(text, kind) => Some((one, text.as_deref(), *kind)),
         _ => None,

@@ -109,7 +109,8 @@ impl List {
             }
         }
         self.entries.append(&mut new);
-        self.entries.sort_unstable_by(|one, other| one.user.cmp(&other.user));
+        self.entries
+            .sort_unstable_by(|one, other| one.user.cmp(&other.user));
         self.strangers = strangers.into();
         self.count_waiting();
         added
@@ -165,9 +166,9 @@ impl List {
         self.entries.iter().any(told)
     }
 
-    /// Who of a request is nobody's here.
-    pub fn strangers(&self) -> &[Box<str>] {
-        &self.strangers
+    /// Who of the last request is nobody's here. They are told of once.
+    pub fn take_strangers(&mut self) -> Box<[Box<str>]> {
+        core::mem::take(&mut self.strangers)
     }
 
     /// Does it follow the subscriber's contact list?

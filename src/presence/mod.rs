@@ -35,12 +35,14 @@ mod words;
 pub use access::{Access, AccessError, MEMBERS_MAX, Member};
 pub use aggregation::{Known, Said, aggregate};
 pub use audience::{Audience, Shown};
+pub use card::{Card, CardError, CardLine};
 pub use categories::{
     Categories, Conflict, DOCUMENT_BYTES_MAX, DOCUMENTS_BYTES_MAX, Edit, Edits, Held,
     INSTANCES_MAX, Instance, Key, Life, Meaning, NAME_BYTES_MAX, NotPublished, PublishItem, Put,
 };
-pub use card::{Card, CardError, CardLine};
-pub use choice::{CUSTOM_CHARS_MAX, Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note};
+pub use choice::{
+    CUSTOM_CHARS_MAX, Choice, ChoiceError, Manual, NOTE_CHARS_MAX, NoteKind, is_note,
+};
 pub use contact_edit::{ContactEdit, Item};
 pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX, NAME_CHARS_MAX};
 pub use content::{Chosen, Content, LOCATION_CHARS_MAX, Machine, Rare, SUBJECT_CHARS_MAX, Span};

@@ -22,10 +22,8 @@ use crate::sip::time::Now;
 #[derive(Clone, Debug)]
 pub struct Presentity {
     publications: Publications,
-    /// What is published in categories, but for what lasts.
-    categories: Categories,
-    /// What endpoints say in them.
-    spoken: Vec<Spoken>,
+    /// What is published in categories, but for what lasts. Of most users nothing.
+    categorised: Option<Box<Categorised>>,
     /// Who watches, counted by shard and level.
     pub audience: Audience,
     /// Who they are, while somebody asks for that.
@@ -38,6 +36,15 @@ pub struct Presentity {
     phone: Phone,
     endpoint_registered: bool,
 }
+
+/// What is published in categories, and what of it endpoints say.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Categorised {
+    categories: Categories,
+    spoken: Vec<Spoken>,
+}
+
+static NO_CATEGORIES: Categories = Categories::NONE;
 
 /// What an endpoint says in categories.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,8 +70,7 @@ impl Presentity {
     pub fn new(now: Now, choice: Option<&Choice>) -> Presentity {
         let mut presentity = Presentity {
             publications: Publications::default(),
-            categories: Categories::default(),
-            spoken: Vec::new(),
+            categorised: None,
             audience: Audience::default(),
             watchers: None,
             choice: None,
@@ -97,7 +103,7 @@ impl Presentity {
     /// Whether somebody is at an endpoint, and since when: `None` where it does not tell.
     pub fn activity(&self, now: Now, endpoint: EndpointKey) -> Option<(MachineState, Now)> {
         self.publications.activity(now, endpoint).or_else(|| {
-            let spoken = self.spoken.iter().find(|one| one.endpoint == endpoint)?;
+            let spoken = self.spoken().iter().find(|one| one.endpoint == endpoint)?;
             let machine = spoken.content.machine?;
             let since = machine.last_input().unwrap_or(spoken.at);
             Some((machine.at(now), since))
@@ -106,21 +112,32 @@ impl Presentity {
 
     /// What is published in categories, but for what lasts.
     pub fn categories(&self) -> &Categories {
-        &self.categories
+        match &self.categorised {
+            Some(categorised) => &categorised.categories,
+            None => &NO_CATEGORIES,
+        }
+    }
+
+    fn spoken(&self) -> &[Spoken] {
+        let categorised = self.categorised.as_deref();
+        categorised.map_or(&[], |categorised| &categorised.spoken)
     }
 
     /// Does anybody say how the user is, or is it only known that they are there?
     pub fn is_told(&self) -> bool {
-        self.choice.as_ref().is_some_and(|choice| choice.state.is_some())
+        self.choice
+            .as_ref()
+            .is_some_and(|choice| choice.state.is_some())
             || self.phone != Phone::OnHook
-            || !self.spoken.is_empty()
+            || !self.spoken().is_empty()
             || !self.publications.is_empty()
     }
 
     /// Changes what is published in categories. True if watchers see something new of the state; false also where the edits
     /// were made for something else than there is, and nothing was changed.
     pub fn edit_categories(&mut self, now: Now, edits: Vec<Edit>) -> bool {
-        self.categories.edit(edits);
+        let categorised = self.categorised.get_or_insert_default();
+        categorised.categories.edit(edits);
         self.listen(now);
         self.fold(now)
     }
@@ -133,7 +150,10 @@ impl Presentity {
         any_endpoint: bool,
         is_there: impl Fn(EndpointKey) -> bool,
     ) -> Vec<Box<str>> {
-        let names = self.categories.end(now, any_endpoint, is_there);
+        let Some(categorised) = &mut self.categorised else {
+            return Vec::new();
+        };
+        let names = categorised.categories.end(now, any_endpoint, is_there);
         if !names.is_empty() {
             self.listen(now);
         }
@@ -142,15 +162,22 @@ impl Presentity {
 
     /// What the endpoints say now. What one has said before keeps its instant.
     fn listen(&mut self, now: Now) {
-        let before = core::mem::take(&mut self.spoken);
+        let Some(categorised) = &mut self.categorised else {
+            return;
+        };
+        if categorised.categories.is_empty() {
+            self.categorised = None;
+            return;
+        }
+        let before = core::mem::take(&mut categorised.spoken);
         let newest = before.iter().map(|one| one.at);
         let newest = newest.chain(self.publications.newest()).max();
         let mut at = newest.map_or(now, |newest| now.max(Now(newest.0.saturating_add(1))));
-        for (endpoint, content) in self.categories.said() {
+        for (endpoint, content) in categorised.categories.said() {
             let old = before
                 .iter()
                 .find(|one| one.endpoint == endpoint && one.content == content);
-            self.spoken.push(match old {
+            categorised.spoken.push(match old {
                 Some(old) => old.clone(),
                 None => Spoken {
                     endpoint,
@@ -175,7 +202,7 @@ impl Presentity {
         limits: &Limits,
         fresh: impl FnMut() -> u64,
     ) -> Result<Published, Refusal> {
-        let after = self.spoken.iter().map(|one| one.at).max();
+        let after = self.spoken().iter().map(|one| one.at).max();
         let (tag, expires_s) = self
             .publications
             .publish(now, after, publish, limits, fresh)?;
@@ -226,8 +253,8 @@ impl Presentity {
         [
             self.publications.next_expiry(),
             self.publications.next_change(now),
-            self.categories.next_end(),
-            self.spoken
+            self.categories().next_end(),
+            self.spoken()
                 .iter()
                 .filter_map(|one| one.content.next_change(now))
                 .min(),
@@ -243,7 +270,7 @@ impl Presentity {
         !self.endpoint_registered
             && self.phone == Phone::OnHook
             && self.publications.is_empty()
-            && self.categories.is_empty()
+            && self.categorised.is_none()
             && self.audience.is_empty()
             && self.watchers.is_none()
     }
@@ -255,7 +282,7 @@ impl Presentity {
             phone: self.phone,
             choice: self.choice.as_deref(),
         };
-        let spoken = self.spoken.iter().map(|one| Said {
+        let spoken = self.spoken().iter().map(|one| Said {
             endpoint: one.endpoint,
             at: one.at,
             content: &one.content,

@@ -24,6 +24,9 @@ pub struct Subscriber {
 pub struct Subscribers(Vec<Subscriber>);
 
 impl Subscribers {
+    /// None.
+    pub const NONE: Subscribers = Subscribers(Vec::new());
+
     /// All of them.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &Subscriber> {
         self.0.iter()
@@ -61,7 +64,9 @@ impl Subscribers {
     /// The user knows, or not. False where nothing changed.
     pub fn acknowledge(&mut self, user: &Aor, acknowledged: bool) -> bool {
         let one = self.0.iter_mut().find(|one| one.user == *user);
-        one.is_some_and(|one| core::mem::replace(&mut one.acknowledged, acknowledged) != acknowledged)
+        one.is_some_and(|one| {
+            core::mem::replace(&mut one.acknowledged, acknowledged) != acknowledged
+        })
     }
 
     /// From what is stored. `None` where it can't be.
@@ -91,7 +96,10 @@ mod tests {
         for n in 1..SUBSCRIBERS_MAX {
             assert!(all.add(&aor(n), "two\nlines"));
         }
-        assert!(all.add(&aor(SUBSCRIBERS_MAX), ""), "the first one makes room");
+        assert!(
+            all.add(&aor(SUBSCRIBERS_MAX), ""),
+            "the first one makes room"
+        );
         assert!(!all.contains(&aor(0)));
         assert!(!all.add(&aor(0), ""), "nobody does");
         assert_eq!(all.iter().len(), SUBSCRIBERS_MAX);

@@ -1,8 +1,9 @@
 //! What a shard asks the store to keep, and how that ends: the store decides, the shard obeys. What is kept comes back as the
 //! user's record, the same way as what `muster user` does.
 
+use crate::dialect::lync::{containers, published};
 use crate::immcu::content::Outcome;
-use crate::presence::{Choice, ContactEdit, Manual, Waiting};
+use crate::presence::{Choice, ContactEdit, Edit, Manual, Waiting};
 use crate::shard::ShardId;
 use crate::shard::standing::{Standing, StandingError};
 use crate::sip::time::Now;
@@ -58,6 +59,28 @@ pub enum Change {
     Waiting(Aor, Waiting),
     /// An edit of the contact list.
     Contacts(Aor, ContactEdit),
+    /// The user publishes, or takes back, what lasts; all of it or nothing. A state or a note among it is the user's choice.
+    Categories(Aor, Vec<Edit>),
+    /// These go into containers or out of them, which makes rules of them; `version` is what there is to be before.
+    Containers {
+        /// Whose.
+        user: Aor,
+        /// The version of the rules that it is made on top of.
+        version: u32,
+        /// What.
+        steps: Vec<containers::Step>,
+    },
+    /// Somebody has added the user to their list, and says so.
+    SubscriberAdded {
+        /// Whom.
+        user: Aor,
+        /// Who.
+        by: Aor,
+        /// The name that others see.
+        name: Box<str>,
+    },
+    /// The user knows that these have added them, or is to be asked again.
+    SubscribersAcknowledged(Aor, Vec<(Aor, bool)>),
 }
 
 /// Why a change was not kept. What was kept before is as it was.
@@ -81,7 +104,11 @@ impl Change {
             | Change::AlertAdded { user, .. }
             | Change::AlertRemoved { user, .. }
             | Change::Waiting(user, _)
-            | Change::Contacts(user, _) => user,
+            | Change::Contacts(user, _)
+            | Change::Categories(user, _)
+            | Change::Containers { user, .. }
+            | Change::SubscriberAdded { user, .. }
+            | Change::SubscribersAcknowledged(user, _) => user,
         }
     }
 
@@ -124,6 +151,33 @@ impl Change {
                 let made = edit.make(&mut standing.contacts);
                 return made.map_err(StandingError::Contacts);
             }
+            Change::Categories(_, edits) => {
+                if !standing.categories.edit(edits.clone()) {
+                    return Err(StandingError::Stale);
+                }
+                let is_about = |name: &str| edits.iter().any(|edit| &*edit.key.category == name);
+                let (state, note) = (is_about(published::STATE), is_about(published::NOTE));
+                let before = standing.choice.as_ref();
+                standing.choice = published::choice_of(&standing.categories, before, state, note);
+            }
+            Change::Containers { version, steps, .. } => {
+                if standing.access_version != *version {
+                    return Err(StandingError::Stale);
+                }
+                let applied = containers::apply(&mut standing.access, steps);
+                return applied.map_err(|_| StandingError::Rights);
+            }
+            Change::SubscriberAdded { by, name, .. } => {
+                // Who is on one's own list needs no telling.
+                if !standing.contacts.contains(by) {
+                    standing.subscribers.add(by, name);
+                }
+            }
+            Change::SubscribersAcknowledged(_, known) => {
+                for (who, acknowledged) in known {
+                    standing.subscribers.acknowledge(who, *acknowledged);
+                }
+            }
         }
         Ok(())
     }
@@ -134,6 +188,7 @@ impl NotKept {
     pub fn outcome(self) -> Outcome {
         match self {
             NotKept::NoSuchUser => Outcome::of(404),
+            NotKept::Refused(StandingError::Stale) => Outcome::of(409),
             NotKept::Refused(_) => Outcome::with(403, "More Than Is Kept For A User"),
             NotKept::Failed => Outcome::with(503, "The Store Takes No Changes Now"),
         }

@@ -23,6 +23,8 @@ pub(crate) struct Connection {
     pub user: Option<Aor>,
     /// How it speaks; fixed by its first REGISTER that was taken.
     pub dialect: Dialect,
+    /// Publications in a row that were refused for their versions.
+    pub conflicts: u8,
     /// The peer reads too slowly: states are kept back, the newest is sent when it has caught up.
     pub behind: bool,
     /// Requests of the peer that wait for an answer.
@@ -64,6 +66,7 @@ impl Connections {
             link,
             user: None,
             dialect: Dialect::default(),
+            conflicts: 0,
             behind: false,
             pending: 0,
             padded: false,

@@ -139,6 +139,13 @@ pub enum Letter {
         user: Aor,
     },
 
+    /// To a user's owner: somebody has added them to their list, and says so.
+    Added {
+        /// Who was added.
+        user: Aor,
+        /// By whom.
+        by: Party,
+    },
     /// To a watching shard: who watches this user's presence there? Asked when somebody wants to know, and followed by the
     /// letters of who comes and goes.
     WhoWatches {

@@ -301,6 +301,8 @@ pub struct Shard {
     /// one instant and of a presentity that was forgotten and made anew: else what is new would look old to who watches.
     newest_version: u64,
 
+    /// Users of whom a publication waits for the store.
+    publishing: HashMap<Aor, lync::on_publish::Publishing, ahash::RandomState>,
     /// What the store was asked to keep and has not answered.
     keeping: SlotMap<KeepKey, Keeping>,
 
@@ -397,6 +399,7 @@ impl Shard {
         let pagers = Pagers::new(hash());
         let own_copies = HashMap::with_hasher(hash());
         let paging = HashMap::with_hasher(hash());
+        let publishing = HashMap::with_hasher(hash());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
         Shard {
@@ -436,6 +439,7 @@ impl Shard {
             answering,
             rosters,
             newest_version: 0,
+            publishing,
             keeping: SlotMap::with_key(),
             wheel: Wheel::new(now),
             looks: Vec::new(),

@@ -10,6 +10,7 @@ use crate::documents::{conference_info, dialog_info, winfo};
 use crate::presence::{Contacts, Package};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
+use crate::shard::lync as lync_scripts;
 use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
@@ -86,6 +87,11 @@ impl Shard {
         else {
             return;
         };
+        if let Subject::List(list) = &subscription.subject
+            && list.package() == Package::Categories
+        {
+            return lync_scripts::on_batch::notify(self, key, effects);
+        }
         let behind = self
             .connections
             .get(*connection)
@@ -286,6 +292,12 @@ impl Shard {
                     None => Body::None,
                 }
             }
+            Subject::List(list) if list.package() == Package::Categories => {
+                match lync_scripts::on_batch::body(self, key) {
+                    Some((content_type, body)) => Body::Own(content_type, body),
+                    None => Body::None,
+                }
+            }
             Subject::List(_) => match on_list::body(self, key) {
                 Some((content_type, body)) => Body::Own(content_type, body),
                 None => Body::None,
@@ -306,7 +318,15 @@ impl Shard {
                 None => Body::None,
             },
             Subject::Roaming(roaming) => {
+                let roaming = *roaming;
                 let document = match roaming {
+                    Roaming::Own(wanted) => {
+                        let own = {
+                            let watcher = subscription.watcher.clone();
+                            lync_scripts::on_own::full(self, &watcher, wanted)
+                        };
+                        own.unwrap_or_default()
+                    }
                     Roaming::Contacts => {
                         let standing = self
                             .by_aor

@@ -5,6 +5,7 @@ use slotmap::{Key as _, KeyData};
 use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::lync::on_publish as on_publish_lync;
 use crate::shard::lync::on_soap::{self, Editing};
 use crate::shard::on_publish::{self, Publishing};
 use crate::shard::on_waiting::Published;
@@ -25,6 +26,8 @@ pub(crate) enum Keeping {
     Alert(DialogKey),
     /// A PUBLISH is taken and answered.
     Publish(Box<Publishing>),
+    /// SERVICE that publishes is taken and answered.
+    Categories(Box<on_publish_lync::Pending>),
     /// A mailbox is answered that has said how many messages wait.
     Waiting(Published),
     /// A client is answered that has changed its user's contact list.
@@ -59,6 +62,9 @@ pub(super) fn on_kept(
         }
         (Some(Keeping::Publish(publishing)), outcome) => {
             on_publish::kept(shard, *publishing, outcome, effects);
+        }
+        (Some(Keeping::Categories(pending)), outcome) => {
+            on_publish_lync::kept(shard, *pending, outcome, effects);
         }
         (Some(Keeping::Waiting(published)), outcome) => {
             on_waiting::answer(shard, &published, outcome, effects);

@@ -63,6 +63,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::Relevel { package, user } => on_state::relevel(shard, package, &user, effects),
         Letter::Gone { package, user } => on_state::gone(shard, package, &user, effects),
 
+        Letter::Added { user, by } => lync::on_added::added(shard, &user, &by, effects),
         Letter::WhoWatches { user, question } => {
             on_winfo::who_watches(shard, user, question, effects);
         }

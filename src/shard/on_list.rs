@@ -12,7 +12,7 @@ use crate::presence::{CONTACTS_MAX, Contacts, Line, List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Shard, on_state};
+use crate::shard::{Shard, lync, on_state};
 use crate::sip::dialog::DialogKey;
 use crate::sip::header::{Name, tokens};
 use crate::sip::uri::Aor;
@@ -56,7 +56,7 @@ pub(super) fn wanted(
         let users = stored(shard, watcher).map_or_else(Vec::new, |contacts| {
             contacts.iter().map(|contact| contact.aor()).collect()
         });
-        return Ok((List::new(true), users, Vec::new()));
+        return Ok((List::new(Package::Presence, true), users, Vec::new()));
     }
     if !message
         .content_type()
@@ -76,7 +76,7 @@ pub(super) fn wanted(
             _ => strangers.push(uri),
         }
     }
-    Ok((List::new(false), users, strangers))
+    Ok((List::new(Package::Presence, false), users, strangers))
 }
 
 fn stored<'s>(shard: &'s Shard, user: &Aor) -> Option<&'s Contacts> {
@@ -196,7 +196,8 @@ pub(super) fn on_refresh(
 
 /// The wheel: the first document has waited long enough.
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
-    if list_mut(shard, key).is_some_and(|(list, _)| list.is_untold()) {
+    let waits = |list: &List| list.is_untold() || list.package() == Package::Categories;
+    if list_mut(shard, key).is_some_and(|(list, _)| waits(list)) {
         tell(shard, key, effects);
     }
 }
@@ -240,7 +241,8 @@ pub(super) fn watched(
     changed: bool,
     effects: &mut Effects,
 ) {
-    let shared = shard.watching.shared(Package::Presence, user);
+    let package = list_mut(shard, key).map_or(Package::Presence, |(list, _)| list.package());
+    let shared = shard.watching.shared(package, user);
     let user = shared.unwrap_or_else(|| user.clone());
     if list_mut(shard, key).is_some_and(|(list, _)| list.watched(user, changed)) {
         tell(shard, key, effects);
@@ -260,16 +262,9 @@ pub(super) fn nobody(shard: &mut Shard, key: DialogKey, user: &Aor, effects: &mu
     let Some((list, watcher)) = list_mut(shard, key) else {
         return;
     };
-    let watcher = watcher.clone();
+    let (watcher, package) = (watcher.clone(), list.package());
     let news = list.nobody(user);
-    on_state::unwatch(
-        shard,
-        Package::Presence,
-        user.clone(),
-        watcher,
-        key,
-        effects,
-    );
+    on_state::unwatch(shard, package, user.clone(), watcher, key, effects);
     if news {
         tell(shard, key, effects);
     }
@@ -295,6 +290,9 @@ pub(super) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Subject::List(list) = &subscription.subject else {
         return;
     };
+    if list.package() == Package::Categories {
+        return lync::on_batch::tell(shard, key, effects);
+    }
     let patient = subscription.since.after(FIRST_WAIT) > now;
     if subscription.waiting.is_some() || (list.is_untold() && !list.is_complete() && patient) {
         return;
@@ -315,7 +313,7 @@ pub(super) fn ended(
 ) {
     for user in list.users() {
         let (user, watcher) = (user.clone(), watcher.clone());
-        on_state::unwatch(shard, Package::Presence, user, watcher, key, effects);
+        on_state::unwatch(shard, list.package(), user, watcher, key, effects);
     }
 }
 

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use rand_core::Rng;
 
-use crate::documents::pidf;
+use crate::dialect::lync::categories::{self, Person};
+use crate::documents::pidf::{self, Note};
 use crate::immcu::content::Outcome;
 use crate::presence::{
     Card, Content, EndpointKey, Level, Package, Phone, Presentity, Publish, Published, Refusal,
-    contacts, view,
+    State, contacts, seen, view,
 };
 use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
 use crate::shard::on_kept::Keeping;
 use crate::shard::request::{Request, Target};
-use crate::shard::{Shard, UserKey, on_register, on_waiting, on_watch};
+use crate::shard::standing::Standing;
+use crate::shard::{Shard, UserKey, lync, on_register, on_waiting, on_watch};
 use crate::sip::build::Draft;
 use crate::sip::header::{Event, Name};
 use crate::sip::link::ConnectionId;
@@ -233,9 +235,57 @@ pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u
     let card = standing.map_or(&none, |standing| &standing.card);
     let contacts = contacts(card, level, aor.host());
     let (state, since) = (presentity.state(), presentity.since());
+    // A note may be for some levels, and not for those that would see one by rule.
+    let mut for_level = None;
+    if let Some(standing) = standing
+        && is_note_chosen(standing)
+        && level != Level::Own
+    {
+        let note = standing.categories.note_in(level.container());
+        let note = note.map(|(text, _)| Note {
+            text: text.into(),
+            language: "".into(),
+        });
+        let differs = note.as_ref() != state.note.as_deref();
+        for_level = differs.then(|| State {
+            note: note.map(Arc::new),
+            ..state.clone()
+        });
+    }
+    let state = for_level.as_ref().unwrap_or(state);
     let shown = view(state, since, level, &entity, &contacts);
     let mut document = Vec::with_capacity(1024);
     pidf::write(&mut document, &shown);
+    Some(document.into())
+}
+
+fn is_note_chosen(standing: &Standing) -> bool {
+    let choice = standing.choice.as_ref();
+    choice.is_some_and(|choice| choice.note.is_some())
+}
+
+/// The same in Lync's categories.
+pub(super) fn render_categories(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u8]>> {
+    let user = shard.users.get(key)?;
+    let presentity = user.presentity.as_deref()?;
+    let none = Card::default();
+    let standing = user.record.standing.as_deref();
+    let state = presentity.state();
+    let mut seen = seen(state, presentity.since(), level);
+    if standing.is_some_and(is_note_chosen) {
+        // It is published, for the containers that may see it.
+        seen.note = None;
+    }
+    let person = Person {
+        user: &user.record.aor,
+        display_name: &user.record.display_name,
+        seen,
+        note_kind: state.note_kind,
+        held: lync::on_own::held(shard, key),
+        card: standing.map_or(&none, |standing| &standing.card),
+    };
+    let mut document = Vec::with_capacity(1024);
+    categories::write(&mut document, &person, level);
     Some(document.into())
 }
 
@@ -254,12 +304,16 @@ pub(super) fn phone(shard: &mut Shard, user: &Aor, phone: Phone, effects: &mut E
     on_register::tidy_up(shard, key);
 }
 
-/// The store has another choice of the user's than before. Who watches is told with all else that may have changed.
+/// The store has another choice of the user's than before. Who watches is told with all else that may have changed. While the
+/// user publishes it waits for the rest of that: nobody is to see a half of it.
 pub(super) fn choice_changed(shard: &mut Shard, key: UserKey) {
     let now = shard.now;
     let Some(user) = shard.users.get_mut(key) else {
         return;
     };
+    if shard.publishing.contains_key(&user.record.aor) {
+        return;
+    }
     let standing = user.record.standing.as_deref();
     if let Some(presentity) = &mut user.presentity {
         presentity.chosen(now, standing.and_then(|standing| standing.choice.as_ref()));

@@ -152,6 +152,10 @@ pub(super) fn connection_gone(
     };
     place.bindings.connection_gone(connection);
     let any = !place.bindings.is_empty();
+    lync::on_own::end(shard, key, effects);
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
     if let Some(presentity) = &mut place.presentity {
         let ended = presentity.endpoint_gone(now, EndpointKey(connection.0));
         if presentity.registered(now, any) || ended {
@@ -163,6 +167,7 @@ pub(super) fn connection_gone(
 
 fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     let now = shard.now;
+    lync::on_own::end(shard, key, effects);
     let Some(place) = shard.users.get(key) else {
         return;
     };
@@ -244,6 +249,10 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         return;
     };
     place.bindings.expire(now);
+    lync::on_own::end(shard, key, effects);
+    let Some(place) = shard.users.get_mut(key) else {
+        return;
+    };
     let any = !place.bindings.is_empty();
     if let Some(presentity) = &mut place.presentity {
         let expired = presentity.expire(now);

@@ -12,7 +12,7 @@ use crate::shard::change::Change;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::on_kept::Keeping;
-use crate::shard::usage::{Association, Usage};
+use crate::shard::usage::{Association, Subject, Usage};
 use crate::shard::{Shard, on_alert, on_leg, on_list, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
@@ -158,7 +158,8 @@ fn answered(
     let waits = match shard.dialogs.get(key).map(|association| &association.usage) {
         Some(Usage::Subscription(subscription)) if subscription.subject.is_about(package, user) => {
             alert = subscription.alert;
-            subscription.waiting.is_some()
+            // A list answers when all on it are known.
+            subscription.waiting.is_some() && !matches!(subscription.subject, Subject::List(_))
         }
         _ if alerted.is_some_and(|alerted| on_alert::is_about(shard, alerted, user)) => false,
         // It has ended while it asked, or this one is on its list no longer.

@@ -5,12 +5,14 @@ use core::time::Duration;
 
 use rand_core::Rng;
 
+use crate::dialect::lync::own::Wanted;
 use crate::dialect::lync::{self, Roaming, Telling};
 use crate::dialect::{Dialect, simple};
 use crate::documents::{conference_info, rlmi};
 use crate::immcu::content::Outcome;
 use crate::presence::{List, Package};
 use crate::shard::effect::Effects;
+use crate::shard::lync as lync_scripts;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target, dialog_contact, tag_of_key, with_tag};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
@@ -31,6 +33,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         Dialect::Simple => None,
         Dialect::Lync => Roaming::of_event(event.package),
     };
+    let roaming = roaming.map(|roaming| match roaming {
+        Roaming::Own(_) => Roaming::Own(Wanted::read(message.body())),
+        other => other,
+    });
     let target = shard.target(message.uri(), &request.link);
     let (mut subject, media) = match (event.package, target) {
         (package, _)
@@ -51,10 +57,28 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             }
             (Subject::Roaming(roaming), roaming.content_type())
         }
-        ("presence", Target::Contacts) => {
-            (Subject::List(Box::new(List::new(true))), rlmi::MULTIPART)
+        ("presence", Target::User(user))
+            if dialect == Dialect::Lync && lync_scripts::on_batch::is_batch(request) =>
+        {
+            // Its own user is who the list belongs to, not whom it watches ([MS-PRES] §3.5.5.6).
+            if !shard.is_user(request, &user) {
+                return shard.answer(request, 403, "Only Your Own", effects);
+            }
+            let list = List::new(Package::Categories, false);
+            (Subject::List(Box::new(list)), rlmi::MULTIPART)
         }
         ("conference", Target::Session(session) | Target::Focus(session)) => {
+        ("presence", Target::User(user))
+            if dialect == Dialect::Lync && wants_categories(request) =>
+        {
+            let package = Package::Categories;
+            (Subject::Watched(package, user), package.content_type())
+        }
+        ("presence", Target::Contacts) => (
+            Subject::List(Box::new(List::new(Package::Presence, true))),
+            rlmi::MULTIPART,
+        ),
+        ("conference", Target::Session(session)) => {
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
         }
         (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {
@@ -83,8 +107,15 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(watcher) = connection.user.clone() else {
         return;
     };
-    let mut list = None;
-    if let Subject::List(wanted) = &mut subject {
+    let (mut list, mut batch) = (None, None);
+    if let Subject::List(wanted) = &subject
+        && wanted.package() == Package::Categories
+    {
+        match lync_scripts::on_batch::wanted(shard, request) {
+            Ok(wanted) => batch = Some(wanted),
+            Err((status, reason)) => return shard.answer(request, status, reason, effects),
+        }
+    } else if let Subject::List(wanted) = &mut subject {
         match on_list::wanted(shard, request, &watcher) {
             Ok((kind, users, strangers)) => {
                 **wanted = kind;
@@ -103,6 +134,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         );
     }
     let more = list.as_ref().map_or(1, |(users, _)| users.len().max(1));
+    let more = batch.as_ref().map_or(more, |batch| batch.len().max(1));
     if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
         let max = shard.settings.subscriptions_max;
         let reason = format!("At Most {max} Subscriptions A User");
@@ -171,6 +203,9 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         on_list::fill(shard, key, users, strangers, effects);
         return grant(shard, key, effects);
     }
+    if let Some(batch) = batch {
+        return lync_scripts::on_batch::fill(shard, key, batch, effects);
+    }
     let Some(Association {
         usage: Usage::Subscription(subscription),
         ..
@@ -190,6 +225,12 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         Subject::Roaming(_) => grant(shard, key, effects),
         Subject::List(_) | Subject::Refer { .. } => {}
     }
+}
+
+/// Does a Lync client take categories of one user?
+fn wants_categories(request: Request<'_>) -> bool {
+    let accepts = request.message.headers(Name::Accept);
+    accept_quality(accepts, Package::Categories.content_type()).is_some_and(|quality| quality > 0)
 }
 
 /// For how long a SUBSCRIBE is granted, in seconds.
@@ -309,6 +350,11 @@ pub(super) fn on_refresh(
         Err(least) => return too_brief(shard, request, least.as_secs(), effects),
     };
     let expires = shard.now.after(seconds(granted_s));
+    if let Subject::List(list) = &subscription.subject
+        && list.package() == Package::Categories
+    {
+        return lync_scripts::on_batch::on_refresh(shard, request, key, granted_s, effects);
+    }
     let is_list = matches!(subscription.subject, Subject::List(_));
     if is_list && !on_list::on_refresh(shard, request, key, effects) {
         return;

@@ -9,7 +9,8 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
 use crate::shard::{
-    Shard, ShardId, UserKey, lync, on_lines, on_list, on_publish, on_register, on_waiting, on_winfo,
+    Shard, ShardId, User, UserKey, lync, on_lines, on_list, on_publish, on_register, on_waiting,
+    on_winfo,
 };
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -57,7 +58,9 @@ pub(super) fn watch(
     let Some(shown) = known.or_else(|| show(shard, package, key, level)) else {
         return;
     };
-    let watcher = (package == Package::Presence).then(|| asked.watcher.clone());
+    let watcher = Package::STATES
+        .contains(&package)
+        .then(|| asked.watcher.clone());
     let letter = Letter::State {
         package,
         user,
@@ -75,7 +78,9 @@ pub(super) fn watch(
 /// Who may watch, and as whom. A refusal says no more than everybody may know.
 fn admit(shard: &Shard, package: Package, key: UserKey, watcher: &Aor) -> Result<Level, Outcome> {
     match package {
-        Package::Presence | Package::Dialog => Ok(level_of(shard, key, watcher)),
+        Package::Presence | Package::Categories | Package::Dialog => {
+            Ok(level_of(shard, key, watcher))
+        }
         Package::Watchers => match level_of(shard, key, watcher) {
             Level::Own => Ok(Level::Own),
             _ => Err(Outcome::with(403, "Only Your Own Watchers")),
@@ -127,7 +132,11 @@ pub(super) fn standing_changed(
         on_list::contacts_changed(shard, &user, effects);
         lync::on_contacts::changed(shard, key, &user, &before.contacts, effects);
     }
-    tell(shard, Package::Presence, key, None, effects);
+    lync::on_own::standing_changed(shard, key, before, effects);
+    let publishes = |user: &User| shard.publishing.contains_key(&user.record.aor);
+    if !shard.users.get(key).is_some_and(publishes) {
+        tell(shard, Package::Presence, key, None, effects);
+    }
     tell(shard, Package::MessageSummary, key, None, effects);
 }
 
@@ -135,6 +144,7 @@ pub(super) fn standing_changed(
 fn render(shard: &Shard, package: Package, key: UserKey, level: Level) -> Option<Arc<[u8]>> {
     match package {
         Package::Presence => on_publish::render(shard, key, level),
+        Package::Categories => on_publish::render_categories(shard, key, level),
         Package::Watchers => on_winfo::render(shard, key),
         Package::Dialog => on_lines::render(shard, key, level),
         Package::MessageSummary => on_waiting::render(shard, key),
@@ -197,15 +207,32 @@ pub(super) fn unwatch(
         presentity.audience.remove(package, level, watching.0);
     }
     match package {
-        Package::Presence => on_winfo::went(shard, key, watcher, watching, effects),
+        Package::Presence | Package::Categories => {
+            on_winfo::went(shard, key, watcher, watching, effects)
+        }
         Package::Watchers => on_winfo::forget_unasked(shard, key),
         Package::Dialog | Package::MessageSummary => {}
     }
     on_register::tidy_up(shard, key);
 }
 
-/// Something of a user has changed: each level that sees a difference is told, with one document, in one letter a shard.
+/// Something of a user has changed: each level that sees a difference is told, with one document, in one letter a shard. A state
+/// is told in both dialects, and to the user's own endpoints.
 pub(super) fn tell(
+    shard: &mut Shard,
+    package: Package,
+    key: UserKey,
+    published: Option<Now>,
+    effects: &mut Effects,
+) {
+    if package == Package::Presence {
+        lync::on_own::state_changed(shard, key, effects);
+        tell_levels(shard, Package::Categories, key, published, effects);
+    }
+    tell_levels(shard, package, key, published, effects);
+}
+
+fn tell_levels(
     shard: &mut Shard,
     package: Package,
     key: UserKey,

@@ -31,7 +31,10 @@ pub(super) fn waits(
     };
     let mut shards = SmallVec::new();
     let watchers = presentity.watchers.get_or_insert_with(|| {
-        shards = presentity.audience.all_shards(Package::Presence);
+        let all = Package::STATES.map(|package| presentity.audience.all_shards(package));
+        shards = all.concat().into();
+        shards.sort_unstable();
+        shards.dedup();
         Box::new(Watchers::asking(question, shards.clone()))
     });
     let waits = !watchers.is_complete();
@@ -50,7 +53,8 @@ pub(super) fn waits(
 /// A watching shard: who watches `user` here.
 pub(super) fn who_watches(shard: &mut Shard, user: Aor, question: u64, effects: &mut Effects) {
     let mut all: BTreeMap<Aor, (u32, Now)> = BTreeMap::new();
-    for key in shard.watching.subscriptions(Package::Presence, &user) {
+    let subscriptions = Package::STATES.map(|package| shard.watching.subscriptions(package, &user));
+    for key in subscriptions.concat() {
         let Some((watcher, since)) = on_state::watcher_of(shard, key) else {
             continue;
         };

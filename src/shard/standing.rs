@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use crate::calls::{self, RuleError};
-use crate::presence::{Access, Card, Choice, ChoiceError, ContactError, Contacts, Waiting};
+use crate::dialect::lync::published;
+use crate::presence::{
+    Access, Card, Categories, Choice, ChoiceError, ContactError, Contacts, Subscribers, Waiting,
+};
 use crate::registrar::Home;
+use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
 /// One-time alerts that a user may wait for.
@@ -17,6 +21,8 @@ pub struct Standing {
     pub contacts: Contacts,
     /// Who sees how much.
     pub access: Access,
+    /// Rises with each change of the rules.
+    pub access_version: u32,
     /// The chosen state and the note.
     pub choice: Option<Choice>,
     /// Phones, title and so on.
@@ -31,6 +37,10 @@ pub struct Standing {
     pub home: Option<Home>,
     /// How often the administrator has signed the user out; each time all endpoints end.
     pub sign_outs: u32,
+    /// What the user has published that lasts.
+    pub categories: Categories,
+    /// Who has added the user to their list, and said so.
+    pub subscribers: Subscribers,
 }
 
 /// Why standing data is refused.
@@ -48,6 +58,10 @@ pub enum StandingError {
     Alert(usize),
     /// More urgent messages than messages.
     Waiting,
+    /// A publication is about another version than there is.
+    Stale,
+    /// More access rules than there may be.
+    Rights,
 }
 
 /// Why an edit is refused.
@@ -60,11 +74,13 @@ pub enum Refused<E> {
 }
 
 impl Standing {
-    /// This standing data after `edit`, in its plain form, checked; `None` where that changes nothing. The contact list's version rises where the
-    /// list is another. The store and the tests' stand-in for it both go this way.
+    /// This standing data after `edit` at `now`, in its plain form, checked; `None` where that changes nothing. The versions of the contact list
+    /// and of the access rules rise where they are others, and what is published of the choice is in step with it. The store and the tests'
+    /// stand-in for it both go this way.
     pub fn edited<E>(
         &self,
         owner: &Aor,
+        now: Now,
         edit: impl FnOnce(&mut Standing) -> Result<(), E>,
     ) -> Result<Option<Standing>, Refused<E>> {
         let mut new = self.clone();
@@ -78,6 +94,13 @@ impl Standing {
             let version = self.contacts.version().saturating_add(1);
             new.contacts.at_least(version)
         };
+        new.access_version = match new.access == self.access {
+            true => self.access_version,
+            false => self.access_version.saturating_add(1),
+        };
+        if new.choice != self.choice || new.categories != self.categories {
+            published::in_step(&mut new.categories, new.choice.as_ref(), now);
+        }
         new.check(owner).map_err(Refused::Standing)?;
         Ok((new != *self).then_some(new))
     }
@@ -131,6 +154,12 @@ impl core::fmt::Display for StandingError {
                 f,
                 "alerts[{at}]: the user themself, or somebody who is waited for already; somebody else is right"
             ),
+            StandingError::Stale => {
+                f.write_str("it was published anew meanwhile; publish on top of that")
+            }
+            StandingError::Rights => {
+                write!(f, "more than {} access rules", crate::presence::MEMBERS_MAX)
+            }
             StandingError::Waiting => f.write_str(
                 "more urgent messages than messages; the urgent ones are counted among the others",
             ),
@@ -162,7 +191,7 @@ mod tests {
     fn an_edit_is_whole_or_nothing() {
         let mut standing = Standing::default();
         let mut step = |edit: &dyn Fn(&mut Standing)| {
-            let edited = standing.edited(&aor("bob"), |new| {
+            let edited = standing.edited(&aor("bob"), Now(1), |new| {
                 edit(new);
                 Ok::<_, Infallible>(())
             });

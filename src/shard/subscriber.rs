@@ -17,6 +17,8 @@ pub(crate) struct Subscriber {
     pub roaming: Vec<DialogKey>,
     /// What endpoints have changed of the contact list lately.
     pub edits: Edits,
+    /// The folded state of the user that those were told.
+    pub told: Box<[u8]>,
 }
 
 impl Shard {

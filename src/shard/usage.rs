@@ -192,7 +192,7 @@ impl Subject {
     pub fn is_about(&self, package: Package, user: &Aor) -> bool {
         match self {
             Subject::Watched(p, u) => (*p, u) == (package, user),
-            Subject::List(list) => package == Package::Presence && list.contains(user),
+            Subject::List(list) => package == list.package() && list.contains(user),
             Subject::Roster(_) | Subject::Roaming(_) | Subject::Refer { .. } => false,
         }
     }

@@ -97,7 +97,13 @@ pub fn write<'p>(
     xml.close();
     let bytes: usize = parts.clone().map(|(_, part)| part.len() + 256).sum();
     let mut out = Vec::with_capacity(list.len() + bytes + 256);
-    part(&mut out, boundary, "resourceList", rlmi::CONTENT_TYPE, &list);
+    part(
+        &mut out,
+        boundary,
+        "resourceList",
+        rlmi::CONTENT_TYPE,
+        &list,
+    );
     for (uri, document) in parts {
         part(
             &mut out,

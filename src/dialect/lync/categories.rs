@@ -3,13 +3,11 @@
 //! The one folded state, the note, the card, and what the user has published for this level's container: never what is
 //! published for another. A blocked level is told what everybody is told of somebody who is not there, byte for byte.
 
+use crate::dialect::lync::published::{NOTE, SCHEMA_INSTANCE, STATE};
 use crate::documents::timestamp::Zoneless;
 use crate::documents::xml::Space;
 use crate::documents::xml::write::Writer;
-use crate::dialect::lync::published::{NOTE, SCHEMA_INSTANCE, STATE};
-use crate::presence::{
-    Card, CardLine, Held, Level, NoteKind, Part, Seen, sees, tel,
-};
+use crate::presence::{Card, CardLine, Held, Level, Meaning, NoteKind, Part, Seen, sees, tel};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -25,7 +23,7 @@ pub struct Person<'a> {
     pub user: &'a Aor,
     /// The name that others see.
     pub display_name: &'a str,
-    /// How they are.
+    /// How they are. Without the note where that is a published one: it is among `held`, for some containers or for all.
     pub seen: Seen<'a>,
     /// What the note is about, where there is one.
     pub note_kind: NoteKind,
@@ -38,11 +36,11 @@ pub struct Person<'a> {
 /// Writes what `level` sees.
 pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
     if level == Level::Blocked {
-        return nobody(out, person.user);
+        return nobody(out, &person.user.uri());
     }
     let seen = &person.seen;
     let mut xml = Writer::new(out);
-    begin(&mut xml, person.user);
+    begin(&mut xml, &person.user.uri());
     xml.open("category")
         .attribute("name", STATE)
         .attribute("instance", 1)
@@ -55,11 +53,9 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
         level => level.container(),
     };
     let published = person.held.seen_in(container);
-    let noted = published.iter().any(|one| &*one.key.category == NOTE);
-    // A note that was published for some containers is none for the others.
-    if !noted && !person.held.lasting.tells_note()
-        && let Some(note) = seen.note
-    {
+    let is_note = |meaning: &Meaning| matches!(meaning, Meaning::Note(Some(_), _));
+    let noted = published.iter().any(|one| is_note(&one.meaning));
+    if let Some(note) = seen.note.filter(|_| !noted) {
         xml.open("category")
             .attribute("name", NOTE)
             .attribute("instance", 0)
@@ -89,9 +85,9 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
 }
 
 /// Writes what is told of somebody of whom nothing may be told, or who is nobody.
-pub fn nobody(out: &mut Vec<u8>, user: &Aor) {
+pub fn nobody(out: &mut Vec<u8>, uri: &str) {
     let mut xml = Writer::new(out);
-    begin(&mut xml, user);
+    begin(&mut xml, uri);
     xml.open("category")
         .attribute("name", STATE)
         .attribute("instance", 1)
@@ -100,12 +96,11 @@ pub fn nobody(out: &mut Vec<u8>, user: &Aor) {
     xml.close().close();
 }
 
-fn begin(xml: &mut Writer<'_>, user: &Aor) {
+fn begin(xml: &mut Writer<'_>, uri: &str) {
     // COMPAT(pidgin-sipe, 1.25): it looks its buddies up by lower-case text.
-    let uri = user.uri().to_lowercase();
     xml.open("categories")
         .attribute("xmlns", Space::Categories.name())
-        .attribute("uri", uri);
+        .attribute("uri", uri.to_lowercase());
 }
 
 /// The one folded state ([MS-PRES] §2.2.2.4.2).

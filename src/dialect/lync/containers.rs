@@ -242,7 +242,9 @@ mod tests {
         let mut out = Vec::new();
         let mut xml = Writer::within(&mut out);
         write(&mut xml, access, 3);
-        String::from_utf8(out).expect("text").replace(" version=\"3\"", "")
+        String::from_utf8(out)
+            .expect("text")
+            .replace(" version=\"3\"", "")
     }
 
     #[test]
@@ -290,10 +292,15 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_refused_whole() {
         let add = |id: u32, who: &str| {
-            format!("<container id='{id}' version='1'><member action='add' type='user' value='{who}'/></container>")
+            format!(
+                "<container id='{id}' version='1'><member action='add' type='user' value='{who}'/></container>"
+            )
         };
         for (inside, expected) in [
-            ([add(300, "b@h"), add(400, "b@h")].concat(), "A Member In Two Containers"),
+            (
+                [add(300, "b@h"), add(400, "b@h")].concat(),
+                "A Member In Two Containers",
+            ),
             (add(2, "b@h"), "Container 2 Has No Members"),
             (add(300, ""), "A Member Is Nobody"),
             ("<container id='300'/>".into(), "Incomplete XML Document"),
@@ -307,7 +314,10 @@ mod tests {
         let many: Vec<String> = (0..2 * MEMBERS_MAX)
             .map(|n| format!("<member action='add' type='user' value='u{n}@h'/>"))
             .collect();
-        let all = format!("<container id='300' version='1'>{}</container>", many.concat());
+        let all = format!(
+            "<container id='300' version='1'>{}</container>",
+            many.concat()
+        );
         let read = request(&all).expect("within the document's bounds");
         let mut access = Access::default();
         assert_eq!(apply(&mut access, &read.steps), Err(AccessError::TooMany));

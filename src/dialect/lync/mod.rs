@@ -10,6 +10,7 @@ pub mod contact_list;
 pub mod imdn;
 pub mod message;
 pub mod containers;
+pub mod message;
 pub mod own;
 pub mod provisioning;
 pub mod publish;
@@ -69,6 +70,8 @@ pub fn subscription_s(asked: Option<u32>) -> u32 {
 /// user from device to device.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Roaming {
+    /// What is published, containers, subscribers.
+    Own(own::Wanted),
     /// The contact list; told whole first, then by what changes.
     Contacts,
     /// What this server offers; told once.
@@ -77,7 +80,11 @@ pub enum Roaming {
 
 impl Roaming {
     /// Every one.
-    pub const ALL: [Roaming; 2] = [Roaming::Contacts, Roaming::Provisioning];
+    pub const ALL: [Roaming; 3] = [
+        Roaming::Own(own::Wanted::ALL),
+        Roaming::Contacts,
+        Roaming::Provisioning,
+    ];
 
     /// The one that the Event header names, or none of these.
     pub fn of_event(name: &str) -> Option<Roaming> {
@@ -89,6 +96,7 @@ impl Roaming {
     /// Its name in the Event header.
     pub fn event(self) -> &'static str {
         match self {
+            Roaming::Own(_) => "vnd-microsoft-roaming-self",
             Roaming::Contacts => "vnd-microsoft-roaming-contacts",
             Roaming::Provisioning => "vnd-microsoft-provisioning-v2",
         }
@@ -97,6 +105,7 @@ impl Roaming {
     /// The type of its documents.
     pub fn content_type(self) -> &'static str {
         match self {
+            Roaming::Own(_) => own::CONTENT_TYPE,
             Roaming::Contacts => contact_list::CONTENT_TYPE,
             Roaming::Provisioning => provisioning::CONTENT_TYPE,
         }

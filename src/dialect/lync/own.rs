@@ -172,6 +172,15 @@ pub fn news(own: &Own<'_>, news: &News, wanted: Wanted) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The folded state by itself; empty while there is none.
+pub fn aggregate(own: &Own<'_>) -> Box<[u8]> {
+    let mut out = Vec::new();
+    if let Some(seen) = &own.seen {
+        categories::state(&mut Writer::within(&mut out), seen);
+    }
+    out.into()
+}
+
 fn begin(out: &mut Vec<u8>) -> Writer<'_> {
     let mut xml = Writer::new(out);
     xml.open("roamingData")
@@ -261,7 +270,11 @@ mod tests {
             ("", Wanted::ALL),
             ("<roaming type='x'/>", Wanted::ALL),
         ] {
-            assert_eq!(Wanted::read(request(inside).as_bytes()), expected, "{inside}");
+            assert_eq!(
+                Wanted::read(request(inside).as_bytes()),
+                expected,
+                "{inside}"
+            );
         }
         assert_eq!(Wanted::read(b"<x"), Wanted::ALL);
     }

@@ -5,9 +5,7 @@ use core::time::Duration;
 use crate::dialect::lync::published::{self, Bad};
 use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Fault, Reader, Space};
-use crate::presence::{
-    Conflict, DOCUMENT_BYTES_MAX, PublishItem, Key, Life, NAME_BYTES_MAX, Put,
-};
+use crate::presence::{Conflict, DOCUMENT_BYTES_MAX, Key, Life, NAME_BYTES_MAX, PublishItem, Put};
 use crate::sip::time::Now;
 
 /// The type of the request's body.
@@ -80,8 +78,7 @@ pub fn read(body: &[u8], now: Now) -> Result<Vec<PublishItem>, Bad> {
                 _ if expires_s == Some(0) => None,
                 None => None,
                 Some(document) => {
-                    let lasts = life == Life::Static;
-                    let meaning = published::meaning(&key.category, lasts, &document)?;
+                    let meaning = published::meaning(&key.category, life, &document)?;
                     Some(Put {
                         life,
                         document: document.into(),
@@ -134,7 +131,9 @@ impl Bad {
             Bad::Xml(Fault::TooLong) => {
                 format!("A Published Document Has At Most {DOCUMENT_BYTES_MAX} Bytes")
             }
-            Bad::Xml(Fault::TooManyEntries) => format!("At Most {ITEMS_MAX} Publications A Request"),
+            Bad::Xml(Fault::TooManyEntries) => {
+                format!("At Most {ITEMS_MAX} Publications A Request")
+            }
             Bad::Xml(fault) => fault.reason().to_owned(),
             Bad::Long(what, chars_max) => format!("{what} Longer Than {chars_max} Characters"),
             Bad::Aggregate => "The Server Aggregates".to_owned(),
@@ -186,7 +185,9 @@ mod tests {
     fn requests_are_read() {
         check(
             "<publication categoryName='device' instance='4294967295' container='2' version='0' expireType='endpoint'><device xmlns='urn:d' a='1&amp;2'><o:x>&lt;</o:x></device></publication>",
-            Ok("device/2/4294967295 v0 Endpoint <device xmlns:o=\"urn:outer\" xmlns=\"urn:d\" a=\"1&amp;2\"><o:x>&lt;</o:x></device>"),
+            Ok(
+                "device/2/4294967295 v0 Endpoint <device xmlns:o=\"urn:outer\" xmlns=\"urn:d\" a=\"1&amp;2\"><o:x>&lt;</o:x></device>",
+            ),
         );
         check(
             "<publication categoryName='x' instance='0' container='400' version='7' expireType='time' expires='60'><x xmlns=''/></publication>",
@@ -203,16 +204,30 @@ mod tests {
         let bad = Err((400, "Incomplete XML Document"));
         check("", bad);
         check("<publication instance='1' container='2' version='0'/>", bad);
-        check("<publication categoryName='x' instance='1' container='2'/>", bad);
-        check("<publication categoryName='x' instance='-1' container='2' version='0'/>", bad);
-        check("<publication categoryName='x' instance='1' container='2' version='0' expireType='later'/>", bad);
+        check(
+            "<publication categoryName='x' instance='1' container='2'/>",
+            bad,
+        );
+        check(
+            "<publication categoryName='x' instance='-1' container='2' version='0'/>",
+            bad,
+        );
+        check(
+            "<publication categoryName='x' instance='1' container='2' version='0' expireType='later'/>",
+            bad,
+        );
         let full = "x".repeat(DOCUMENT_BYTES_MAX);
         check(
-            &format!("<publication categoryName='x' instance='1' container='2' version='0'><x>{full}</x></publication>"),
+            &format!(
+                "<publication categoryName='x' instance='1' container='2' version='0'><x>{full}</x></publication>"
+            ),
             Err((413, "A Published Document Has At Most 32768 Bytes")),
         );
         let one = "<publication categoryName='x' instance='1' container='2' version='0'/>";
-        check(&one.repeat(129), Err((400, "At Most 128 Publications A Request")));
+        check(
+            &one.repeat(129),
+            Err((400, "At Most 128 Publications A Request")),
+        );
         check(
             "<publication categoryName='note' instance='1' container='2' version='0'><note/></publication>",
             Err((400, "Wrong XML Namespace")),
@@ -227,7 +242,8 @@ mod tests {
             current: 3,
         };
         let text = String::from_utf8(fault(&[conflict])).expect("text");
-        let expected = "<details><operation index=\"2\" version=\"0\" curVersion=\"3\"/></details></Fault>";
+        let expected =
+            "<details><operation index=\"2\" version=\"0\" curVersion=\"3\"/></details></Fault>";
         assert!(text.ends_with(expected), "{text}");
     }
 }

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use crate::documents::rpid::{Activities, Activity};
 use crate::documents::pidf::Basic;
+use crate::documents::rpid::{Activities, Activity};
 use crate::documents::timestamp;
 use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Fault, Reader, Space};
@@ -45,13 +45,13 @@ impl From<Fault> for Bad {
     }
 }
 
-/// What a published document says. `lasts`: it outlives its endpoint.
+/// What a published document says that lives so long.
 ///
 /// # Errors
 /// Where it is no state or note though its category is, or a text of it is too long.
-pub fn meaning(category: &str, lasts: bool, document: &[u8]) -> Result<Meaning, Bad> {
+pub fn meaning(category: &str, life: Life, document: &[u8]) -> Result<Meaning, Bad> {
     match category {
-        STATE => state(lasts, document),
+        STATE => state(life, document),
         NOTE => note(document),
         _ => Ok(Meaning::Nothing),
     }
@@ -67,7 +67,8 @@ struct Read {
     location: Option<String>,
 }
 
-fn state(lasts: bool, document: &[u8]) -> Result<Meaning, Bad> {
+fn state(life: Life, document: &[u8]) -> Result<Meaning, Bad> {
+    let lasts = life == Life::Static;
     let (mut reader, root) = Reader::open(document, Space::LyncState, "state")?;
     let kind = root.schema_type().unwrap_or_default();
     let last_input = root.attribute("lastActive").and_then(|at| instant(&at));
@@ -112,7 +113,14 @@ fn state(lasts: bool, document: &[u8]) -> Result<Meaning, Bad> {
             Ok(Meaning::State(chosen, read.custom))
         }
         _ if lasts => Ok(Meaning::Nothing),
-        kind => Ok(Meaning::Endpoint(Box::new(content(kind, read, last_input)))),
+        kind => {
+            let mut content = content(kind, read, last_input);
+            // What outlives its endpoint does not say that anybody is there.
+            if life != Life::Endpoint && content.basic == Some(Basic::Open) {
+                content.basic = None;
+            }
+            Ok(Meaning::Endpoint(Box::new(content)))
+        }
     }
 }
 
@@ -135,10 +143,13 @@ fn content(kind: &str, read: Read, last_input: Option<Now>) -> Content {
                 },
                 _ => Machine::Active,
             };
-            let gone = number >= GONE;
+            let basic = read.number.map(|number| match number >= GONE {
+                true => Basic::Closed,
+                false => Basic::Open,
+            });
             Content {
-                machine: (!gone && read.number.is_some()).then_some(machine),
-                basic: gone.then_some(Basic::Closed),
+                machine: (basic == Some(Basic::Open)).then_some(machine),
+                basic,
                 activities: done,
                 ..Content::default()
             }
@@ -194,7 +205,13 @@ fn note(document: &[u8]) -> Result<Meaning, Bad> {
             .attribute("type")
             .is_some_and(|kind| kind.eq_ignore_ascii_case("oof"));
         let text = reader.text()?;
-        let plain = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { ' ' } else { c };
+        let plain = |c: char| {
+            if c.is_control() && !matches!(c, '\n' | '\t') {
+                ' '
+            } else {
+                c
+            }
+        };
         words = text.replace("\r\n", "\n").chars().map(plain).collect();
         words = words.trim().to_owned();
         kind = match out_of_office {
@@ -340,15 +357,15 @@ fn user_state(state: Option<Manual>, custom: Option<&str>) -> Vec<u8> {
     xml.element("availability", word.number(false));
     // What the number alone says needs no token.
     let said = Availability::chosen_by(word.number(false), "");
-    if let Some((token, least, most)) = word.token(false)
-        && (custom.is_some() || said != state)
-    {
+    if custom.is_some() || said != state {
         xml.open("activity");
-        if said != state && state.is_some() {
-            xml.attribute("token", token);
+        if let Some((token, least, most)) = word.token(false) {
+            if said != state && state.is_some() {
+                xml.attribute("token", token);
+            }
+            xml.attribute("minAvailability", least)
+                .attribute("maxAvailability", most);
         }
-        xml.attribute("minAvailability", least)
-            .attribute("maxAvailability", most);
         if let Some(custom) = custom {
             xml.open("custom").attribute("LCID", 1033).text(custom);
             xml.close();
@@ -413,22 +430,29 @@ mod tests {
             ("<unknown><deep/></unknown>".into(), "None None"),
         ] {
             let document = state_of("userState", &inside);
-            let Ok(Meaning::State(state, custom)) = meaning(STATE, true, document.as_bytes()) else {
+            let Ok(Meaning::State(state, custom)) = meaning(STATE, Life::Static, document.as_bytes()) else {
                 panic!("{document}");
             };
             assert_eq!(format!("{state:?} {custom:?}"), expected, "{document}");
         }
         let long = format!("<activity><custom>{}</custom></activity>", "x".repeat(65));
         assert_eq!(
-            meaning(STATE, true, state_of("userState", &long).as_bytes()),
+            meaning(STATE, Life::Static, state_of("userState", &long).as_bytes()),
             Err(Bad::Long("Custom State", 64))
         );
         assert_eq!(
-            meaning(STATE, false, state_of("aggregateState", "").as_bytes()),
+            meaning(
+                STATE,
+                Life::Endpoint,
+                state_of("aggregateState", "").as_bytes()
+            ),
             Err(Bad::Aggregate)
         );
-        assert!(meaning(STATE, true, b"<state/>").is_err());
-        assert_eq!(meaning("x", true, b"<state/>"), Ok(Meaning::Nothing));
+        assert!(meaning(STATE, Life::Static, b"<state/>").is_err());
+        assert_eq!(
+            meaning("x", Life::Static, b"<state/>"),
+            Ok(Meaning::Nothing)
+        );
     }
 
     #[test]
@@ -438,22 +462,48 @@ mod tests {
             format!("<availability>{number}</availability><activity token='{token}'/>")
         };
         for (kind, inside, expected) in [
-            ("machineState", number(3500), "Some(Active) None {}"),
-            ("machineState", number(5000), "Some(Left { away: false, last_input: None }) None {}"),
-            ("machineState", number(6500), "Some(Active) None {}"),
-            ("machineState", number(15500), "Some(Left { away: true, last_input: None }) None {}"),
+            ("machineState", number(3500), "Some(Active) Some(Open) {}"),
+            (
+                "machineState",
+                number(5000),
+                "Some(Left { away: false, last_input: None }) Some(Open) {}",
+            ),
+            ("machineState", number(6500), "Some(Active) Some(Open) {}"),
+            (
+                "machineState",
+                number(15500),
+                "Some(Left { away: true, last_input: None }) Some(Open) {}",
+            ),
             ("machineState", number(18500), "None Some(Closed) {}"),
             ("machineState", String::new(), "None None {}"),
-            ("phoneState", with(6500, "on-the-phone"), r#"None None {"on-the-phone"}"#),
+            (
+                "phoneState",
+                with(6500, "on-the-phone"),
+                r#"None None {"on-the-phone"}"#,
+            ),
             ("phoneState", number(3500), "None None {}"),
-            ("calendarState", with(6500, "in-a-meeting"), r#"None None {"meeting"}"#),
-            ("calendarState", number(6500), r#"None None {"appointment"}"#),
-            ("calendarState", with(15500, "out-of-office"), r#"None None {"vacation"}"#),
+            (
+                "calendarState",
+                with(6500, "in-a-meeting"),
+                r#"None None {"meeting"}"#,
+            ),
+            (
+                "calendarState",
+                number(6500),
+                r#"None None {"appointment"}"#,
+            ),
+            (
+                "calendarState",
+                with(15500, "out-of-office"),
+                r#"None None {"vacation"}"#,
+            ),
             ("userState", number(6500), r#"None None {"busy"}"#),
             ("", number(3500), "None None {}"),
         ] {
             let document = state_of(kind, &inside);
-            let Ok(Meaning::Endpoint(content)) = meaning(STATE, false, document.as_bytes()) else {
+            let Ok(Meaning::Endpoint(content)) =
+                meaning(STATE, Life::Endpoint, document.as_bytes())
+            else {
                 panic!("{document}");
             };
             let (machine, basic) = (content.machine, content.basic);
@@ -464,7 +514,8 @@ mod tests {
             "calendarState",
             "<availability>6500</availability><activity token='in-a-meeting'/><meetingSubject>Plans</meetingSubject><meetingLocation>Room 5</meetingLocation>",
         );
-        let Ok(Meaning::Endpoint(content)) = meaning(STATE, false, meeting.as_bytes()) else {
+        let Ok(Meaning::Endpoint(content)) = meaning(STATE, Life::Endpoint, meeting.as_bytes())
+        else {
             panic!("{meeting}");
         };
         let rare = content.rare.expect("a subject");
@@ -491,13 +542,16 @@ mod tests {
                 in_step(&mut categories, Some(&choice), Now(3));
                 assert_eq!(before, categories, "{choice:?}");
                 for one in categories.iter() {
-                    let read = meaning(&one.key.category, true, &one.document);
+                    let read = meaning(&one.key.category, one.life, &one.document);
                     assert_eq!(read.as_ref(), Ok(&one.meaning));
                 }
                 let read = choice_of(&categories, None, true, true).expect("a choice");
                 let same = (state, custom) == (Manual::Available, None);
                 let expected = (!same).then_some(state);
-                assert_eq!((read.state, read.custom), (expected, custom.map(Into::into)));
+                assert_eq!(
+                    (read.state, read.custom),
+                    (expected, custom.map(Into::into))
+                );
                 assert_eq!(read.note, choice.note);
                 if !same {
                     version += 1;
@@ -517,15 +571,35 @@ mod tests {
 
     #[test]
     fn notes_are_read() {
-        let document = |body: &str| format!("<note xmlns='{}'>{body}</note>", Space::LyncNote.name());
+        let document =
+            |body: &str| format!("<note xmlns='{}'>{body}</note>", Space::LyncNote.name());
         for (body, expected) in [
-            ("<body type='personal' uri=''>At my desk</body>", Ok(Meaning::Note(Some("At my desk".into()), NoteKind::Personal))),
-            ("<body type='OOF'> Back\r\non Monday </body>", Ok(Meaning::Note(Some("Back\non Monday".into()), NoteKind::OutOfOffice))),
-            ("<body type='personal'> </body>", Ok(Meaning::Note(None, NoteKind::Personal))),
+            (
+                "<body type='personal' uri=''>At my desk</body>",
+                Ok(Meaning::Note(Some("At my desk".into()), NoteKind::Personal)),
+            ),
+            (
+                "<body type='OOF'> Back\r\non Monday </body>",
+                Ok(Meaning::Note(
+                    Some("Back\non Monday".into()),
+                    NoteKind::OutOfOffice,
+                )),
+            ),
+            (
+                "<body type='personal'> </body>",
+                Ok(Meaning::Note(None, NoteKind::Personal)),
+            ),
             ("", Ok(Meaning::Note(None, NoteKind::Personal))),
-            (&*format!("<body>{}</body>", "é".repeat(501)), Err(Bad::Long("Note", 500))),
+            (
+                &*format!("<body>{}</body>", "é".repeat(501)),
+                Err(Bad::Long("Note", 500)),
+            ),
         ] {
-            assert_eq!(meaning(NOTE, true, document(body).as_bytes()), expected, "{body}");
+            assert_eq!(
+                meaning(NOTE, Life::Static, document(body).as_bytes()),
+                expected,
+                "{body}"
+            );
         }
     }
 }

@@ -359,7 +359,9 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
         for (_, _, content) in &endpoints {
             let last = match content.machine {
                 Some(Machine::Quiet { last_input, .. }) => Some(last_input),
-                Some(Machine::Left { last_input, .. } | Machine::Locked { last_input }) => last_input,
+                Some(Machine::Left { last_input, .. } | Machine::Locked { last_input }) => {
+                    last_input
+                }
                 _ => None,
             };
             more.last_active = more.last_active.max(last);

@@ -56,10 +56,16 @@ impl User {
         };
         let all = held.of(None);
         for one in &all {
-            assert_eq!(self.lasting.get(&one.key).is_some(), one.life == Life::Static);
+            assert_eq!(
+                self.lasting.get(&one.key).is_some(),
+                one.life == Life::Static
+            );
         }
         let one = |one: &&Instance| {
-            format!("{} {} v{}; ", one.key.category, one.key.container, one.version)
+            format!(
+                "{} {} v{}; ",
+                one.key.category, one.key.container, one.version
+            )
         };
         all.iter().map(one).collect()
     }
@@ -70,12 +76,18 @@ fn a_request_is_taken_whole_or_not_at_all() {
     let mut user = User::default();
     let (forever, here) = (Some(Life::Static), Some(Life::Endpoint));
     assert_eq!(
-        user.publish(1, &[item("note", 200, 0, forever), item("state", 3, 0, here)]),
+        user.publish(
+            1,
+            &[item("note", 200, 0, forever), item("state", 3, 0, here)]
+        ),
         "note 200 v1; state 3 v1; "
     );
     // One of the two is stale: neither is taken.
     assert_eq!(
-        user.publish(2, &[item("note", 200, 1, forever), item("state", 3, 0, here)]),
+        user.publish(
+            2,
+            &[item("note", 200, 1, forever), item("state", 3, 0, here)]
+        ),
         "1: 0 is 1; "
     );
     assert_eq!(user.told(), "note 200 v1; state 3 v1; ");
@@ -85,14 +97,20 @@ fn a_request_is_taken_whole_or_not_at_all() {
     );
     // What lasted passes from now on, and the other way round: the version goes on.
     assert_eq!(
-        user.publish(4, &[item("note", 200, 1, here), item("state", 3, 1, forever)]),
+        user.publish(
+            4,
+            &[item("note", 200, 1, here), item("state", 3, 1, forever)]
+        ),
         "note 200 v2; state 3 v2; "
     );
     assert_eq!(
         user.publish(5, &[item("note", 200, 2, None), item("state", 3, 2, None)]),
         ""
     );
-    assert_eq!(user.publish(6, &[item("note", 200, 0, here)]), "note 200 v1; ");
+    assert_eq!(
+        user.publish(6, &[item("note", 200, 0, here)]),
+        "note 200 v1; "
+    );
     assert_eq!(
         user.publish(7, &[item("x", 2, 0, here), item("x", 2, 0, here)]),
         "An Instance Is Published Twice"
@@ -119,13 +137,20 @@ fn there_is_room_for_so_much() {
     let mut user = User::default();
     let many: Vec<PublishItem> = (0..256).map(|n| with(n, 1)).collect();
     user.publish(1, &many);
-    assert_eq!(user.publish(2, &[with(256, 1)]), "At Most 256 Published Instances");
+    assert_eq!(
+        user.publish(2, &[with(256, 1)]),
+        "At Most 256 Published Instances"
+    );
     assert_eq!(user.passing.len(), 256);
 }
 
 fn instance(category: &str, container: u32, at: u64, life: Life, meaning: Meaning) -> Instance {
     Instance {
-        key: key(category, container, u32::try_from(at).expect("a small number")),
+        key: key(
+            category,
+            container,
+            u32::try_from(at).expect("a small number"),
+        ),
         version: 1,
         life,
         endpoint: Some(PHONE),
@@ -146,9 +171,7 @@ fn each_kind_ends_in_its_way() {
     ] {
         all.put(instance("x", 2, at, life, Meaning::Nothing));
     }
-    let left = |all: &Categories| -> Vec<u32> {
-        all.iter().map(|one| one.key.instance).collect()
-    };
+    let left = |all: &Categories| -> Vec<u32> { all.iter().map(|one| one.key.instance).collect() };
     let mut desk = instance("y", 2, 5, Life::Endpoint, Meaning::Nothing);
     desk.endpoint = Some(DESK);
     all.put(desk);
@@ -156,7 +179,10 @@ fn each_kind_ends_in_its_way() {
     assert_eq!(all.next_end(), Some(Now(100)));
     assert_eq!(all.end(Now(50), true, |key| key == DESK), ["x".into()]);
     assert_eq!(left(&all), [1, 2, 4, 5]);
-    assert_eq!(all.end(Now(100), false, |_| false), ["x".into(), "y".into()]);
+    assert_eq!(
+        all.end(Now(100), false, |_| false),
+        ["x".into(), "y".into()]
+    );
     assert_eq!(left(&all), [1]);
 }
 

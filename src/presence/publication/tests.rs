@@ -234,7 +234,7 @@ fn a_publication_goes_with_its_endpoint_and_follows_it_to_a_new_connection() {
             number
         };
         publications
-            .publish(at(0), publish, &LIMITS, fresh)
+            .publish(at(0), None, publish, &LIMITS, fresh)
             .unwrap()
             .0
             .to_string()
@@ -263,7 +263,7 @@ fn a_generator_that_repeats_itself_gives_no_tag_twice() {
         };
         tags.push(
             publications
-                .publish(at(0), publish, &LIMITS, || u64::MAX)
+                .publish(at(0), None, publish, &LIMITS, || u64::MAX)
                 .unwrap()
                 .0,
         );

@@ -20,13 +20,14 @@ use super::users::{COLUMNS, journal};
 use super::{Store, StoreError};
 use crate::shard::UserRecord;
 use crate::shard::standing::{Refused, Standing};
+use crate::shell::clock::Clock;
 use crate::sip::uri::Aor;
 
 /// Schema version 1 to 2.
 pub(super) const MIGRATION: &str = "
     CREATE TABLE document(
         aor     TEXT NOT NULL,
-        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts or waiting
+        kind    TEXT NOT NULL,            -- contacts, access, choice, card, calls, alerts or waiting; later also categories, subscribers
         version INTEGER NOT NULL,         -- rises with each change
         PRIMARY KEY (aor, kind)
     ) WITHOUT ROWID;
@@ -90,6 +91,28 @@ pub(super) const REGISTRATION: &str = "
         aor       TEXT PRIMARY KEY,
         home      TEXT,                   -- HOST or HOST:PORT of another server; NULL: here
         sign_outs INTEGER NOT NULL        -- rises with each
+    ) WITHOUT ROWID;
+";
+
+/// Schema version 4 to 5: two more kinds, `categories` and `subscribers`.
+pub(super) const CATEGORIES: &str = "
+    CREATE TABLE category(
+        aor          TEXT NOT NULL,
+        name         TEXT NOT NULL,       -- state, note and so on
+        container    INTEGER NOT NULL,    -- who may see it
+        instance     INTEGER NOT NULL,    -- the publisher's number
+        version      INTEGER NOT NULL,    -- rises with each publication
+        published_us INTEGER NOT NULL,    -- Unix microseconds
+        document     BLOB NOT NULL,       -- XML that stands alone
+        PRIMARY KEY (aor, name, container, instance)
+    ) WITHOUT ROWID;
+    CREATE TABLE subscriber(
+        aor          TEXT NOT NULL,       -- who was added
+        position     INTEGER NOT NULL,    -- from 0, in the order of coming
+        whom         TEXT NOT NULL,       -- by whom
+        name         TEXT NOT NULL,       -- the name that others see; empty: none
+        acknowledged INTEGER NOT NULL,    -- 1: the user knows
+        PRIMARY KEY (aor, position)
     ) WITHOUT ROWID;
 ";
 
@@ -187,7 +210,9 @@ pub(super) fn edit_in<E>(
         .take()
         .map(Arc::unwrap_or_clone)
         .unwrap_or_default();
-    let edited = old.edited(aor, change).map_err(Fault::Refused)?;
+    let edited = old
+        .edited(aor, Clock::start().now(), change)
+        .map_err(Fault::Refused)?;
     let Some(new) = edited else {
         user.standing = old.shared();
         return Ok((user, false));

@@ -14,7 +14,13 @@ use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
 /// Schema version n to n + 1. Never change one that was released: add one.
-const MIGRATIONS: [&str; 4] = [FIRST, standing::MIGRATION, NT_HASH, standing::REGISTRATION];
+const MIGRATIONS: [&str; 5] = [
+    FIRST,
+    standing::MIGRATION,
+    NT_HASH,
+    standing::REGISTRATION,
+    standing::CATEGORIES,
+];
 
 /// Schema version 0 to 1.
 pub(super) const FIRST: &str = "

@@ -6,8 +6,10 @@ use rusqlite::fallible_streaming_iterator::FallibleStreamingIterator as _;
 use rusqlite::{CachedStatement, Connection, Params, Row, Rows};
 
 use crate::calls::Rules;
+use crate::dialect::lync::published;
 use crate::presence::{
-    Access, Card, CardLine, Choice, Contacts, GROUPS_MAX, Level, Manual, Member, NoteKind, Waiting,
+    Access, Card, CardLine, Choice, Contacts, GROUPS_MAX, Instance, Key, Level, Life, Manual,
+    Member, NoteKind, Subscriber, Subscribers, Waiting,
 };
 use crate::registrar::Home;
 use crate::shard::standing::Standing;
@@ -39,7 +41,7 @@ impl Unreadable {
 }
 
 /// Every table's columns, the owner's address first, in the order in which a user's rows are read.
-const TABLES: [&str; 8] = [
+const TABLES: [&str; 9] = [
     "aor, kind, version FROM document",
     "aor, slot, name FROM contact_group",
     "aor, address, name, groups FROM contact",
@@ -48,9 +50,13 @@ const TABLES: [&str; 8] = [
     "aor, line, text FROM card_line",
     "aor, rule, position, target, after_s FROM call_rule",
     "aor, home, sign_outs FROM registration",
+    "aor, name, container, instance, version, published_us, document FROM category",
 ];
-/// The last one: its rows have an order of their own.
-const ALERTS: &str = "aor, position, whom FROM alert";
+/// The last ones: their rows have an order of their own.
+const ORDERED: [&str; 2] = [
+    "aor, position, whom FROM alert",
+    "aor, position, whom, name, acknowledged FROM subscriber",
+];
 
 /// A statement for each table.
 pub(in crate::shell::store) struct Statements<'c>(Vec<CachedStatement<'c>>);
@@ -75,7 +81,7 @@ impl<'c> Statements<'c> {
         let tables = TABLES
             .iter()
             .map(|table| (*table, ""))
-            .chain([(ALERTS, ", position")]);
+            .chain(ORDERED.map(|table| (table, ", position")));
         let prepare = |(table, then): (&str, &str)| {
             connection.prepare_cached(&format!("SELECT {table}{which} ORDER BY aor{then}"))
         };
@@ -145,16 +151,20 @@ impl Cursors<'_> {
             card,
             calls,
             registration,
+            categories,
             alerts,
+            subscribers,
         ] = &mut self.0[..]
         else {
             return Err(Unreadable::Strange("tables are missing".to_owned()));
         };
-        let (mut any, mut version) = (false, 0);
+        let (mut any, mut version, mut access_version) = (false, 0, 0);
         documents.take(aor, |row| {
             any = true;
-            if row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)? == "contacts" {
-                version = number(row, 2)?;
+            match row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)? {
+                "contacts" => version = number(row, 2)?,
+                "access" => access_version = u32::try_from(number(row, 2)?).unwrap_or(u32::MAX),
+                _ => {}
             }
             Ok(())
         })?;
@@ -164,6 +174,7 @@ impl Cursors<'_> {
         let strange = |what: &dyn core::fmt::Display| Unreadable::Strange(format!("{aor}: {what}"));
         let mut standing = Standing {
             contacts: contact_list(aor, version, groups, contacts)?,
+            access_version,
             ..Standing::default()
         };
         let mut members = Vec::new();
@@ -207,6 +218,22 @@ impl Cursors<'_> {
                 .push(address(row, 2).map_err(|what| within(aor, what))?);
             Ok(())
         })?;
+        categories.take(aor, |row| {
+            let instance = category(row).map_err(|what| within(aor, what))?;
+            standing.categories.put(instance);
+            Ok(())
+        })?;
+        let mut added = Vec::new();
+        subscribers.take(aor, |row| {
+            added.push(Subscriber {
+                user: address(row, 2).map_err(|what| within(aor, what))?,
+                name: row.get(3)?,
+                acknowledged: row.get(4)?,
+            });
+            Ok(())
+        })?;
+        let added = Subscribers::build(added);
+        standing.subscribers = added.ok_or_else(|| strange(&"a subscriber who is there twice"))?;
         standing.check(aor).map_err(|error| strange(&error))?;
         Ok(standing)
     }
@@ -274,6 +301,34 @@ fn choice(row: &Row<'_>) -> Result<Option<Choice>, Unreadable> {
             .ok_or_else(|| Unreadable::Strange(format!("kind of note {kind:?}")))?,
     };
     Ok((!choice.is_nothing()).then_some(choice))
+}
+
+/// What is published, and what it says: that is read anew, for it is not stored twice.
+fn category(row: &Row<'_>) -> Result<Instance, Unreadable> {
+    let key = Key {
+        category: row.get(1)?,
+        container: row.get(2)?,
+        instance: row.get(3)?,
+    };
+    let document: Vec<u8> = row.get(6)?;
+    let meaning = published::meaning(&key.category, Life::Static, &document);
+    let meaning = meaning.map_err(|_| {
+        let Key {
+            category,
+            container,
+            instance,
+        } = &key;
+        Unreadable::Strange(format!("published {category} {container} {instance}"))
+    })?;
+    Ok(Instance {
+        key,
+        version: row.get(4)?,
+        life: Life::Static,
+        endpoint: None,
+        published: Now(number(row, 5)?),
+        document: document.into(),
+        meaning,
+    })
 }
 
 fn card_line(row: &Row<'_>, card: &mut Card) -> Result<(), Unreadable> {

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::calls::Rules;
+use crate::dialect::lync::published;
 use crate::presence::{
-    Access, CardLine, Choice, Contacts, Level, Manual, Member, NoteKind, Waiting,
+    Access, CardLine, Categories, Choice, Contacts, Instance, Key, Level, Life, Manual, Meaning,
+    Member, NoteKind, Subscribers, Waiting,
 };
 use crate::registrar::Home;
 use crate::shell::store::{Admission, DataDir};
@@ -62,7 +64,29 @@ fn rich() -> Standing {
         },
         home: Home::parse("fe02.example.com:5061"),
         sign_outs: 7,
+        access_version: 1,
+        categories: Categories::NONE,
+        subscribers: Subscribers::NONE,
     };
+    let generic = Instance {
+        key: Key {
+            category: "calendarData".into(),
+            container: 32_000,
+            instance: u32::MAX,
+        },
+        version: 7,
+        life: Life::Static,
+        endpoint: None,
+        published: Now(1_700_000_000_123_456),
+        document: b"<x xmlns=\"\"></x>".as_slice().into(),
+        meaning: Meaning::Nothing,
+    };
+    standing.categories.put(generic);
+    let choice = standing.choice.clone();
+    published::in_step(&mut standing.categories, choice.as_ref(), Now(5));
+    standing.subscribers.add(&aor("zoe"), "Zoë Ω");
+    standing.subscribers.add(&aor("carol"), "");
+    standing.subscribers.acknowledge(&aor("zoe"), true);
     standing.contacts.add_group("Friends").unwrap();
     standing.contacts.add_group("Gone").unwrap();
     for n in 2..64 {
@@ -149,9 +173,11 @@ fn what_is_refused_writes_nothing() {
             "alerts 1",
             "calls 1",
             "card 1",
+            "categories 1",
             "choice 1",
             "contacts 67",
             "registration 1",
+            "subscribers 1",
             "waiting 1"
         ]
     );
@@ -192,7 +218,9 @@ fn what_is_refused_writes_nothing() {
         Ok::<_, String>(())
     };
     store.edit(&aor("bob"), edit).unwrap();
-    assert_eq!(versions(&store)[4..6], ["choice 2", "contacts 67"]);
+    // What is published of the choice is in step with it.
+    let expected = ["categories 2", "choice 2", "contacts 67"];
+    assert_eq!(versions(&store)[4..7], expected);
 }
 
 #[test]

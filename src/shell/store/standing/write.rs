@@ -3,12 +3,12 @@
 use rusqlite::{Connection, params};
 
 use crate::calls::Rules;
-use crate::presence::{Access, Card, Contacts};
+use crate::presence::{Access, Card, Categories, Contacts, Subscribers};
 use crate::shard::standing::Standing;
 use crate::sip::uri::Aor;
 
 /// All tables with rows of a user.
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 11] = [
     "document",
     "contact_group",
     "contact",
@@ -18,6 +18,8 @@ const TABLES: [&str; 9] = [
     "call_rule",
     "alert",
     "registration",
+    "category",
+    "subscriber",
 ];
 
 /// Writes what is new about a user. Within a transaction of the caller's.
@@ -36,12 +38,18 @@ pub(super) fn write(
         old.contacts != new.contacts,
         new.contacts.version(),
     )?;
-    changed("access", old.access != new.access, 1)?;
+    changed(
+        "access",
+        old.access != new.access,
+        u64::from(new.access_version),
+    )?;
     changed("choice", old.choice != new.choice, 1)?;
     changed("card", old.card != new.card, 1)?;
     changed("calls", old.rules != new.rules, 1)?;
     changed("alerts", old.alerts != new.alerts, 1)?;
     changed("waiting", old.waiting != new.waiting, 1)?;
+    changed("categories", old.categories != new.categories, 1)?;
+    changed("subscribers", old.subscribers != new.subscribers, 1)?;
 
     let registered = |standing: &Standing| (standing.home.clone(), standing.sign_outs);
     changed("registration", registered(old) != registered(new), 1)?;
@@ -72,6 +80,12 @@ pub(super) fn write(
     }
     if old.alerts != new.alerts {
         alerts(connection, aor, &new.alerts)?;
+    }
+    if old.categories != new.categories {
+        categories(connection, aor, &new.categories)?;
+    }
+    if old.subscribers != new.subscribers {
+        subscribers(connection, aor, &new.subscribers)?;
     }
     Ok(())
 }
@@ -216,6 +230,44 @@ fn alerts(connection: &Connection, aor: &Aor, alerts: &[Aor]) -> rusqlite::Resul
         connection.prepare_cached("INSERT INTO alert(aor, position, whom) VALUES (?1, ?2, ?3)")?;
     for (position, whom) in (0_u32..).zip(alerts) {
         one.execute(params![aor.as_str(), position, whom.as_str()])?;
+    }
+    Ok(())
+}
+
+fn categories(connection: &Connection, aor: &Aor, categories: &Categories) -> rusqlite::Result<()> {
+    wipe(connection, "category", aor)?;
+    let mut row =
+        connection.prepare_cached("INSERT INTO category VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+    for one in categories.iter() {
+        row.execute(params![
+            aor.as_str(),
+            one.key.category,
+            one.key.container,
+            one.key.instance,
+            one.version,
+            stored(one.published.0),
+            &*one.document,
+        ])?;
+    }
+    Ok(())
+}
+
+fn subscribers(
+    connection: &Connection,
+    aor: &Aor,
+    subscribers: &Subscribers,
+) -> rusqlite::Result<()> {
+    wipe(connection, "subscriber", aor)?;
+    let mut row =
+        connection.prepare_cached("INSERT INTO subscriber VALUES (?1, ?2, ?3, ?4, ?5)")?;
+    for (position, one) in (0_u32..).zip(subscribers.iter()) {
+        row.execute(params![
+            aor.as_str(),
+            position,
+            one.user.as_str(),
+            one.name,
+            one.acknowledged
+        ])?;
     }
     Ok(())
 }
