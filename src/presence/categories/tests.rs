@@ -1,3 +1,5 @@
+//! Requests that are whole or nothing, the bounds, how each kind ends, and that no order shows.
+
 use super::*;
 use crate::documents::rpid::{Activities, Activity};
 
