@@ -67,7 +67,6 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             let list = List::new(Package::Categories, false);
             (Subject::List(Box::new(list)), rlmi::MULTIPART)
         }
-        ("conference", Target::Session(session) | Target::Focus(session)) => {
         ("presence", Target::User(user))
             if dialect == Dialect::Lync && wants_categories(request) =>
         {
@@ -78,7 +77,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             Subject::List(Box::new(List::new(Package::Presence, true))),
             rlmi::MULTIPART,
         ),
-        ("conference", Target::Session(session)) => {
+        ("conference", Target::Session(session) | Target::Focus(session)) => {
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
         }
         (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {

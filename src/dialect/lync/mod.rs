@@ -1,15 +1,14 @@
 //! Lync's dialect: the extensions that its clients name, and how its notifications travel ([MS-SIP], [MS-PRES]).
 
+pub mod batch;
+pub mod categories;
 pub mod cccp;
 pub mod conf_invite;
 pub mod conference_roster;
 pub mod conference_uri;
-pub mod batch;
-pub mod categories;
 pub mod contact_list;
-pub mod imdn;
-pub mod message;
 pub mod containers;
+pub mod imdn;
 pub mod message;
 pub mod own;
 pub mod provisioning;

@@ -2,14 +2,10 @@
 //! body ([MS-PRES] §3.4, [MS-SIP] §3.5, [MS-CONFBAS] §3.2). One request, one answer; no dialog.
 
 use crate::dialect::Dialect;
-use crate::dialect::lync::{cccp, soap};
+use crate::dialect::lync::{cccp, publish, soap};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
-use crate::shard::lync::{on_conference, on_soap};
-use crate::dialect::lync::{publish, soap};
-use crate::shard::Shard;
-use crate::shard::effect::Effects;
-use crate::shard::lync::{on_publish, on_soap};
+use crate::shard::lync::{on_conference, on_publish, on_soap};
 use crate::shard::request::Request;
 
 pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
@@ -20,6 +16,7 @@ pub(in crate::shard) fn on_service(shard: &mut Shard, request: Request<'_>, effe
         Some(media) if media.is(soap::CONTENT_TYPE) => on_soap::on_soap(shard, request, effects),
         Some(media) if media.is(cccp::CONTENT_TYPE) => {
             on_conference::on_cccp(shard, request, effects);
+        }
         Some(media) if media.is(publish::CONTENT_TYPE) => {
             on_publish::on_publish(shard, request, effects);
         }
