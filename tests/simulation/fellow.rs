@@ -1342,7 +1342,13 @@ impl Fellow {
                     .header("P-Asserted-Identity")
                     .or(heard.header("From"))
                     .and_then(user_in);
-                if let Some(inviter) = inviter {
+                // Who is in a session of two that becomes a conference is moved over, not rung.
+                let talks = self
+                    .dialogs
+                    .iter()
+                    .any(|dialog| dialog.leg.is_some() && !dialog.ended);
+                let moved = self.is_lync() && !offers_messages(heard) && talks;
+                if let Some(inviter) = inviter.filter(|_| !moved) {
                     scene.ledger.rings(self.user, inviter);
                 }
             }
