@@ -1301,6 +1301,12 @@ impl Fellow {
             }
             return match &*heard.method {
                 "MESSAGE" => self.answer_page(scene, &heard),
+                // It is told that it is registered no longer: its user is gone, or the server goes.
+                "NOTIFY"
+                    if self.is_lync() && heard.header("Event") == Some("registration-notify") =>
+                {
+                    self.reply(scene, &heard, 200, "", "");
+                }
                 _ => {
                     scene
                         .ledger
