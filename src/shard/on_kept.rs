@@ -6,11 +6,13 @@ use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::lync::on_publish as on_publish_lync;
+use crate::shard::lync::on_relations;
 use crate::shard::lync::on_soap::{self, Editing};
 use crate::shard::on_publish::{self, Publishing};
 use crate::shard::on_waiting::Published;
 use crate::shard::{Shard, UserKey, on_subscribe, on_waiting};
 use crate::sip::dialog::DialogKey;
+use crate::sip::transaction::ServerKey;
 
 slotmap::new_key_type! {
     /// Something that waits for the store's word.
@@ -26,6 +28,8 @@ pub(crate) enum Keeping {
     Alert(DialogKey),
     /// A PUBLISH is taken and answered.
     Publish(Box<Publishing>),
+    /// SERVICE is answered.
+    Service(ServerKey),
     /// SERVICE that publishes is taken and answered.
     Categories(Box<on_publish_lync::Pending>),
     /// A mailbox is answered that has said how many messages wait.
@@ -62,6 +66,9 @@ pub(super) fn on_kept(
         }
         (Some(Keeping::Publish(publishing)), outcome) => {
             on_publish::kept(shard, *publishing, outcome, effects);
+        }
+        (Some(Keeping::Service(server)), outcome) => {
+            on_relations::kept(shard, server, outcome, effects);
         }
         (Some(Keeping::Categories(pending)), outcome) => {
             on_publish_lync::kept(shard, *pending, outcome, effects);

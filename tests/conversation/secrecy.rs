@@ -48,6 +48,15 @@ impl Stage {
 
     /// A client that is signed in.
     fn arrive(&mut self, user: &'static str) -> usize {
+        self.arrive_with(user, "")
+    }
+
+    /// One that speaks Lync's dialect.
+    fn arrive_lync(&mut self, user: &'static str) -> usize {
+        self.arrive_with(user, "Supported: msrtc-event-categories\r\n")
+    }
+
+    fn arrive_with(&mut self, user: &'static str, supported: &str) -> usize {
         let port = 41_000 + u16::try_from(self.clients.len()).expect("few clients");
         let shard = self.clients.len() % self.world.shards();
         let socket = self
@@ -62,10 +71,13 @@ impl Stage {
             answers: Vec::new(),
         });
         let client = self.clients.len() - 1;
-        self.ask(client, "REGISTER", "sip:example.com", "", "");
+        self.ask(client, "REGISTER", "sip:example.com", supported, "");
         let challenge = self.clients[client].answers.pop().expect("a challenge");
         let proof = authorization(&challenge, "REGISTER", "sip:example.com", user, "secret", 1);
-        let proof = format!("Authorization: {}\r\n", proof.expect("a known scheme"));
+        let proof = format!(
+            "Authorization: {}\r\n{supported}",
+            proof.expect("a known scheme")
+        );
         self.ask(client, "REGISTER", "sip:example.com", &proof, "");
         let answer = self.clients[client].answers.pop().expect("an answer");
         assert_eq!(answer.status, Some(200), "{}", answer.full());
@@ -146,7 +158,7 @@ impl Stage {
                 for heard in client.inbox.push(&bytes) {
                     any = true;
                     client.got.push((self.time, heard.full()));
-                    if heard.status.is_none() && heard.method != "ACK" {
+                    if heard.status.is_none() && !["ACK", "BENOTIFY"].contains(&&*heard.method) {
                         let body = match &*heard.method {
                             "INVITE" => format!("{SDP}{MESSAGES}"),
                             _ => String::new(),
@@ -416,4 +428,183 @@ fn no_level_is_told_what_it_may_not_see() {
         SECRETS.iter().all(|(secret, _)| all.contains(secret)),
         "{all}"
     );
+}
+
+/// What is published in a category for one container, and who may see it.
+const PUBLISHED: [(&str, u32, Level); 5] = [
+    ("published32000", 32_000, Level::Blocked),
+    ("published100", 100, Level::External),
+    ("published200", 200, Level::Colleagues),
+    ("published300", 300, Level::Workgroup),
+    ("published400", 400, Level::Friends),
+];
+
+/// What Alice's client publishes, each on top of `version`: a meeting, a note and more for each container, and for none that
+/// anybody is in.
+fn publication(version: u32) -> String {
+    let state = |kind: &str, inside: &str| {
+        format!(
+            "<state xmlns=\"http://schemas.microsoft.com/2006/09/sip/state\" \
+             xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"{kind}\">{inside}</state>"
+        )
+    };
+    let one = |category: &str, container: u32, life: &str, document: &str| {
+        format!(
+            "<publication categoryName=\"{category}\" instance=\"7\" container=\"{container}\" \
+             version=\"{version}\" expireType=\"{life}\">{document}</publication>"
+        )
+    };
+    let meeting = "<availability>6500</availability><activity token=\"in-a-meeting\"/>\
+                   <meetingSubject>secretsubject</meetingSubject><meetingLocation>secretplace</meetingLocation>";
+    let mut all = one("state", 3, "endpoint", &state("calendarState", meeting));
+    all += &one(
+        "device",
+        2,
+        "endpoint",
+        "<device xmlns=\"urn:d\">nobodys</device>",
+    );
+    all += &one(
+        "calendarData",
+        1,
+        "endpoint",
+        "<calendarData xmlns=\"urn:c\">nobodys</calendarData>",
+    );
+    for (text, container, _) in PUBLISHED {
+        let document = format!("<calendarData xmlns=\"urn:c\">{text}</calendarData>");
+        all += &one("calendarData", container, "endpoint", &document);
+        let document = format!(
+            "<note xmlns=\"http://schemas.microsoft.com/2006/09/sip/note\"><body>note{text}</body></note>"
+        );
+        if container != 32_000 {
+            all += &one("note", container, "static", &document);
+        }
+    }
+    format!(
+        "<publish xmlns=\"http://schemas.microsoft.com/2006/09/sip/rich-presence\">\
+         <publications uri=\"sip:alice@example.com\">{all}</publications></publish>"
+    )
+}
+
+#[test]
+fn no_level_is_told_in_either_dialect_what_another_ones_container_has() {
+    let watchers = [
+        ("bill", Level::Blocked),
+        ("emma", Level::External),
+        ("carl", Level::Colleagues),
+        ("will", Level::Workgroup),
+        ("fred", Level::Friends),
+    ];
+    let mut stage = Stage::new(&["alice", "bill", "emma", "carl", "will", "fred"]);
+    let treat = |stage: &mut Stage, user: &str, level: Level| {
+        let member = Member::parse(&format!("{user}@example.com")).expect("a member");
+        let edited = stage.world.edit("alice@example.com", |standing| {
+            let set = standing.access.set(member, level);
+            set.map(drop).map_err(|refused| refused.to_string())
+        });
+        edited.expect("a rule");
+    };
+    for (user, level) in watchers {
+        treat(&mut stage, user, level);
+    }
+    let card = stage.world.edit("alice@example.com", |standing| {
+        for (line, text) in [
+            (CardLine::WorkPhone, "+4930111"),
+            (CardLine::MobilePhone, "+4917222"),
+            (CardLine::HomePhone, "+4989333"),
+            (CardLine::Mail, "secretmail@example.com"),
+        ] {
+            let set = standing.card.set(line, Some(text));
+            set.map_err(|_| "a bad line".to_owned())?;
+        }
+        Ok(())
+    });
+    card.expect("a card");
+    let alice = stage.arrive_lync("alice");
+    let alice_uri = "sip:alice@example.com";
+    let simple: Vec<usize> = watchers
+        .iter()
+        .map(|(user, _)| stage.arrive(user))
+        .collect();
+    let lync: Vec<usize> = watchers
+        .iter()
+        .map(|(user, _)| stage.arrive_lync(user))
+        .collect();
+    let watch_lync = |stage: &mut Stage, client: usize| {
+        let user = stage.clients[client].user;
+        let told =
+            "Supported: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\nEvent: presence\r\n";
+        let alone = format!("{told}Accept: application/msrtc-event-categories+xml\r\n");
+        stage.ask(client, "SUBSCRIBE", alice_uri, &alone, "");
+        let batch = format!("{told}Content-Type: application/msrtc-adrl-categorylist+xml\r\n");
+        let body = format!(
+            "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\" uri=\"sip:{user}@example.com\">\
+             <action name=\"subscribe\" id=\"1\"><adhocList><resource uri=\"{alice_uri}\"/></adhocList></action></batchSub>"
+        );
+        let own = format!("sip:{user}@example.com");
+        stage.ask(client, "SUBSCRIBE", &own, &batch, &body);
+        for event in [
+            "vnd-microsoft-roaming-self",
+            "vnd-microsoft-roaming-contacts",
+        ] {
+            let theirs = format!("Event: {event}\r\nSupported: ms-piggyback-first-notify\r\n");
+            stage.ask(client, "SUBSCRIBE", alice_uri, &theirs, "");
+        }
+    };
+    for client in &simple {
+        stage.subscribe(*client, alice_uri, "Event: presence\r\n");
+    }
+    for client in &lync {
+        watch_lync(&mut stage, *client);
+    }
+    let content_type = "Content-Type: application/msrtc-category-publish+xml\r\n";
+    stage.ask(alice, "SERVICE", alice_uri, content_type, &publication(0));
+    stage.pass(1);
+    let answer = stage.clients[alice].answers.pop().expect("an answer");
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+    // Some watch only now.
+    for client in &lync {
+        watch_lync(&mut stage, *client);
+    }
+    stage.pass(2);
+    let check = |stage: &Stage, client: usize, level: Level, is_lync: bool| {
+        let all = stage.all_of(client);
+        for (text, _, at) in PUBLISHED {
+            let sees = level == at && level != Level::Blocked;
+            let data = all.contains(&format!(">{text}<"));
+            assert_eq!(data, sees && is_lync, "{level}: {text} in\n{all}");
+            // The other dialect has a rule for notes beside: who is external sees none.
+            let note = all.contains(&format!("note{text}<"));
+            let sees_note = sees && (is_lync || level > Level::External);
+            assert_eq!(note, sees_note, "{level}: the note of {text} in\n{all}");
+        }
+        assert!(!all.contains("nobodys"), "{level}: {all}");
+        for (secret, least) in SECRETS {
+            let dialects = secret != "secretnote" && (!is_lync || !secret.contains("basic"));
+            if dialects {
+                let seen = all.contains(secret);
+                assert_eq!(seen, level >= least, "{level}: {secret} in\n{all}");
+            }
+        }
+        let open = all.contains("<availability>6500</availability>");
+        assert_eq!(open, is_lync && level > Level::Blocked, "{level}: {all}");
+    };
+    for (at, (_, level)) in watchers.iter().enumerate() {
+        check(&stage, simple[at], *level, false);
+        check(&stage, lync[at], *level, true);
+    }
+    // Friendship ends: from now on there is nothing of it, in the subscriptions that go on as in new ones.
+    let fred = lync[4];
+    for client in [fred, simple[4]] {
+        stage.clients[client].got.clear();
+    }
+    treat(&mut stage, "fred", Level::Blocked);
+    stage.pass(1);
+    stage.ask(alice, "SERVICE", alice_uri, content_type, &publication(1));
+    watch_lync(&mut stage, fred);
+    stage.pass(2);
+    let all = stage.all_of(fred);
+    let offline = all.matches("<availability>18500</availability>").count();
+    assert!(offline >= 4, "{all}");
+    check(&stage, fred, Level::Blocked, true);
+    check(&stage, simple[4], Level::Blocked, false);
 }

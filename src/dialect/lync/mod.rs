@@ -17,6 +17,7 @@ pub mod published;
 pub mod registration;
 pub mod search;
 pub mod soap;
+pub mod subscribers;
 
 use crate::sip::header::{Name, has_token};
 use crate::sip::message::Message;

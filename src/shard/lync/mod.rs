@@ -12,6 +12,7 @@ pub(super) mod on_focus;
 pub(super) mod on_own;
 pub(super) mod on_publish;
 pub(super) mod on_register;
+pub(super) mod on_relations;
 pub(super) mod on_search;
 pub(super) mod on_service;
 pub(super) mod on_soap;
