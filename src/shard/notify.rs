@@ -5,9 +5,9 @@ use std::sync::Arc;
 use rand_core::Rng;
 
 use crate::dialect::Dialect;
-use crate::dialect::lync::{self, Roaming, contact_list, provisioning};
+use crate::dialect::lync::{self, Roaming, contact_list, pending, provisioning};
 use crate::documents::{conference_info, dialog_info, winfo};
-use crate::presence::{Contacts, Package};
+use crate::presence::{Contacts, Package, Subscribers};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
@@ -337,6 +337,18 @@ impl Shard {
                         let contacts = standing.map_or(&none, |standing| &standing.contacts);
                         subscription.version = Some(contact_list::number(contacts));
                         contact_list::full(contacts)
+                    }
+                    Roaming::Pending => {
+                        let standing = self
+                            .by_aor
+                            .get(&subscription.watcher)
+                            .and_then(|user| self.users.get(*user))
+                            .and_then(|user| user.record.standing.as_deref());
+                        let none = Subscribers::NONE;
+                        let waiting = standing.map_or(&none, |standing| &standing.subscribers);
+                        let mut document = Vec::with_capacity(512);
+                        pending::write(&mut document, waiting);
+                        document
                     }
                     Roaming::Provisioning => {
                         let mut document = Vec::with_capacity(512);

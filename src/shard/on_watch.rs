@@ -124,9 +124,13 @@ pub(super) fn standing_changed(
     // Whom one has as a contact matters to others only while contacts alone may see.
     let asks = before.access != after.access
         || (after.access.privacy && before.contacts != after.contacts);
+    let added = (before.subscribers != after.subscribers).then(|| user.record.aor.clone());
     let lists = (before.contacts != after.contacts).then(|| user.record.aor.clone());
     if asks {
         relevel(shard, key, effects);
+    }
+    if let Some(user) = added {
+        lync::on_pending::changed(shard, &user, effects);
     }
     if let Some(user) = lists {
         on_list::contacts_changed(shard, &user, effects);

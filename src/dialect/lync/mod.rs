@@ -11,6 +11,7 @@ pub mod containers;
 pub mod imdn;
 pub mod message;
 pub mod own;
+pub mod pending;
 pub mod provisioning;
 pub mod publish;
 pub mod published;
@@ -74,15 +75,18 @@ pub enum Roaming {
     Own(own::Wanted),
     /// The contact list; told whole first, then by what changes.
     Contacts,
+    /// Who has added the user and waits to be answered.
+    Pending,
     /// What this server offers; told once.
     Provisioning,
 }
 
 impl Roaming {
     /// Every one.
-    pub const ALL: [Roaming; 3] = [
+    pub const ALL: [Roaming; 4] = [
         Roaming::Own(own::Wanted::ALL),
         Roaming::Contacts,
+        Roaming::Pending,
         Roaming::Provisioning,
     ];
 
@@ -98,6 +102,7 @@ impl Roaming {
         match self {
             Roaming::Own(_) => "vnd-microsoft-roaming-self",
             Roaming::Contacts => "vnd-microsoft-roaming-contacts",
+            Roaming::Pending => "presence.wpending",
             Roaming::Provisioning => "vnd-microsoft-provisioning-v2",
         }
     }
@@ -107,6 +112,7 @@ impl Roaming {
         match self {
             Roaming::Own(_) => own::CONTENT_TYPE,
             Roaming::Contacts => contact_list::CONTENT_TYPE,
+            Roaming::Pending => pending::CONTENT_TYPE,
             Roaming::Provisioning => provisioning::CONTENT_TYPE,
         }
     }

@@ -10,6 +10,7 @@ pub(super) mod on_conference;
 pub(super) mod on_contacts;
 pub(super) mod on_focus;
 pub(super) mod on_own;
+pub(super) mod on_pending;
 pub(super) mod on_publish;
 pub(super) mod on_register;
 pub(super) mod on_relations;
