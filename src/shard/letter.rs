@@ -61,6 +61,9 @@ pub struct Invited {
     pub priority: Priority,
 }
 
+/// A roster as Lync's clients read it: the whole, and what has changed.
+pub type LyncRoster = (Arc<[u8]>, Arc<[u8]>);
+
 /// What one shard tells another.
 #[derive(Debug)]
 pub enum Letter {
@@ -650,7 +653,7 @@ pub enum Letter {
         /// What changed since the version before; empty where there is no such document.
         partial: Arc<[u8]>,
         /// Both as Lync's clients read them; where one of the shard's watches.
-        lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
+        lync: Option<LyncRoster>,
         /// Set where this answers a subscription.
         subscription: Option<LegRef>,
     },

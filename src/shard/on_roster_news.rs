@@ -8,7 +8,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
-use crate::shard::letter::Letter;
+use crate::shard::letter::{Letter, LyncRoster};
 use crate::shard::usage::{Roster, Usage};
 use crate::shard::{Shard, on_leg, on_subscribe};
 use crate::sip::dialog::DialogKey;
@@ -67,7 +67,7 @@ pub(super) fn roster(
     version: u32,
     full: Arc<[u8]>,
     partial: Arc<[u8]>,
-    lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    lync: Option<LyncRoster>,
     subscription: Option<LegRef>,
     effects: &mut Effects,
 ) {

@@ -13,7 +13,7 @@ use crate::immcu::leg::Leg;
 use crate::presence::{List, Package};
 use crate::registrar::EndpointId;
 use crate::shard::UserKey;
-use crate::shard::letter::{Invited, Speaker, Ticket};
+use crate::shard::letter::{Invited, LyncRoster, Speaker, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
@@ -302,7 +302,7 @@ pub(crate) struct Roster {
     pub full: Arc<[u8]>,
     pub partial: Arc<[u8]>,
     /// As Lync's clients read it, whole and what changed; where one of them watches.
-    pub lync: Option<(Arc<[u8]>, Arc<[u8]>)>,
+    pub lync: Option<LyncRoster>,
     pub subscriptions: Vec<DialogKey>,
     /// Subscriptions that the owner was asked about and has not answered. Until it has, this shard does not stop watching:
     /// that letter would overtake the owner's answer, and the answer's subscription would never hear of a change.

@@ -34,26 +34,14 @@ pub fn full(contacts: &Contacts) -> Vec<u8> {
     out
 }
 
-/// What has changed from `before` to `after`, for who has been told `before`: documents that follow one another, or `None`
-/// where the whole list is to be told.
-pub fn deltas(before: &Contacts, after: &Contacts) -> Option<Vec<Vec<u8>>> {
+/// What has changed from `before` to `after`, for who has been told `before`; `None` where the whole list is to be told.
+pub fn delta(before: &Contacts, after: &Contacts) -> Option<Vec<u8>> {
     let changes = Changes::between(before, after)?;
     let (first, last) = (number(before), number(after));
     if last <= first {
         return None;
     }
-    // A group is emptied before it goes, in a document of its own.
-    let emptied = !changes.deleted_groups.is_empty() && changes.is_more_than_deleted_groups();
-    if !emptied {
-        return Some(vec![changes.write(first, last, true, true)]);
-    }
-    let between = last - 1;
-    (between > first).then(|| {
-        vec![
-            changes.write(first, between, true, false),
-            changes.write(between, last, false, true),
-        ]
-    })
+    Some(changes.write(first, last))
 }
 
 /// The differences of two lists.
@@ -61,7 +49,6 @@ pub fn deltas(before: &Contacts, after: &Contacts) -> Option<Vec<Vec<u8>>> {
 struct Changes<'c> {
     added_groups: Vec<(u32, &'c str)>,
     modified_groups: Vec<(u32, &'c str)>,
-    deleted_groups: Vec<u32>,
     added: Vec<Contact<'c>>,
     modified: Vec<Contact<'c>>,
     deleted: Vec<&'c str>,
@@ -80,11 +67,12 @@ impl<'c> Changes<'c> {
             }
         }
         let stays = |bit| after.groups().any(|(each, _)| each == bit);
-        changes.deleted_groups = before
-            .groups()
-            .map(|(bit, _)| bit)
-            .filter(|bit| !stays(*bit))
-            .collect();
+        // COMPAT(SIPE, 1.25): `deletedGroup` is the death of all endpoints of the user but the one that asked for it. They take their
+        // own removal of the group for their user's, ask for it once more, and free what they have freed. The whole list
+        // says as much.
+        if !before.groups().all(|(bit, _)| stays(bit)) {
+            return None;
+        }
         // A client that knows no group at all has nowhere to put a contact, and has dropped it.
         let dropped = before.groups().next().is_none();
         let (mut old, mut new) = (before.iter().peekable(), after.iter().peekable());
@@ -120,42 +108,31 @@ impl<'c> Changes<'c> {
     fn count(&self) -> usize {
         let groups = self.added_groups.len() + self.modified_groups.len();
         let contacts = self.added.len() + self.modified.len() + self.deleted.len();
-        groups + self.deleted_groups.len() + contacts
+        groups + contacts
     }
 
-    fn is_more_than_deleted_groups(&self) -> bool {
-        self.count() > self.deleted_groups.len()
-    }
-
-    fn write(&self, from: u32, to: u32, most: bool, deleted_groups: bool) -> Vec<u8> {
+    fn write(&self, from: u32, to: u32) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         let mut xml = Writer::new(&mut out);
         xml.open("contactDelta")
             .attribute("deltaNum", to)
             .attribute("prevDeltaNum", from);
-        if most {
-            for (bit, name) in &self.added_groups {
-                group(&mut xml, "addedGroup", *bit, name);
-            }
-            for (bit, name) in &self.modified_groups {
-                group(&mut xml, "modifiedGroup", *bit, name);
-            }
-            for each in &self.added {
-                contact(&mut xml, "addedContact", "sip:", each);
-            }
-            for each in &self.modified {
-                contact(&mut xml, "modifiedContact", "sip:", each);
-            }
-            for address in &self.deleted {
-                xml.open("deletedContact")
-                    .attribute("uri", format_args!("sip:{}", address.to_lowercase()))
-                    .close();
-            }
+        for (bit, name) in &self.added_groups {
+            group(&mut xml, "addedGroup", *bit, name);
         }
-        if deleted_groups {
-            for bit in &self.deleted_groups {
-                xml.open("deletedGroup").attribute("id", bit + 1).close();
-            }
+        for (bit, name) in &self.modified_groups {
+            group(&mut xml, "modifiedGroup", *bit, name);
+        }
+        for each in &self.added {
+            contact(&mut xml, "addedContact", "sip:", each);
+        }
+        for each in &self.modified {
+            contact(&mut xml, "modifiedContact", "sip:", each);
+        }
+        for address in &self.deleted {
+            xml.open("deletedContact")
+                .attribute("uri", format_args!("sip:{}", address.to_lowercase()))
+                .close();
         }
         xml.close();
         out
@@ -212,12 +189,9 @@ mod tests {
     }
 
     fn told(before: &Contacts, after: &Contacts) -> String {
-        match deltas(before, after) {
+        match delta(before, after) {
             None => "all of it".to_owned(),
-            Some(documents) => {
-                let texts: Vec<String> = documents.iter().map(|each| text(each)).collect();
-                texts.join("\n")
-            }
+            Some(document) => text(&document),
         }
     }
 
@@ -274,20 +248,9 @@ mod tests {
             after(&|list| list.rename_group("~", "~~")),
             "<contactDelta deltaNum=\"6\" prevDeltaNum=\"5\"><modifiedGroup id=\"1\" name=\"~~\"/></contactDelta>"
         );
-        // A group that is not empty is emptied first.
-        assert_eq!(
-            after(&|list| list.remove_group("~")),
-            "<contactDelta deltaNum=\"6\" prevDeltaNum=\"5\"><modifiedContact uri=\"sip:bob@example.com\" name=\"\" groups=\"2\"/></contactDelta>\n\
-             <contactDelta deltaNum=\"7\" prevDeltaNum=\"6\"><deletedGroup id=\"1\"/></contactDelta>"
-        );
-        assert_eq!(
-            after(&|list| {
-                list.put(&aor("Bob"), "", 1)?;
-                list.remove_group("Work & <Play>")
-            }),
-            "<contactDelta deltaNum=\"6\" prevDeltaNum=\"5\"><modifiedContact uri=\"sip:bob@example.com\" name=\"\" groups=\"1\"/></contactDelta>\n\
-             <contactDelta deltaNum=\"7\" prevDeltaNum=\"6\"><deletedGroup id=\"2\"/></contactDelta>"
-        );
+        for group in ["~", "Work & <Play>"] {
+            assert_eq!(after(&|list| list.remove_group(group)), "all of it");
+        }
         assert_eq!(
             after(&|_| Ok(())),
             "all of it",
@@ -314,7 +277,7 @@ mod tests {
             Contacts::build(9, Vec::new(), contacts.collect()).expect("room")
         };
         let before = Contacts::default();
-        assert!(deltas(&before, &many(CHANGES_MAX)).is_some());
+        assert!(delta(&before, &many(CHANGES_MAX)).is_some());
         assert_eq!(told(&before, &many(CHANGES_MAX + 1)), "all of it");
         assert_eq!(told(&many(CHANGES_MAX + 1), &before), "all of it");
     }

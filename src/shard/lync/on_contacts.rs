@@ -31,22 +31,19 @@ pub(in crate::shard) fn changed(
         _ => &none,
     };
     let (from, to) = (contact_list::number(before), contact_list::number(after));
-    let documents: Option<Vec<Arc<[u8]>>> = contact_list::deltas(before, after)
-        .map(|documents| documents.into_iter().map(Arc::from).collect());
+    let delta: Option<Arc<[u8]>> = contact_list::delta(before, after).map(Arc::from);
     for key in keys {
         let Some(told) = told(shard, key) else {
             continue;
         };
-        let told_all = match &documents {
-            Some(documents) if *told == Some(from) => {
+        let told_it = match &delta {
+            Some(delta) if *told == Some(from) => {
                 *told = Some(to);
-                documents.iter().all(|document| {
-                    shard.notify_of(key, contact_list::CONTENT_TYPE, document, effects)
-                })
+                shard.notify_of(key, contact_list::CONTENT_TYPE, delta, effects)
             }
             _ => false,
         };
-        if !told_all {
+        if !told_it {
             shard.notify(key, effects);
         }
     }
