@@ -83,6 +83,23 @@ impl OneShard {
 
     /// A user who is connected and registered, by its number.
     pub fn register(&mut self, number: u32) -> ConnectionId {
+        self.register_with(number, "")
+    }
+
+    /// How many BENOTIFYs the last input made, whoever they went to: nobody answers them.
+    #[allow(dead_code, reason = "not every benchmark watches")]
+    pub fn benotifies(&self) -> usize {
+        let is_one = |effect: &&Effect| match effect {
+            Effect::Send { range, .. } => {
+                self.effects.bytes[range.clone()].starts_with(b"BENOTIFY")
+            }
+            _ => false,
+        };
+        self.effects.list.iter().filter(is_one).count()
+    }
+
+    /// The same, whose REGISTER has these lines.
+    pub fn register_with(&mut self, number: u32, lines: &str) -> ConnectionId {
         let aor = Aor::parse(&format!("u{number}@example.com")).expect("a user");
         let record = UserRecord {
             display_name: "".into(),
@@ -112,7 +129,7 @@ impl OneShard {
                 "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKr{cseq}\r\n\
                  Max-Forwards: 70\r\nFrom: <sip:u{number}@example.com>;tag=f\r\nTo: <sip:u{number}@example.com>\r\n\
                  Call-ID: r{number}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:u{number}@127.1.0.1:40000;transport=tls>\r\n\
-                 {credentials}Expires: 3600\r\nContent-Length: 0\r\n\r\n"
+                 {credentials}{lines}Expires: 3600\r\nContent-Length: 0\r\n\r\n"
             )
             .into_bytes()
         };

@@ -6,7 +6,9 @@ use super::reference::{Published, reference};
 use super::*;
 use crate::documents::place::Place;
 use crate::documents::rpid::Activity;
+use crate::presence::categories::{Edit, Instance, Key, Life, Meaning};
 use crate::presence::content::{Machine, Span};
+use crate::presence::presentity::Presentity;
 
 const OPEN: Option<Basic> = Some(Basic::Open);
 const CLOSED: Option<Basic> = Some(Basic::Closed);
@@ -650,6 +652,75 @@ proptest! {
         prop_assert_eq!(&state, &reference(&numbered, &known));
         numbered.sort_by_key(|(_, at, _)| (at.0 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         prop_assert_eq!(&state, &aggregate(said(&numbered), &known));
+    }
+
+    /// The same for what is published in categories, in whatever order the instances come: of each endpoint all of container 3
+    /// together, of the others nothing.
+    #[test]
+    fn any_order_of_categories_gives_the_same_state_and_the_slow_way_agrees(
+        instances in proptest::collection::vec((any_publication(), 2u32..4, 0u32..3), 0..9),
+        choice in any_choice(),
+        registered in any::<bool>(),
+        seed in any::<u64>(),
+    ) {
+        let mut all: Vec<(u64, u32, u32, Content)> = Vec::new();
+        for ((endpoint, content), container, number) in instances {
+            let content = Content { note: None, rare: None, ..content };
+            let taken = |(e, c, n, _): &(u64, u32, u32, Content)| {
+                (*e, *c, *n) == (endpoint, container, number)
+            };
+            if !all.iter().any(taken) {
+                all.push((endpoint, container, number, content));
+            }
+        }
+        let told = |all: &[(u64, u32, u32, Content)]| {
+            let mut presentity = Presentity::new(NOW, choice.as_ref());
+            presentity.registered(NOW, registered);
+            for (endpoint, container, number, content) in all {
+                let key = Key {
+                    category: "state".into(),
+                    container: *container,
+                    instance: 10 * *endpoint as u32 + number,
+                };
+                let instance = Instance {
+                    key: key.clone(),
+                    version: 1,
+                    life: Life::Endpoint,
+                    endpoint: Some(EndpointKey(*endpoint)),
+                    published: NOW,
+                    document: b"<x/>".as_slice().into(),
+                    meaning: Meaning::Endpoint(Box::new(content.clone())),
+                };
+                let edit = Edit { key, before: 0, after: Some(instance) };
+                presentity.edit_categories(NOW, vec![edit]);
+            }
+            presentity.state().clone()
+        };
+        let state = told(&all);
+        let mut other = all.clone();
+        other.sort_by_key(|(endpoint, container, number, _)| {
+            (u64::from(container * 100 + number) ^ endpoint ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        });
+        prop_assert_eq!(&state, &told(&other));
+        all.sort_by_key(|(endpoint, _, number, _)| (*endpoint, *number));
+        let mut published: Vec<Published> = Vec::new();
+        for (endpoint, container, _, content) in &all {
+            if *container != 3 {
+                continue;
+            }
+            match published.last_mut() {
+                Some((last, _, said)) if last == endpoint => {
+                    for activity in content.activities.iter() {
+                        said.activities = said.activities.with(activity);
+                    }
+                    said.machine = said.machine.or(content.machine);
+                    said.basic = said.basic.or(content.basic);
+                }
+                _ => published.push((*endpoint, Now(published.len() as u64), content.clone())),
+            }
+        }
+        let known = Known { now: NOW, registered, phone: Phone::OnHook, choice: choice.as_ref() };
+        prop_assert_eq!(&state, &reference(&published, &known));
     }
 
     /// Between two moments that `next_change` names nothing changes by itself.
