@@ -136,8 +136,8 @@ impl Session {
         self.invitations.iter().any(|one| one.user == *user)
     }
 
-    /// Whether `user` may come in by the conference's own URI. Who is in it already may come with another endpoint, and
-    /// who is being rung may come this way as well.
+    /// Whether `user` may come in by the conference's own URI. Who is in it already may come with another endpoint, who is
+    /// being rung may come this way as well, and who started it opens what is locked.
     ///
     /// # Errors
     /// It is locked, or they were sent away.
@@ -148,7 +148,9 @@ impl Session {
         if self.room.expelled.contains(user) {
             return Err(Refusal::SentAway);
         }
-        if self.room.locked {
+        // Whoever made it locked has still to come in themself.
+        let opens = *user == self.initiator && !self.room.deposed;
+        if self.room.locked && !opens {
             return Err(Refusal::Locked);
         }
         Ok(())

@@ -258,3 +258,43 @@ pub(super) fn look(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
         on_roster::tell(shard, id, &changed, effects);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::immcu::focus::AWAITED;
+    use crate::shard::Settings;
+
+    fn wish(name: &str, ends: Option<Now>) -> Wish {
+        Wish {
+            name: name.into(),
+            subject: Subject::default(),
+            locked: false,
+            ends,
+        }
+    }
+
+    #[test]
+    fn a_user_makes_so_many_and_each_once() {
+        const DAY: u64 = 24 * 3600 * 1_000_000;
+        let settings = Settings::default();
+        let mut shard = Shard::new(ShardId(0), settings, [1; 32], [2; 32], Now(DAY));
+        let alice = Aor::parse("alice@example.com").expect("an address");
+        let mut make = |name: &str, ends| make(&mut shard, &alice, wish(name, ends), AWAITED);
+        assert_eq!(make("past", Some(Now(DAY))), Err(NotMade::Past));
+        let first = make("0", Some(Now(100 * DAY)));
+        for number in 1..MADE_MAX {
+            let made = make(&number.to_string(), None);
+            assert!(made.is_ok() && made != first);
+        }
+        assert_eq!(make("0", None), first, "asked again");
+        assert_eq!(make("one more", None), Err(NotMade::TooMany));
+        let first = first.expect("it was made");
+        let ends = shard.sessions[&first].making.ends;
+        assert_eq!(ends, Some(Now(8 * DAY)), "a week is the longest");
+        let mut effects = Effects::default();
+        on_session::finish(&mut shard, first, "over", &mut effects);
+        let made = super::make(&mut shard, &alice, wish("one more", None), AWAITED);
+        assert!(made.is_ok(), "one is over, and another may be made");
+    }
+}
