@@ -218,7 +218,7 @@ fn in_focus(shard: &mut Shard, request: Request<'_>, key: DialogKey, effects: &m
         Method::Info => lync::on_focus::on_info(shard, request, key, effects),
         Method::Bye => {
             shard.answer(request, 200, "", effects);
-            lync::on_focus::leave(shard, key, "left", effects);
+            lync::on_focus::on_bye(shard, key, effects);
         }
         Method::Message => shard.answer(request, 403, "Speak Where Messages Go", effects),
         Method::Subscribe => shard.answer(request, 403, "Subscribe Outside Of The Dialog", effects),

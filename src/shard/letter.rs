@@ -641,6 +641,8 @@ pub enum Letter {
         session: SessionId,
         /// Who has left, or was sent away.
         user: Aor,
+        /// Only where they speak so.
+        dialect: Option<Dialect>,
     },
     /// To a shard with subscriptions: the roster.
     Roster {

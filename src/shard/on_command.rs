@@ -172,6 +172,9 @@ fn remove(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
         }
         on_roster::tell(shard, id, core::slice::from_ref(user), effects);
     }
+    // Before anything else ends. COMPAT(SIPE, 1.25): at any news of a conference in which it does not speak any more, it
+    // comes back.
+    on_roster::hide(shard, id, user, Some(Dialect::Lync), effects);
     for leg in gone {
         let parting = Parting::Expelled;
         shard.post(ShardId(leg.shard), Letter::End { leg, parting }, effects);

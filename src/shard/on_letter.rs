@@ -375,9 +375,11 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
                 effects,
             );
         }
-        Letter::RosterLost { session, user } => {
-            on_roster_news::lost(shard, session, &user, effects)
-        }
+        Letter::RosterLost {
+            session,
+            user,
+            dialect,
+        } => on_roster_news::lost(shard, session, &user, dialect, effects),
         Letter::RosterEnded { session } => on_roster_news::ended(shard, session, effects),
     }
 }

@@ -86,15 +86,33 @@ pub(super) fn unwatch(shard: &mut Shard, id: SessionId, watching: ShardId) {
     }
 }
 
-/// A user whose last leg has gone sees the roster no longer; their subscriptions live on their own shard.
-pub(super) fn lose(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Effects) {
-    let owner = shard.route.owner(&user);
+/// A user whose last leg has gone sees the roster no longer.
+pub(super) fn lose(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
+    if shard.sessions.get(&id).is_some_and(|s| !s.has(user)) {
+        hide(shard, id, user, None, effects);
+    }
+}
+
+/// A user sees the roster no longer, or only where they speak otherwise than `dialect`. Their subscriptions live on their
+/// own shard.
+pub(super) fn hide(
+    shard: &mut Shard,
+    id: SessionId,
+    user: &Aor,
+    dialect: Option<Dialect>,
+    effects: &mut Effects,
+) {
+    let owner = shard.route.owner(user);
     let Some(session) = shard.sessions.get(&id) else {
         return;
     };
-    let watches = session.audience.iter().any(|w| w.shard == owner.0);
-    if !session.has(&user) && watches {
-        shard.post(owner, Letter::RosterLost { session: id, user }, effects);
+    if session.audience.iter().any(|w| w.shard == owner.0) {
+        let letter = Letter::RosterLost {
+            session: id,
+            user: user.clone(),
+            dialect,
+        };
+        shard.post(owner, letter, effects);
     }
 }
 

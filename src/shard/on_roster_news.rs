@@ -12,6 +12,7 @@ use crate::shard::letter::{Letter, LyncRoster};
 use crate::shard::usage::{Roster, Usage};
 use crate::shard::{Shard, on_leg, on_subscribe};
 use crate::sip::dialog::DialogKey;
+use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
 /// A new subscription: the owner is asked whether it may.
@@ -128,7 +129,13 @@ pub(super) fn ended(shard: &mut Shard, session: SessionId, effects: &mut Effects
 }
 
 /// A user has left the conference with their last leg: only members see the roster.
-pub(super) fn lost(shard: &mut Shard, session: SessionId, user: &Aor, effects: &mut Effects) {
+pub(super) fn lost(
+    shard: &mut Shard,
+    session: SessionId,
+    user: &Aor,
+    dialect: Option<Dialect>,
+    effects: &mut Effects,
+) {
     let Some(roster) = shard.rosters.get(&session) else {
         return;
     };
@@ -137,12 +144,36 @@ pub(super) fn lost(shard: &mut Shard, session: SessionId, user: &Aor, effects: &
         .iter()
         .copied()
         .filter(|key| {
+            let Some(association) = shard.dialogs.get(*key) else {
+                return false;
+            };
+            let speaks = shard.connections.dialect(association.connection);
             matches!(
-                shard.dialogs.get(*key).map(|association| &association.usage),
-                Some(Usage::Subscription(subscription)) if subscription.watcher == *user
-            )
+                &association.usage,
+                Usage::Subscription(subscription) if subscription.watcher == *user
+            ) && dialect.is_none_or(|dialect| dialect == speaks)
         })
         .collect();
+    for key in theirs {
+        shard.terminate(key, "rejected", effects);
+    }
+}
+
+/// A Lync client has left the focus and reads no roster without it, whatever else it has there for a moment still.
+pub(super) fn left_focus(
+    shard: &mut Shard,
+    session: SessionId,
+    connection: ConnectionId,
+    effects: &mut Effects,
+) {
+    let Some(roster) = shard.rosters.get(&session) else {
+        return;
+    };
+    let there = |key: &DialogKey| {
+        let association = shard.dialogs.get(*key);
+        association.is_some_and(|association| association.connection == connection)
+    };
+    let theirs: Vec<DialogKey> = roster.subscriptions.iter().copied().filter(there).collect();
     for key in theirs {
         shard.terminate(key, "rejected", effects);
     }

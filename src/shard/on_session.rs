@@ -489,7 +489,7 @@ pub(super) fn gone(shard: &mut Shard, id: SessionId, user: Aor, effects: &mut Ef
     // Each once: somebody may have left with one leg and moderate with another.
     changed.dedup();
     on_roster::tell(shard, id, &changed, effects);
-    on_roster::lose(shard, id, user, effects);
+    on_roster::lose(shard, id, &user, effects);
 }
 
 /// The session is over: who is still in it is told, and who is being rung.

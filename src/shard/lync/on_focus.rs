@@ -14,7 +14,7 @@ use crate::shard::letter::Letter;
 use crate::shard::lync::on_conference::is_their_own;
 use crate::shard::request::{ALLOW, Request, Target, tag_of_key, with_tag};
 use crate::shard::usage::{Answering, Association, Focus, Usage};
-use crate::shard::{Shard, on_leg};
+use crate::shard::{Shard, on_leg, on_roster_news};
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::message::Message;
 use crate::sip::transaction::ServerKey;
@@ -198,7 +198,20 @@ pub(in crate::shard) fn end(shard: &mut Shard, key: DialogKey, effects: &mut Eff
     true
 }
 
-/// Their BYE, or their connection is gone.
+/// Their BYE.
+pub(in crate::shard) fn on_bye(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let Some(association) = shard.dialogs.get(key) else {
+        return;
+    };
+    let connection = association.connection;
+    if let Usage::Focus(focus) = &association.usage {
+        let session = focus.session;
+        on_roster_news::left_focus(shard, session, connection, effects);
+    }
+    leave(shard, key, "left", effects);
+}
+
+/// They have said BYE, or their connection is gone.
 pub(in crate::shard) fn leave(
     shard: &mut Shard,
     key: DialogKey,
