@@ -84,6 +84,8 @@ struct Run {
     fellows: Vec<Fellow>,
     connections: usize,
     removed: BTreeSet<usize>,
+    /// Those who were, and came back.
+    returned: BTreeSet<usize>,
     users: usize,
     letters: usize,
     theme: Theme,
@@ -128,6 +130,7 @@ fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
         fellows,
         connections: 0,
         removed: BTreeSet::new(),
+        returned: BTreeSet::new(),
         users: plan.users,
         letters: plan.letters,
         theme: Theme::of(seed),
@@ -209,7 +212,7 @@ impl Run {
             .collect();
         let scene = scene!(self, false);
         let fellow = &mut self.fellows[index];
-        // What it makes of presence and of conferences is for conversations.
+        // What it makes of conferences is for conversations.
         let lync = matches!(
             deed,
             Deed::Invite
@@ -219,6 +222,10 @@ impl Run {
                 | Deed::Leave
                 | Deed::Register
                 | Deed::Unregister
+                | Deed::WatchUser
+                | Deed::Refresh
+                | Deed::Unsubscribe
+                | Deed::Treat
                 | Deed::StopReading
                 | Deed::GoOnReading
                 | Deed::Drop
@@ -263,7 +270,10 @@ impl Run {
                 } else {
                     "dialog"
                 };
-                let event = ["presence", "presence", third][scene.dice.below(3)];
+                let event = match fellow.is_lync() {
+                    true => "presence",
+                    false => ["presence", "presence", third][scene.dice.below(3)],
+                };
                 fellow.watch(scene, event, format!("sip:{}", aor(other)), expires_s);
             }
             Deed::Mail => fellow.mail(scene),
@@ -344,6 +354,7 @@ impl Run {
             }
             Deed::PutBack => {
                 if let Some(user) = self.removed.pop_first() {
+                    self.returned.insert(user);
                     self.ledger
                         .note(|| format!("user {user} is put back into the store"));
                     self.world
@@ -612,15 +623,20 @@ impl Run {
                         "{members} users are in {subject}, and fellow {index} sees {state}"
                     ));
                 }
-                let relation = self.relation(index, event, subject);
+                let mut relation = self.relation(index, event, subject);
+                let hints = match fellow.is_lync() {
+                    true => ["<body", "<availability>3"],
+                    false => ["note", ">open<"],
+                };
                 if relation == "blocked"
-                    && state.is_some_and(|state| {
-                        ["note", ">open<"].iter().any(|hint| state.contains(hint))
-                    })
+                    && state.is_some_and(|state| hints.iter().any(|hint| state.contains(hint)))
                 {
                     wrong.push(format!(
                         "fellow {index} is blocked by {subject} and sees {state:?}"
                     ));
+                }
+                if fellow.is_lync() {
+                    relation.push_str(" in Lync's dialect");
                 }
                 states
                     .entry((event, subject.to_owned(), relation))
@@ -663,6 +679,14 @@ impl Run {
                 let lists = (subject == CONTACTS).then_some((state, &first));
                 let as_new = match lists {
                     Some((Some(held), Some(now))) => is_as_new(held, now),
+                    // Who comes back is asked about again after a while only, where they are on a list.
+                    _ if relation.ends_with("dialect")
+                        && (self.returned.iter())
+                            .any(|user| subject == format!("sip:{}", aor(*user))) =>
+                    {
+                        let nobody = |state: &String| !state.contains("contactCard");
+                        *state == first || state.as_ref().is_some_and(nobody)
+                    }
                     _ => *state == first,
                 };
                 if !as_new {

@@ -153,7 +153,7 @@ impl List {
         let told = |entry: &&mut Entry| entry.news && entry.standing != Standing::Asked;
         let mut all = Vec::new();
         for entry in self.entries.iter_mut().filter(told).take(most) {
-            entry.news = false;
+            (entry.news, entry.named) = (false, false);
             let watched = matches!(entry.standing, Standing::Watched);
             all.push((entry.user.clone(), watched));
         }
@@ -217,14 +217,17 @@ impl List {
 
     /// The next document names all. Returns those who were nobody, for they may be somebody by now.
     pub fn renew(&mut self) -> Vec<Aor> {
-        self.whole = true;
+        self.lost();
+        self.doubt()
+    }
+
+    /// Those who were nobody, for they may be somebody by now: their owners are to be asked.
+    pub fn doubt(&mut self) -> Vec<Aor> {
+        let nobody = |entry: &&mut Entry| entry.standing == Standing::Nobody;
         let mut again = Vec::new();
-        for entry in &mut self.entries {
-            entry.news = true;
-            if entry.standing == Standing::Nobody {
-                entry.standing = Standing::Doubted;
-                again.push(entry.user.clone());
-            }
+        for entry in self.entries.iter_mut().filter(nobody) {
+            entry.standing = Standing::Doubted;
+            again.push(entry.user.clone());
         }
         again
     }
@@ -387,6 +390,45 @@ mod tests {
         list.told(&[]);
         assert!(list.watched(aor("carol"), true));
         assert_eq!(said(&list), "2=carol ");
+    }
+
+    #[test]
+    fn a_request_adds_to_a_list_and_is_answered_for_those_whom_it_names() {
+        let mut list = List::new(Package::Categories, false);
+        let told = |told: Vec<(Aor, bool)>| -> String {
+            let one =
+                |(user, watched): (Aor, bool)| format!("{}{} ", user.user(), u8::from(watched));
+            told.into_iter().map(one).collect()
+        };
+        let users = ["bob", "alice", "bob"].map(aor).to_vec();
+        assert_eq!(
+            list.add(users, vec!["tel:+1".into()]),
+            ["alice", "bob"].map(aor)
+        );
+        assert!(!list.is_answered() && list.edges() == 2);
+        assert!(list.watched(aor("bob"), true) && list.nobody(&aor("alice")));
+        assert!(list.is_answered());
+        assert_eq!(told(list.answered()), "alice0 bob1 ");
+        assert_eq!(list.take_strangers().len(), 1);
+        assert!(list.take_strangers().is_empty() && !list.has_news());
+
+        // Another request names one more, and one who was nobody; bob changes meanwhile.
+        let users = ["carol", "alice"].map(aor).to_vec();
+        assert_eq!(list.add(users, vec![]), ["alice", "carol"].map(aor));
+        list.changed(&aor("bob"));
+        assert!(!list.is_answered());
+        // Answered before all have: who comes later is news.
+        assert_eq!(told(list.answered()), "alice0 carol0 ");
+        assert!(list.watched(aor("carol"), true) && list.watched(aor("alice"), true));
+        assert_eq!(told(list.take_news(1)), "alice1 ");
+        assert!(list.has_news());
+        assert_eq!(told(list.take_news(9)), "bob1 carol1 ");
+        assert!(!list.has_news());
+        assert_eq!(list.remove(&["bob", "dora"].map(aor)), [aor("bob")]);
+        assert_eq!(list.edges(), 2);
+        assert!(list.doubt().is_empty() && list.nobody(&aor("carol")));
+        assert_eq!(list.doubt(), [aor("carol")]);
+        assert!(list.doubt().is_empty());
     }
 
     #[test]

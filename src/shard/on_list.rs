@@ -196,8 +196,12 @@ pub(super) fn on_refresh(
 
 /// The wheel: the first document has waited long enough.
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
-    let waits = |list: &List| list.is_untold() || list.package() == Package::Categories;
-    if list_mut(shard, key).is_some_and(|(list, _)| waits(list)) {
+    let Some((list, _)) = list_mut(shard, key) else {
+        return;
+    };
+    if list.package() == Package::Categories {
+        lync::on_batch::look(shard, key, effects);
+    } else if list.is_untold() {
         tell(shard, key, effects);
     }
 }
@@ -264,6 +268,9 @@ pub(super) fn nobody(shard: &mut Shard, key: DialogKey, user: &Aor, effects: &mu
     };
     let (watcher, package) = (watcher.clone(), list.package());
     let news = list.nobody(user);
+    if package == Package::Categories {
+        lync::on_batch::ask_again(shard, key);
+    }
     on_state::unwatch(shard, package, user.clone(), watcher, key, effects);
     if news {
         tell(shard, key, effects);

@@ -459,17 +459,32 @@ impl Fellow {
             subject: subject.clone(),
             ..Watch::default()
         });
-        let lines = format!(
+        let mut lines = format!(
             "Event: {event}\r\nExpires: {expires_s}\r\nContact: {}\r\nSupported: eventlist\r\n",
             self.contact()
         );
+        let (mut uri, mut body) = (subject, String::new());
+        if self.is_lync() {
+            // One user alone, or in a list that has one: the document is the same.
+            lines.push_str("Supported: ms-benotify\r\n");
+            if scene.dice.percent(50) {
+                lines.push_str("Accept: application/msrtc-event-categories+xml\r\n");
+            } else {
+                lines.push_str("Content-Type: application/msrtc-adrl-categorylist+xml\r\n");
+                body = format!(
+                    "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\">\
+                     <action name=\"subscribe\"><adhocList><resource uri=\"{uri}\"/></adhocList></action></batchSub>"
+                );
+                uri = format!("sip:{}", aor(self.user));
+            }
+        }
         self.in_dialog_to(
             scene,
             dialog,
             "SUBSCRIBE",
-            subject,
+            uri,
             &lines,
-            String::new(),
+            body,
             Purpose::Subscribe(dialog),
         );
     }
@@ -1286,6 +1301,13 @@ impl Fellow {
 
     fn answer(&mut self, scene: &mut Scene<'_>, heard: Heard) {
         let dialog = self.dialog_of(&heard);
+        if heard.method == "BENOTIFY" {
+            // Nobody answers it. One may cross the end of its dialog.
+            if let Some(dialog) = dialog.map(|dialog| &mut self.dialogs[dialog]) {
+                dialog.ended |= dialog.watch.as_ref().is_some_and(|watch| watch.terminated);
+            }
+            return;
+        }
         let in_dialog = !heard.to_tag().is_empty();
         let Some(dialog) = dialog.filter(|dialog| !self.dialogs[*dialog].ended) else {
             if in_dialog {
@@ -1389,6 +1411,9 @@ impl Fellow {
                     .ledger
                     .blame(format!("a message in a subscription:\n{}", heard.full())),
             },
+            ("BENOTIFY", Some(dialog)) if heard.header("Event").is_some() => {
+                self.take_state(scene, dialog, heard);
+            }
             ("NOTIFY", Some(dialog))
                 if !heard
                     .header("Event")
@@ -1408,6 +1433,11 @@ impl Fellow {
         };
         if !heard.body.is_empty() {
             let mut text = heard.text();
+            if heard.method == "BENOTIFY" && !text.contains(&*watch.subject) {
+                let subject = &watch.subject;
+                let wrong = format!("of {subject} was asked, and told {text}");
+                scene.ledger.blame(wrong);
+            }
             if watch.event == "conference" {
                 if let Err(wrong) = watch.roster.take(&heard.body) {
                     scene

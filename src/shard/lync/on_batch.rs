@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::sync::Arc;
 
-use crate::dialect::lync::{batch, categories};
+use crate::dialect::lync::{Telling, batch, categories};
 use crate::dialect::simple;
 use crate::documents::xml::Fault;
 use crate::immcu::content::Party;
@@ -20,6 +20,9 @@ use crate::sip::uri::Aor;
 
 /// How long an answer waits for the owners of all whom its request names. Those who have not answered look offline in it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// How long after somebody was nobody they are asked about again: they may be added to the store, and no client asks for that.
+const AGAIN: Duration = Duration::from_secs(300);
 
 /// What a request asks for.
 #[derive(Debug, Default)]
@@ -143,6 +146,14 @@ pub(in crate::shard) fn on_refresh(
     granted_s: u32,
     effects: &mut Effects,
 ) {
+    if granted_s == 0 && !Telling::of(request.message).piggyback {
+        shard.answer_with(request, 200, "", effects, |mut draft| {
+            draft.header("Expires", 0);
+            dialog_contact(&mut draft, "", &request.link, false);
+            draft.finish();
+        });
+        return shard.terminate(key, "timeout", effects);
+    }
     if granted_s == 0 {
         let first = shard.first_state(key, 0);
         shard.answer_with(request, 200, "", effects, |mut draft| {
@@ -184,6 +195,21 @@ pub(in crate::shard) fn on_refresh(
         }
     }
     fill(shard, key, wanted, effects);
+}
+
+/// Somebody on the list is nobody: the wheel looks at it later.
+pub(in crate::shard) fn ask_again(shard: &mut Shard, key: DialogKey) {
+    let at = shard.now.after(AGAIN);
+    shard.look_at(at, Look::Dialog(key));
+}
+
+/// The wheel: an answer has waited long enough, or who is nobody may be somebody by now.
+pub(in crate::shard) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let again = list_mut(shard, key).map(|(list, _)| list.doubt());
+    for user in again.unwrap_or_default() {
+        on_state::ask(shard, Package::Categories, user, key, effects);
+    }
+    tell(shard, key, effects);
 }
 
 /// Tells what is new; first of all the answer to a request, if it is time.
