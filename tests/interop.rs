@@ -8,6 +8,11 @@ mod log;
 mod pidgin;
 mod server;
 mod sipe;
+mod sipe_conferences;
+mod sipe_people;
+mod sipe_signs_in;
+mod sipe_talks;
+mod sipe_with_others;
 mod sipp;
 
 use std::io::Write as _;
@@ -16,8 +21,7 @@ use std::path::Path;
 use baresip::Baresip;
 use linphonec::Linphonec;
 use pidgin::Pidgin;
-use server::{Server, password};
-use sipe::Sipe;
+use server::Server;
 use sipp::{Cast, Sipp};
 
 /// Text that only survives if nobody on the way touches its bytes: umlauts, Han, a character beyond 16 bits, markup.
@@ -287,45 +291,6 @@ fn pidgins_with_the_same_branches_and_call_ids_are_told_apart() {
     bob.quit();
     alice.sees("bob", "offline");
     alice.quit();
-    server.stop();
-}
-
-/// It proves itself by NTLM, signs all that it sends and checks all that it gets: a wrong signature of the server's would end it.
-#[test]
-fn sipe_logs_in_by_ntlm_and_both_sides_sign() {
-    if !sipe_installed() {
-        return;
-    }
-    let server = Server::start("sipe-ntlm", &["alice"]);
-    let mut alice = Sipe::begin(&server, "alice", "desk", &password("alice"));
-    alice.expect(&["signed-on"]);
-    alice.checked_signatures(2);
-    server.stop();
-}
-
-/// A wrong password is told to the user, and not tried for ever.
-#[test]
-fn sipe_is_told_of_a_wrong_password() {
-    if !sipe_installed() {
-        return;
-    }
-    let server = Server::start("sipe-wrong-password", &["alice"]);
-    let mut alice = Sipe::begin(&server, "alice", "desk", "not the password");
-    alice.expect(&["error", "Authentication failed"]);
-    server.stop();
-}
-
-/// Without NTLM there is nothing that it could prove itself by, and it must not wait for ever.
-#[test]
-fn sipe_is_told_at_once_where_no_scheme_of_its_own_is_offered() {
-    if !sipe_installed() {
-        return;
-    }
-    let server = Server::start_with_digest_only("sipe-digest-only", &["alice"]);
-    let mut alice = Sipe::begin(&server, "alice", "desk", &password("alice"));
-    let told = "Incompatible authentication scheme chosen";
-    alice.expect(&["error", told]);
-    alice.quit_after(&[told]);
     server.stop();
 }
 

@@ -31,7 +31,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts one that knows `users`, each with their `password`; returns when it is ready.
+    /// Starts one that knows `users`, each with their `password`; a name may follow, as in `alice Alice Liddell`. Returns
+    /// when it is ready.
     pub fn start(name: &str, users: &[&str]) -> Server {
         Server::start_with(name, users, "")
     }
@@ -41,7 +42,7 @@ impl Server {
         Server::start_with(
             name,
             users,
-            "\n[auth]\nschemes = [\"digest-md5\", \"digest-sha-256\"]\n",
+            "\n[auth]\nschemes = [\"digest-md5\", \"digest-sha-256\", \"ntlm\"]\n",
         )
     }
 
@@ -67,30 +68,17 @@ impl Server {
                  [listen]\nsips = [\"127.0.0.1:0\"]\nsip = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n{more}"
             ),
         );
-        let mut table = "user,password\n".to_owned();
+        let mut table = "user,password,display_name\n".to_owned();
         for user in users {
-            let _ = writeln!(table, "{user}@{DOMAIN},{}", password(user));
+            let (user, name) = user.split_once(' ').unwrap_or((user, ""));
+            let _ = writeln!(table, "{user}@{DOMAIN},{},{name}", password(user));
         }
         write("users.csv", &table);
         let import = ["user", "import", "users.csv", "--config", "muster.toml"];
         let status = Child::start("muster user import", &own, MUSTER, &import).wait();
         assert!(status.success(), "the users could not be added: {status}");
 
-        let child = Child::start(
-            "muster",
-            &own,
-            MUSTER,
-            &["serve", "--config", "muster.toml"],
-        );
-        let ready = child.output().expect(" ready: ");
-        let port = |listener: &str| {
-            let (_, address) = ready
-                .split_once(&format!(" {listener} 127.0.0.1:"))
-                .expect("it listens where it is told to");
-            let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
-            digits.parse().expect("a port")
-        };
-        let (tls_port, tcp_port) = (port("sips"), port("sip"));
+        let (child, [tls_port, tcp_port]) = serve(&own);
         Server {
             child,
             tls_port,
@@ -98,6 +86,12 @@ impl Server {
             certificate: own.join("data/tls/cert.pem"),
             folder,
         }
+    }
+
+    /// Stops it and starts it again, with what it has kept, on other ports.
+    pub fn restart(&mut self) {
+        self.end();
+        (self.child, [self.tls_port, self.tcp_port]) = serve(&self.folder.sub("server"));
     }
 
     /// The folder of this test, for all that belongs to it.
@@ -151,6 +145,10 @@ impl Server {
 
     /// Stops it as an operator does. Not having to say anything of how its clients behaved is part of the test.
     pub fn stop(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
         self.child.terminate();
         let status = self.child.wait();
         assert!(status.success(), "muster ended with {status}");
@@ -160,4 +158,24 @@ impl Server {
             .find(|line| line.contains(" ERROR ") || line.contains("panicked"));
         assert_eq!(complaint, None);
     }
+}
+
+/// The program in its folder, once it is ready, and its ports for TLS and for TCP.
+fn serve(folder: &Path) -> (Child, [u16; 2]) {
+    let child = Child::start(
+        "muster",
+        folder,
+        MUSTER,
+        &["serve", "--config", "muster.toml"],
+    );
+    let ready = child.output().expect(" ready: ");
+    let port = |listener: &str| {
+        let (_, address) = ready
+            .split_once(&format!(" {listener} 127.0.0.1:"))
+            .expect("it listens where it is told to");
+        let digits: String = address.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a port")
+    };
+    let ports = [port("sips"), port("sip")];
+    (child, ports)
 }

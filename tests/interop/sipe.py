@@ -77,7 +77,7 @@ declare(purple, POINTER, "purple_find_group purple_group_new", TEXT)
 declare(purple, POINTER, "purple_find_conversation_with_account", INT, TEXT, POINTER)
 declare(purple, POINTER, "purple_conversation_new", INT, POINTER, TEXT)
 declare(purple, None, "purple_account_remove_buddy", POINTER, POINTER, POINTER)
-declare(purple, None, "purple_account_remove_group purple_blist_add_group", POINTER, POINTER)
+declare(purple, None, "purple_blist_add_group", POINTER, POINTER)
 declare(purple, None, "purple_blist_rename_group purple_blist_alias_buddy purple_request_field_string_set_value purple_conv_im_send serv_get_info", POINTER, TEXT)
 declare(purple, None, "purple_privacy_deny purple_privacy_allow", POINTER, TEXT, INT, INT)
 declare(purple, INT, "serv_chat_send", POINTER, INT, TEXT, INT)
@@ -171,9 +171,9 @@ def uri(who):
 # --- what libpurple tells its user interface ---
 
 
-def operations(setter, count, **functions):
-    """A table of `count` user interface operations, of which these are ours: name=(index, type, function)."""
-    table = keep((POINTER * (count + 8))())
+def operations(setter, **functions):
+    """A table of a user interface's operations, of which these are ours: name=(index, types, function)."""
+    table = keep((POINTER * 24)())
     for index, types, function in functions.values():
         table[index] = lib.address(keep(ctypes.CFUNCTYPE(*types)(function)))
     setter(ctypes.addressof(table))
@@ -264,21 +264,21 @@ def told_info(_gc, who, info):
     return 1
 
 
-operations(purple.purple_blist_set_ui_ops, 11, update=(3, (None, POINTER, POINTER), contact_changed))
+operations(purple.purple_blist_set_ui_ops, update=(3, (None, POINTER, POINTER), contact_changed))
 operations(
-    purple.purple_accounts_set_ui_ops, 5,
+    purple.purple_accounts_set_ui_ops,
     notify_added=(0, (None, POINTER, TEXT, TEXT, TEXT, TEXT), added),
     request_add=(2, (None, POINTER, TEXT, TEXT, TEXT, TEXT), added),
     request_authorize=(3, (POINTER, POINTER, TEXT, TEXT, TEXT, TEXT, INT, POINTER, POINTER, POINTER), asks_to_add),
 )
 operations(
-    purple.purple_notify_set_ui_ops, 9,
+    purple.purple_notify_set_ui_ops,
     message=(0, (POINTER, INT, TEXT, TEXT, TEXT), told),
     searchresults=(4, (POINTER, POINTER, TEXT, TEXT, TEXT, POINTER, POINTER), found),
     userinfo=(6, (POINTER, POINTER, TEXT, POINTER), told_info),
 )
 operations(
-    purple.purple_request_set_ui_ops, 7,
+    purple.purple_request_set_ui_ops,
     fields=(3, (POINTER, TEXT, TEXT, TEXT, POINTER, TEXT, POINTER, TEXT, POINTER, POINTER, TEXT, POINTER, POINTER), asks_fields),
 )
 
@@ -362,16 +362,16 @@ def group_remove(name):
         if decode(purple.purple_group_get_name(purple.purple_buddy_get_group(buddy))) == name:
             purple.purple_account_remove_buddy(account, buddy, group(name))
             purple.purple_blist_remove_buddy(buddy)
-    purple.purple_account_remove_group(account, group(name))
     purple.purple_blist_remove_group(group(name))
 
 
 def contacts():
-    entries = (
-        f"{decode(purple.purple_group_get_name(purple.purple_buddy_get_group(buddy)))}/"
-        f"{aor(decode(purple.purple_buddy_get_name(buddy)))}={decode(purple.purple_buddy_get_alias_only(buddy))}"
-        for buddy in links(purple.purple_find_buddies(account, None))
-    )
+    entries = []
+    for buddy in links(purple.purple_find_buddies(account, None)):
+        name, alias = decode(purple.purple_buddy_get_name(buddy)), decode(purple.purple_buddy_get_alias_only(buddy))
+        # SIPE calls somebody without a name by the URI.
+        alias = "" if alias == name else alias
+        entries.append(f"{decode(purple.purple_group_get_name(purple.purple_buddy_get_group(buddy)))}/{aor(name)}={alias}")
     say("contacts", *sorted(entries))
 
 

@@ -149,6 +149,11 @@ impl Sipp {
         );
     }
 
+    /// Waits until the scenario has logged this.
+    pub fn logs(&mut self, line: &str) {
+        self.log.expect(line);
+    }
+
     /// What the scenario has logged.
     pub fn log(&self) -> &Log {
         &self.log

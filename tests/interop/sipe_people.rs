@@ -1,0 +1,83 @@
+//! SIPE's users and their contacts: who signs in, who is on whose list, who sees what of whom.
+
+use std::time::Duration;
+
+use super::server::Server;
+use super::sipe::Sipe;
+use super::sipe_installed;
+
+#[test]
+fn sipes_add_each_other_and_see_each_other_change() {
+    if !sipe_installed() {
+        return;
+    }
+    let server = Server::start("sipe-people", &["alice", "bob"]);
+    let mut alice = Sipe::start(&server, "alice");
+    let mut bob = Sipe::start(&server, "bob");
+    alice.adds("bob", "Friends");
+    bob.expect_some(&["added-by", "alice@example.com"]);
+    alice.sees("bob", "available", "");
+    bob.adds("alice", "Colleagues");
+    bob.sees("alice", "available", "");
+
+    // From the first byte of the publication to what the other shows. One of the three may be held up by this machine's other work.
+    let states = [
+        ("busy", "Busy", 6500),
+        ("do-not-disturb", "", 9500),
+        ("away", "", 15500),
+    ];
+    let delays = states.map(|(status, text, availability)| {
+        bob.chooses(status, "");
+        let published = bob.logs(&format!("<availability>{availability}</availability>"));
+        alice.sees("bob", status, text);
+        published.elapsed()
+    });
+    let fastest = delays.iter().min();
+    assert!(fastest < Some(&Duration::from_secs(1)), "{delays:?}");
+
+    bob.chooses("busy", "Am Schreibtisch, 你好");
+    alice.sees("bob", "busy", "Busy - Am Schreibtisch, 你好");
+    bob.chooses("available", "");
+    alice.sees("bob", "available", "");
+
+    alice.menu("bob", &["Access level", "Blocked"]);
+    bob.sees("alice", "offline", "");
+    alice.chooses("busy", "");
+    alice.menu("bob", &["Access level", "Company"]);
+    bob.sees("alice", "busy", "Busy");
+
+    bob.quit();
+    alice.sees("bob", "offline", "");
+    alice.quit();
+    server.stop();
+}
+
+#[test]
+fn contacts_and_groups_of_sipe_are_the_users_on_each_machine_and_after_a_restart() {
+    if !sipe_installed() {
+        return;
+    }
+    let mut server = Server::start("sipe-contacts", &["alice", "bob", "carol"]);
+    let mut alice = Sipe::start(&server, "alice");
+    let mut laptop = Sipe::start_on(&server, "alice", "laptop");
+    alice.adds("bob", "Friends");
+    laptop.has_contacts(&["Friends/bob"]);
+    alice.adds("carol", "Work");
+    laptop.has_contacts(&["Friends/bob", "Work/carol"]);
+    laptop.tell(&["alias", "bob@example.com", "Böb"]);
+    alice.has_contacts(&["Friends/bob=Böb", "Work/carol"]);
+    alice.tell(&["group-rename", "Work", "Office"]);
+    laptop.has_contacts(&["Friends/bob=Böb", "Office/carol"]);
+    laptop.tell(&["move", "bob@example.com", "Office"]);
+    alice.has_contacts(&["Office/bob=Böb", "Office/carol"]);
+    laptop.quit();
+    alice.tell(&["remove", "carol@example.com"]);
+    alice.has_contacts(&["Office/bob=Böb"]);
+    alice.quit();
+
+    server.restart();
+    let mut alice = Sipe::start_on(&server, "alice", "new");
+    alice.has_contacts(&["Office/bob=Böb"]);
+    alice.quit();
+    server.stop();
+}
