@@ -55,13 +55,17 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
     let published = person.held.seen_in(container);
     let is_note = |meaning: &Meaning| matches!(meaning, Meaning::Note(Some(_), _));
     let noted = published.iter().any(|one| is_note(&one.meaning));
-    if let Some(note) = seen.note.filter(|_| !noted) {
+    if noted {
+        // Below, among what else is published.
+    } else if let Some(note) = seen.note {
         xml.open("category")
             .attribute("name", NOTE)
             .attribute("instance", 0)
             .attribute("publishTime", Zoneless(seen.since.unwrap_or(Now(0))));
         let document = super::published::write_note(Some(&note.text), person.note_kind);
         xml.document(&document).close();
+    } else {
+        no_note(&mut xml);
     }
     xml.open("category")
         .attribute("name", CARD)
@@ -71,8 +75,9 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
     xml.close();
     for one in published {
         let name = &*one.key.category;
-        // The states of single endpoints are folded; and nobody writes over what the directory says.
-        if name == STATE || (name == CARD && one.key.instance == 0) {
+        // The states of single endpoints are folded, an empty note is told of above; and nobody writes over what the directory says.
+        let folded = name == STATE || (name == NOTE && !noted);
+        if folded || (name == CARD && one.key.instance == 0) {
             continue;
         }
         xml.open("category")
@@ -93,7 +98,18 @@ pub fn nobody(out: &mut Vec<u8>, uri: &str) {
         .attribute("instance", 1)
         .attribute("publishTime", Zoneless(Now(0)));
     state(&mut xml, &Seen::NOBODY);
-    xml.close().close();
+    xml.close();
+    no_note(&mut xml);
+    xml.close();
+}
+
+/// Takes back a note that was told before: a client keeps it until it is told otherwise.
+fn no_note(xml: &mut Writer<'_>) {
+    xml.open("category")
+        .attribute("name", NOTE)
+        .attribute("instance", 0)
+        .attribute("publishTime", Zoneless(Now(0)))
+        .close();
 }
 
 fn begin(xml: &mut Writer<'_>, uri: &str) {
