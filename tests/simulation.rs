@@ -254,6 +254,11 @@ impl Run {
             }
             Deed::Command => fellow.command(scene),
             Deed::JoinRoom => room.into_iter().for_each(|room| fellow.invite(scene, room)),
+            Deed::Attend => room
+                .into_iter()
+                .for_each(|room| fellow.attend(scene, &room)),
+            Deed::AskFocus => fellow.ask_focus(scene, other),
+            Deed::LeaveFocus => fellow.leave_focus(scene),
             Deed::Cancel => fellow.cancel(scene),
             Deed::Say => fellow.say(scene),
             Deed::Type => fellow.types(scene),

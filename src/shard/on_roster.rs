@@ -270,11 +270,10 @@ fn full_document(session: &Session, members_max: usize) -> Arc<[u8]> {
 }
 
 fn partial_document(session: &Session, changed: &[Aor], members_max: usize) -> Arc<[u8]> {
-    // Who has come to the focus and does not speak yet is not in a roster of those who do.
+    // Who has come to the focus and does not speak yet is gone from a roster of those who do: they may have been rung.
     let lines: Vec<(Line<'_>, String)> = changed
         .iter()
         .map(|user| (Line::of(session, user), user.uri()))
-        .filter(|(line, _)| !matches!(line, Line::Gone(user) if session.attends(user)))
         .collect();
     let entries = lines.iter().map(|(line, uri)| line.entry(session, uri));
     document(session, Extent::Partial, members_max, entries)

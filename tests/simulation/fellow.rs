@@ -88,6 +88,8 @@ struct Dialog {
     invite_cseq: u32,
     /// For a subscription.
     watch: Option<Watch>,
+    /// It is with a focus.
+    attends: bool,
 }
 
 #[derive(Debug, Default)]
@@ -570,6 +572,79 @@ impl Fellow {
         );
         self.dialogs[dialog].inviting = Some((branch, false));
         self.dialogs[dialog].invite_cseq = 1;
+    }
+
+    /// Comes to the focus of a conference. Whose that is may be guessed wrong.
+    pub fn attend(&mut self, scene: &mut Scene<'_>, room: &str) {
+        let name = room.strip_prefix("sip:im-").unwrap_or_default();
+        let name = name.split('@').next().unwrap_or_default();
+        let legs = &scene.ledger.legs;
+        let first = legs.iter().find(|leg| leg.session.as_deref() == Some(name));
+        let organiser = first.map_or(self.user, |leg| leg.user);
+        let uri = format!(
+            "sip:{};gruu;opaque=app:conf:focus:id:{name}",
+            aor(organiser)
+        );
+        let call_id = self.fresh("focus");
+        let dialog = self.new_dialog(call_id, &format!("<{uri}>"));
+        self.dialogs[dialog].attends = true;
+        let own = aor(self.user);
+        let asks = format!(
+            "<addUser><conferenceKeys confEntity=\"{uri}\"/><user xmlns=\"urn:ietf:params:xml:ns:conference-info\" entity=\"sip:{own}\">\
+             <endpoint entity=\"{}\"/></user></addUser>",
+            self.index
+        );
+        let body = self.cccp(&uri, &asks);
+        let lines = format!(
+            "Contact: {}\r\nContent-Type: application/cccp+xml\r\n",
+            self.contact()
+        );
+        let purpose = Purpose::Subscribe(dialog);
+        self.in_dialog_to(scene, dialog, "INVITE", uri, &lines, body, purpose);
+    }
+
+    fn cccp(&self, uri: &str, asks: &str) -> String {
+        let own = aor(self.user);
+        format!(
+            "<request xmlns=\"urn:ietf:params:xml:ns:cccp\" C3PVersion=\"1\" to=\"{uri}\" from=\"sip:{own}\" requestId=\"1\">{asks}</request>"
+        )
+    }
+
+    fn pick_focus(&self, scene: &mut Scene<'_>) -> Option<usize> {
+        let there = |dialog: &Dialog| dialog.attends && !dialog.ended && !dialog.target.is_empty();
+        self.pick(scene, there)
+    }
+
+    /// Asks a focus for something about another user, or about all.
+    pub fn ask_focus(&mut self, scene: &mut Scene<'_>, other: usize) {
+        let Some(dialog) = self.pick_focus(scene) else {
+            return;
+        };
+        let uri = self.dialogs[dialog].target.clone();
+        let other = aor(other);
+        let conference = format!("<conferenceKeys confEntity=\"{uri}\"/>");
+        let user = format!("<userKeys confEntity=\"{uri}\" userEntity=\"sip:{other}\"/>");
+        let asks = match scene.dice.below(20) {
+            chance @ 0..=7 => format!(
+                "<modifyConferenceLock>{conference}<locked>{}</locked></modifyConferenceLock>",
+                chance < 3
+            ),
+            8..=12 => format!(
+                "<modifyUserRoles>{user}<user-roles><entry>presenter</entry></user-roles></modifyUserRoles>"
+            ),
+            13..=18 => format!("<deleteUser>{user}</deleteUser>"),
+            _ => format!("<deleteConference>{conference}</deleteConference>"),
+        };
+        let body = self.cccp(&uri, &asks);
+        let lines = "Content-Type: application/cccp+xml\r\n";
+        self.within(scene, dialog, "INFO", lines, body, Purpose::Other);
+    }
+
+    /// Says BYE to a focus.
+    pub fn leave_focus(&mut self, scene: &mut Scene<'_>) {
+        if let Some(dialog) = self.pick_focus(scene) {
+            self.bye(scene, dialog);
+        }
     }
 
     /// Takes back an invitation that waits.

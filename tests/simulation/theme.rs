@@ -13,6 +13,11 @@ pub enum Deed {
     /// A conference of many from the start.
     OpenForAll,
     JoinRoom,
+    /// To the focus of a conference, as Lync's clients come.
+    Attend,
+    /// Something that a moderator may, asked there: by whoever.
+    AskFocus,
+    LeaveFocus,
     Cancel,
     Say,
     Type,
@@ -70,6 +75,9 @@ const EVERYTHING: Weights = &[
     (OpenRoom, 20),
     (OpenForAll, 15),
     (JoinRoom, 30),
+    (Attend, 20),
+    (AskFocus, 10),
+    (LeaveFocus, 10),
     (Cancel, 20),
     (Say, 200),
     (Type, 40),
@@ -107,6 +115,9 @@ const ROOMS: Weights = &[
     (OpenRoom, 10),
     (OpenForAll, 25),
     (JoinRoom, 80),
+    (Attend, 50),
+    (AskFocus, 40),
+    (LeaveFocus, 30),
     (Say, 300),
     (Refer, 80),
     (SendAway, 15),
