@@ -23,7 +23,7 @@ Levels, from the most to the least:
   blocked             somebody who is offline; can neither write nor call, and is not told why
 Each sees what those below it see too.
 Without a rule, people of this server's domains are colleagues, and all others external.
-The most specific rule wins: a user, a domain, same-organisation, everyone.";
+The most specific rule wins: a user, a domain, same-organisation, federated, public-cloud, everyone.";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
@@ -35,7 +35,7 @@ pub(in crate::cli) enum Command {
     Set {
         #[command(flatten)]
         whose: Whose,
-        /// Whom: NAME@DOMAIN, a domain, same-organisation or everyone
+        /// Whom: NAME@DOMAIN, a domain, same-organisation, federated (other organisations) or everyone
         #[arg(value_parser = member)]
         member: Member,
         /// friends-and-family, workgroup, colleagues, external or blocked
@@ -94,7 +94,7 @@ struct WrittenRule {
 }
 
 const MEMBER: &str =
-    "write NAME@DOMAIN, a domain such as example.org, same-organisation or everyone";
+    "write NAME@DOMAIN, a domain such as example.org, same-organisation, federated or everyone";
 const LEVEL: &str = "write friends-and-family, workgroup, colleagues, external or blocked";
 
 fn member(written: &str) -> Result<Member, &'static str> {
