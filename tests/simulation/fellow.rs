@@ -578,6 +578,7 @@ impl Fellow {
     pub fn attend(&mut self, scene: &mut Scene<'_>, room: &str) {
         let name = room.strip_prefix("sip:im-").unwrap_or_default();
         let name = name.split('@').next().unwrap_or_default();
+        scene.ledger.attended.insert(name.to_owned());
         let legs = &scene.ledger.legs;
         let first = legs.iter().find(|leg| leg.session.as_deref() == Some(name));
         let organiser = first.map_or(self.user, |leg| leg.user);
@@ -1514,7 +1515,10 @@ impl Fellow {
                 scene.ledger.blame(wrong);
             }
             if watch.event == "conference" {
-                if let Err(wrong) = watch.roster.take(&heard.body) {
+                let name = watch.subject.strip_prefix("sip:im-").unwrap_or_default();
+                let name = name.split('@').next().unwrap_or_default();
+                let hidden = scene.ledger.attended.contains(name);
+                if let Err(wrong) = watch.roster.take(&heard.body, hidden) {
                     scene
                         .ledger
                         .blame(format!("fellow {}: {wrong}", self.index));

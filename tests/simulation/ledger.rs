@@ -62,6 +62,8 @@ pub struct Ledger {
     pub conferences: BTreeSet<String>,
     /// Sessions that somebody asked to become one, or to be let into: perhaps nobody was told who is still there.
     pub growing: BTreeSet<String>,
+    /// Sessions to whose focus somebody has come, or wanted to.
+    pub attended: BTreeSet<String>,
     /// What users want of others.
     pub wishes: Wishes,
     /// Copies that came, by connection and message.
