@@ -145,10 +145,9 @@ impl Sipe {
         self.reader(words[0]).expect(&start)
     }
 
-    /// Whether there was an event that begins so since the last one of its kind that was waited for.
-    pub fn has_heard(&mut self, words: &[&str]) -> bool {
-        let start = words.join("\t");
-        self.reader(words[0]).find(&start).is_some()
+    /// Whether there has ever been an event that begins so.
+    pub fn has_heard(&self, words: &[&str]) -> bool {
+        self.child.output().count(&words.join("\t")) > 0
     }
 
     /// Sends `text` to `user`.

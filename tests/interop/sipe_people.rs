@@ -70,14 +70,55 @@ fn contacts_and_groups_of_sipe_are_the_users_on_each_machine_and_after_a_restart
     laptop.has_contacts(&["Friends/bob=Böb", "Office/carol"]);
     laptop.tell(&["move", "bob@example.com", "Office"]);
     alice.has_contacts(&["Office/bob=Böb", "Office/carol"]);
-    laptop.quit();
     alice.tell(&["remove", "carol@example.com"]);
+    laptop.has_contacts(&["Office/bob=Böb"]);
     alice.has_contacts(&["Office/bob=Böb"]);
     alice.quit();
 
     server.restart();
+    let told = "You have been rejected by the server: The service has stopped or moved";
+    laptop.expect(&["error", told]);
+    laptop.quit_after(&[told]);
     let mut alice = Sipe::start_on(&server, "alice", "new");
     alice.has_contacts(&["Office/bob=Böb"]);
+    alice.quit();
+    server.stop();
+}
+
+#[test]
+fn sipe_finds_people_by_what_it_knows_of_them() {
+    if !sipe_installed() {
+        return;
+    }
+    let server = Server::start(
+        "sipe-search",
+        &[
+            "alice Alice Liddell",
+            "bob Bob Builder",
+            "bobby Bobby Dodgson",
+        ],
+    );
+    let mut alice = Sipe::start(&server, "alice");
+    let found = |user: &str, name: &str| {
+        [
+            "found".to_owned(),
+            format!("User name={user}@example.com"),
+            format!("Name={name}"),
+        ]
+    };
+    for (field, text, expected) in [
+        ("Last name", "Dodgson", &[("bobby", "Bobby Dodgson")][..]),
+        ("SIP ID", "bob@example.com", &[("bob", "Bob Builder")]),
+    ] {
+        alice.tell(&["search", field, text]);
+        for (user, name) in expected {
+            let words = found(user, name);
+            alice.expect_some(&[&words[0], &words[1], &words[2]]);
+        }
+        alice.expect(&["found-all", &expected.len().to_string()]);
+    }
+    alice.tell(&["search", "First name", "Charles"]);
+    alice.expect_some(&["message", "No contacts found"]);
     alice.quit();
     server.stop();
 }

@@ -4,8 +4,9 @@ use super::server::Server;
 use super::sipe::Sipe;
 use super::{STRANGE, sipe_installed};
 
-/// How SIPE says that a message did not reach anybody.
-const OFFLINE: &str = "This message was not delivered to sip:bob@example.com because one or more recipients are offline";
+/// How SIPE says that a message did not reach anybody, and why.
+const UNDELIVERED: &str =
+    "This message was not delivered to sip:bob@example.com because one or more recipients ";
 
 #[test]
 fn sipes_write_to_each_other_and_see_each_other_type() {
@@ -29,11 +30,39 @@ fn sipes_write_to_each_other_and_see_each_other_type() {
     alice.im("bob", "still there?");
     bob.receives("alice", "still there?");
 
-    bob.chooses("do-not-disturb", "");
-    bob.logs("<availability>9500</availability>");
     bob.quit();
     alice.im("bob", "gone?");
-    alice.expect_some(&["im-error", "bob@example.com", OFFLINE]);
+    let why = format!("{UNDELIVERED}are offline: gone?");
+    alice.expect(&["im-error", "bob@example.com", &why]);
     alice.quit_after(&["msg->response(480),msg->method(INVITE)"]);
+    server.stop();
+}
+
+#[test]
+fn who_is_not_to_be_disturbed_hears_of_their_team_only() {
+    if !sipe_installed() {
+        return;
+    }
+    let server = Server::start("sipe-disturb", &["alice", "bob"]);
+    let mut alice = Sipe::start(&server, "alice");
+    let mut bob = Sipe::start(&server, "bob");
+    alice.adds("bob", "Friends");
+    alice.sees("bob", "available", "");
+    bob.chooses("do-not-disturb", "");
+    alice.sees("bob", "do-not-disturb", "");
+    alice.im("bob", "psst");
+    let why = format!("{UNDELIVERED}do not want to be disturbed: psst");
+    alice.expect(&["im-error", "bob@example.com", &why]);
+
+    bob.adds("alice", "Colleagues");
+    bob.sees("alice", "available", "");
+    bob.menu("alice", &["Access level", "Team"]);
+    bob.logs("<setContainerMembers");
+    bob.logs("msg->response(200),msg->method(SERVICE)");
+    alice.im("bob", "for the team");
+    bob.receives("alice", "for the team");
+    assert!(!bob.has_heard(&["im", "alice@example.com", "psst"]));
+    alice.quit_after(&["msg->response(486),msg->method(INVITE)"]);
+    bob.quit();
     server.stop();
 }
