@@ -1,13 +1,16 @@
 //! What a Lync client is told of somebody ([MS-PRES] §2.2.2.4): one document for all who see as much.
 //!
 //! The one folded state, the note, the card, and what the user has published for this level's container: never what is
-//! published for another. A blocked level is told what everybody is told of somebody who is not there, byte for byte.
+//! published for another. A blocked level is told what everybody is told of somebody who is offline and has published nothing,
+//! byte for byte: the name, and no more of the card.
 
 use crate::dialect::lync::published::{NOTE, SCHEMA_INSTANCE, STATE};
 use crate::documents::timestamp::Zoneless;
 use crate::documents::xml::Space;
 use crate::documents::xml::write::Writer;
-use crate::presence::{Card, CardLine, Held, Level, Meaning, NoteKind, Part, Seen, sees, tel};
+use crate::presence::{
+    Availability, Card, CardLine, Held, Level, Meaning, NoteKind, Part, Seen, sees, tel,
+};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -35,10 +38,8 @@ pub struct Person<'a> {
 
 /// Writes what `level` sees.
 pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
-    if level == Level::Blocked {
-        return nobody(out, &person.user.uri());
-    }
     let seen = &person.seen;
+    let blocked = level == Level::Blocked;
     let mut xml = Writer::new(out);
     begin(&mut xml, &person.user.uri());
     xml.open("category")
@@ -52,7 +53,11 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
         Level::Own => Level::Friends.container(),
         level => level.container(),
     };
-    let published = person.held.seen_in(container);
+    // What is kept for the blocked ones would tell them that they are.
+    let published = match blocked {
+        true => Vec::new(),
+        false => person.held.seen_in(container),
+    };
     let is_note = |meaning: &Meaning| matches!(meaning, Meaning::Note(Some(_), _));
     let noted = published.iter().any(|one| is_note(&one.meaning));
     if noted {
@@ -71,7 +76,12 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
         .attribute("name", CARD)
         .attribute("instance", 0)
         .attribute("publishTime", Zoneless(Now(0)));
-    card(&mut xml, person, level);
+    let offline = seen.word == Availability::Offline;
+    card(
+        &mut xml,
+        person,
+        if offline { Level::Blocked } else { level },
+    );
     xml.close();
     for one in published {
         let name = &*one.key.category;
@@ -89,7 +99,7 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
     xml.close();
 }
 
-/// Writes what is told of somebody of whom nothing may be told, or who is nobody.
+/// Writes what is told of who is nobody.
 pub fn nobody(out: &mut Vec<u8>, uri: &str) {
     let mut xml = Writer::new(out);
     begin(&mut xml, uri);
