@@ -142,15 +142,17 @@ impl Question {
         if !self.conditions.iter().all(fits) {
             return None;
         }
-        let level = level();
+        // Name and address are the directory's: who has blocked the searcher stands in it as they do for strangers, or a
+        // search would tell who has.
+        let level = level().max(Level::External);
         let seen = |(field, _): &(Field, Box<str>)| match field {
             Field::Mail => shows(level, CardLine::Mail),
             Field::Company => shows(level, CardLine::Company),
             Field::Title => shows(level, CardLine::Title),
             Field::Office => shows(level, CardLine::Office),
-            _ => level > Level::Blocked,
+            _ => true,
         };
-        if level == Level::Blocked || !self.conditions.iter().all(seen) {
+        if !self.conditions.iter().all(seen) {
             return None;
         }
         let shown = |(_, line): (&str, CardLine)| {
@@ -271,9 +273,10 @@ mod tests {
         let name = [("givenName", "rob")];
         let mail = [("mail", "robert")];
         let bare = "uri=sip:bob@example.com;displayName=Robert Müller-Äpfel van Gogh;";
-        assert_eq!(rows(&name, Level::Blocked), "nobody");
-        assert_eq!(rows(&name, Level::External), bare);
-        assert_eq!(rows(&mail, Level::External), "nobody");
+        for level in [Level::Blocked, Level::External] {
+            assert_eq!(rows(&name, level), bare);
+            assert_eq!(rows(&mail, level), "nobody");
+        }
         assert!(rows(&mail, Level::Colleagues).contains("phone=+49 30 1;"));
         assert!(!rows(&mail, Level::Own).contains("+49 30 2"));
     }
