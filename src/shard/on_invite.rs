@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use rand_core::Rng;
-
 use crate::calls::carried::is_call;
 use crate::dialect::conference::{self, BadAsk};
 use crate::dialect::{lync, simple};
@@ -15,8 +13,8 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::lync::{on_focus, on_summons};
 use crate::shard::on_session::Beginning;
-use crate::shard::request::{Request, SDP_ID, Target, tag_of_key, with_tag};
-use crate::shard::usage::{Association, Usage};
+use crate::shard::request::{Request, SDP_ID, Target};
+use crate::shard::usage::Usage;
 use crate::shard::{Shard, on_call, on_leg, on_session};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, accept_quality};
@@ -147,29 +145,21 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         return;
     };
     shard.connections.acted(request.connection, shard.now);
-    let random = shard.rng.next_u32();
-    let Some(place) = shard.connections.get_mut(request.connection) else {
+    let usage = Usage::Leg(Leg {
+        session,
+        user: user.clone(),
+        state: State::Offered(server),
+        cpim,
+        focus: false,
+        told: true,
+        stopped: None,
+        sdp_version: 1,
+        typing: None,
+        pages: None,
+    });
+    let Some(key) = shard.keep_dialog(request.connection, dialog, usage, answer) else {
         return;
     };
-    let key = shard
-        .dialogs
-        .insert_with(&mut place.dialogs, |slot| Association {
-            connection: request.connection,
-            dialog: with_tag(dialog, &tag_of_key(slot, random)),
-            usage: Usage::Leg(Leg {
-                session,
-                user: user.clone(),
-                state: State::Offered(server),
-                cpim,
-                focus: false,
-                told: true,
-                stopped: None,
-                sdp_version: 1,
-                typing: None,
-                pages: None,
-            }),
-            offer: answer,
-        });
     // The person hears at once that the server has it (RFC 3261 §17.2.1).
     shard.provisional(server, 100, "", "", effects);
     let leg = shard.leg_ref(key);

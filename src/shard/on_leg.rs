@@ -3,6 +3,7 @@
 
 use core::time::Duration;
 
+use rand_core::Rng;
 use slotmap::KeyData;
 use smallvec::SmallVec;
 
@@ -17,12 +18,13 @@ use crate::shard::letter::Letter;
 use crate::shard::lync::{on_focus, on_summons, on_typing};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{
-    ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact,
+    ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact, tag_of_key,
+    with_tag,
 };
 use crate::shard::usage::{Answering, Association, Focus, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
-use crate::sip::dialog::DialogKey;
+use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ServerKey, TIMEOUT};
@@ -74,6 +76,28 @@ impl Shard {
             Some(endpoint.instance())
         };
         instance().unwrap_or_default().into()
+    }
+
+    /// Keeps the dialog that a peer's request makes, on the request's connection, under a tag of ours. `None` where the
+    /// connection is gone.
+    pub(super) fn keep_dialog(
+        &mut self,
+        connection: ConnectionId,
+        dialog: Dialog,
+        usage: Usage,
+        offer: Option<Vec<u8>>,
+    ) -> Option<DialogKey> {
+        let random = self.rng.next_u32();
+        let place = self.connections.get_mut(connection)?;
+        Some(
+            self.dialogs
+                .insert_with(&mut place.dialogs, |slot| Association {
+                    connection,
+                    dialog: with_tag(dialog, &tag_of_key(slot, random)),
+                    usage,
+                    offer,
+                }),
+        )
     }
 
     /// Forgets a dialog. Nothing is said to the peer.

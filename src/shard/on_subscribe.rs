@@ -3,8 +3,6 @@
 
 use core::time::Duration;
 
-use rand_core::Rng;
-
 use crate::dialect::lync::own::Wanted;
 use crate::dialect::lync::{self, Roaming, Telling};
 use crate::dialect::{Dialect, simple};
@@ -14,7 +12,7 @@ use crate::presence::{List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
 use crate::shard::on_register::seconds;
-use crate::shard::request::{Request, Target, dialog_contact, tag_of_key, with_tag};
+use crate::shard::request::{Request, Target, dialog_contact};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -161,34 +159,26 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let is_linphones = message
         .header(Name::UserAgent)
         .is_some_and(|agent| agent.starts_with("Linphone") || agent.contains(" LinphoneSDK/"));
-    let random = shard.rng.next_u32();
     let expires = shard.now.after(seconds(granted_s));
-    let Some(place) = shard.connections.get_mut(request.connection) else {
+    let usage = Usage::Subscription(Subscription {
+        subject,
+        watcher: watcher.clone(),
+        event_id: event.id.unwrap_or_default().into(),
+        since: shard.now,
+        expires,
+        waiting: Some(server),
+        granted_s,
+        alert,
+        telling,
+        is_linphones,
+        outstanding: false,
+        stale: false,
+        version: None,
+        told: None,
+    });
+    let Some(key) = shard.keep_dialog(request.connection, dialog, usage, None) else {
         return;
     };
-    let key = shard
-        .dialogs
-        .insert_with(&mut place.dialogs, |slot| Association {
-            connection: request.connection,
-            dialog: with_tag(dialog, &tag_of_key(slot, random)),
-            usage: Usage::Subscription(Subscription {
-                subject,
-                watcher: watcher.clone(),
-                event_id: event.id.unwrap_or_default().into(),
-                since: shard.now,
-                expires,
-                waiting: Some(server),
-                granted_s,
-                alert,
-                telling,
-                is_linphones,
-                outstanding: false,
-                stale: false,
-                version: None,
-                told: None,
-            }),
-            offer: None,
-        });
     shard.edges_changed(&watcher, 0, 1);
     if let Some(subscriber) = shard.subscribers.get_mut(&watcher)
         && roaming.is_some()

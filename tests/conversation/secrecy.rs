@@ -328,25 +328,29 @@ const SECRETS: [(&str, Level); 8] = [
     ("<basic>open</basic>", Level::External),
 ];
 
+/// Who watches Alice, one at each level.
+const WATCHERS: [(&str, Level); 5] = [
+    ("bill", Level::Blocked),
+    ("emma", Level::External),
+    ("carl", Level::Colleagues),
+    ("will", Level::Workgroup),
+    ("fred", Level::Friends),
+];
+
+/// Alice treats somebody so.
+fn treat(stage: &mut Stage, user: &str, level: Level) {
+    let member = Member::parse(&format!("{user}@example.com")).expect("a member");
+    let edited = stage.world.edit("alice@example.com", |standing| {
+        let set = standing.access.set(member, level);
+        set.map(drop).map_err(|refused| refused.to_string())
+    });
+    edited.expect("a rule");
+}
+
 #[test]
 fn no_level_is_told_what_it_may_not_see() {
-    let watchers = [
-        ("bill", Level::Blocked),
-        ("emma", Level::External),
-        ("carl", Level::Colleagues),
-        ("will", Level::Workgroup),
-        ("fred", Level::Friends),
-    ];
     let mut stage = Stage::new(&["alice", "bill", "emma", "carl", "will", "fred"]);
-    let treat = |stage: &mut Stage, user: &str, level: Level| {
-        let member = Member::parse(&format!("{user}@example.com")).expect("a member");
-        let edited = stage.world.edit("alice@example.com", |standing| {
-            let set = standing.access.set(member, level);
-            set.map(drop).map_err(|refused| refused.to_string())
-        });
-        edited.expect("a rule");
-    };
-    for (user, level) in watchers {
+    for (user, level) in WATCHERS {
         treat(&mut stage, user, level);
         let name = format!("{user}@example.com");
         let edited = stage.world.edit(&name, |standing| {
@@ -373,7 +377,7 @@ fn no_level_is_told_what_it_may_not_see() {
     let person = "<rpid:activities><rpid:note>secretsubject</rpid:note><rpid:meeting/></rpid:activities>\
                   <rpid:place-type><rpid:other>secretplace</rpid:other></rpid:place-type><dm:note>secretnote</dm:note>";
     let alice_uri = "sip:alice@example.com";
-    let there: Vec<usize> = watchers
+    let there: Vec<usize> = WATCHERS
         .iter()
         .map(|(user, _)| stage.arrive(user))
         .collect();
@@ -400,7 +404,7 @@ fn no_level_is_told_what_it_may_not_see() {
         );
     }
     stage.pass(5);
-    for (client, (user, level)) in there.iter().zip(watchers) {
+    for (client, (user, level)) in there.iter().zip(WATCHERS) {
         let all = stage.all_of(*client);
         for (secret, least) in SECRETS {
             let seen = all.contains(secret);
@@ -487,23 +491,8 @@ fn publication(version: u32) -> String {
 
 #[test]
 fn no_level_is_told_in_either_dialect_what_another_ones_container_has() {
-    let watchers = [
-        ("bill", Level::Blocked),
-        ("emma", Level::External),
-        ("carl", Level::Colleagues),
-        ("will", Level::Workgroup),
-        ("fred", Level::Friends),
-    ];
     let mut stage = Stage::new(&["alice", "bill", "emma", "carl", "will", "fred"]);
-    let treat = |stage: &mut Stage, user: &str, level: Level| {
-        let member = Member::parse(&format!("{user}@example.com")).expect("a member");
-        let edited = stage.world.edit("alice@example.com", |standing| {
-            let set = standing.access.set(member, level);
-            set.map(drop).map_err(|refused| refused.to_string())
-        });
-        edited.expect("a rule");
-    };
-    for (user, level) in watchers {
+    for (user, level) in WATCHERS {
         treat(&mut stage, user, level);
     }
     let card = stage.world.edit("alice@example.com", |standing| {
@@ -521,11 +510,11 @@ fn no_level_is_told_in_either_dialect_what_another_ones_container_has() {
     card.expect("a card");
     let alice = stage.arrive_lync("alice");
     let alice_uri = "sip:alice@example.com";
-    let simple: Vec<usize> = watchers
+    let simple: Vec<usize> = WATCHERS
         .iter()
         .map(|(user, _)| stage.arrive(user))
         .collect();
-    let lync: Vec<usize> = watchers
+    let lync: Vec<usize> = WATCHERS
         .iter()
         .map(|(user, _)| stage.arrive_lync(user))
         .collect();
@@ -588,7 +577,7 @@ fn no_level_is_told_in_either_dialect_what_another_ones_container_has() {
         let open = all.contains("<availability>6500</availability>");
         assert_eq!(open, is_lync && level > Level::Blocked, "{level}: {all}");
     };
-    for (at, (_, level)) in watchers.iter().enumerate() {
+    for (at, (_, level)) in WATCHERS.iter().enumerate() {
         check(&stage, simple[at], *level, false);
         check(&stage, lync[at], *level, true);
     }

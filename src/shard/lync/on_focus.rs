@@ -1,8 +1,6 @@
 //! A Lync client's dialog with the focus of a conference ([MS-CONFBAS] §3.4): it is let in, it asks for what a moderator
 //! may decide, it goes. What it says is said elsewhere, in a leg.
 
-use rand_core::Rng;
-
 use crate::dialect::lync::cccp::{self, Answer, Ask, Envelope};
 use crate::dialect::lync::registration::Diagnostics;
 use crate::immcu::SessionId;
@@ -12,7 +10,7 @@ use crate::immcu::room::{Command, Role};
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::lync::on_conference::is_their_own;
-use crate::shard::request::{ALLOW, Request, Target, tag_of_key, with_tag};
+use crate::shard::request::{ALLOW, Request, Target};
 use crate::shard::usage::{Answering, Association, Focus, Usage};
 use crate::shard::{Shard, on_leg, on_roster_news};
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -58,22 +56,14 @@ pub(in crate::shard) fn on_invite(
         return;
     };
     shard.connections.acted(request.connection, shard.now);
-    let random = shard.rng.next_u32();
-    let Some(place) = shard.connections.get_mut(request.connection) else {
+    let usage = Usage::Focus(Focus {
+        session,
+        user: user.clone(),
+        asking: Some(Box::new((server, envelope))),
+    });
+    let Some(key) = shard.keep_dialog(request.connection, dialog, usage, None) else {
         return;
     };
-    let key = shard
-        .dialogs
-        .insert_with(&mut place.dialogs, |slot| Association {
-            connection: request.connection,
-            dialog: with_tag(dialog, &tag_of_key(slot, random)),
-            usage: Usage::Focus(Focus {
-                session,
-                user: user.clone(),
-                asking: Some(Box::new((server, envelope))),
-            }),
-            offer: None,
-        });
     let letter = Letter::Attend {
         session,
         uri: message.to().uri.into(),
