@@ -14,6 +14,7 @@ use rustls::pki_types::ServerName;
 
 use crate::account::Accounts;
 use crate::compare::{Side, compare};
+use crate::follow::Circle;
 use crate::line::Route;
 use crate::pace::Arrivals;
 use crate::plan::{Parts, Rates};
@@ -67,6 +68,15 @@ enum Command {
         common: Common,
         #[arg(long, default_value_t = 15_000)]
         users: u32,
+        /// Logons (and then subscriptions) a second, whatever the server does; absent: some at a time, as fast as it lets them.
+        #[arg(long, value_parser = rate)]
+        logon_rate: Option<f64>,
+        /// How long they stay, in place of --seconds; refreshes go on.
+        #[arg(long, value_parser = rate)]
+        hold: Option<f64>,
+        /// Contacts that each user watches by one subscription to a list.
+        #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
+        contacts: u32,
     },
     /// Full logons (TCP, TLS, challenge, REGISTER) at a fixed rate, each user once.
     Logon {
@@ -165,10 +175,17 @@ pub struct Common {
     /// Requests of one user that may wait for an answer at once.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     window: u32,
-    /// Threads of the generator.
+    /// Threads of the generator; more where a table of descriptors doesn't hold all users: then each thread has its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
-    /// Source addresses, e.g. 127.0.1.0/28; may be given more than once. One address has about 28,000 ports.
+    /// CPUs for the generator's threads, e.g. 1 or 0,1; each thread is kept to one.
+    #[arg(long, value_delimiter = ',')]
+    cpu: Vec<usize>,
+    /// Who connects resumes an earlier connection's TLS session, if there is one.
+    #[arg(long)]
+    resume: bool,
+    /// Source addresses, e.g. 127.0.1.0/28; may be given more than once. One address has about 28,000 ports. Absent: the
+    /// kernel's choice, or enough of 127.1.0.0/24 for very many users.
     #[arg(long, value_parser = source_range)]
     source: Vec<SourceRange>,
     /// Also writes the report as JSON.
@@ -178,11 +195,19 @@ pub struct Common {
 
 /// The longest run: nothing that a server granted for the lifetime asked for ends during it.
 const SECONDS_MAX: f64 = EXPIRES_S as f64 / 2.0;
+/// Users that only stay refresh what they were granted.
+const HOLD_S_MAX: f64 = 7.0 * 86_400.0;
 const OPERATIONS_MAX: f64 = 1e8;
 const USERS_MAX: u32 = 2_000_000;
-/// Descriptors besides the users' connections.
+const THREADS_MAX: u32 = 256;
+/// Descriptors besides the users' connections, and of each thread.
 const FILES_BESIDES: u64 = 64;
+const FILES_A_THREAD: u64 = 3;
+/// More users than this need several source addresses. An address has some 28,000 ports; half empty they are found at once.
+const USERS_A_SOURCE: u32 = 12_500;
+const USERS_WITHOUT_SOURCES_MAX: u32 = 20_000;
 const BEGINNING_MAX: usize = 64;
+const BEGINNING_MIN: usize = 8;
 
 pub fn main() -> ExitCode {
     match begin(Cli::parse().command) {
@@ -226,6 +251,9 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
     let mut parts = Parts::default();
     let mut rates = Rates::default();
     let mut body_bytes = 100;
+    let mut begin_rate = None;
+    let mut contacts = 0;
+    let mut seconds_max = SECONDS_MAX;
     let (common, name, per_what, load) = match command {
         Command::Message {
             common,
@@ -272,9 +300,26 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
                 format!("{publishers} publishers, {watchers} watchers of each, {rate} changes/s");
             (common, "presence", PerWhat::Notified, load)
         }
-        Command::Idle { common, users } => {
+        Command::Idle {
+            mut common,
+            users,
+            logon_rate,
+            hold,
+            contacts: contacts_each,
+        } => {
             parts.users = users;
-            (common, "idle", PerWhat::Nothing, format!("{users} users"))
+            begin_rate = logon_rate;
+            contacts = contacts_each;
+            common.seconds = hold.unwrap_or(common.seconds);
+            seconds_max = HOLD_S_MAX;
+            let mut load = format!("{users} users");
+            if let Some(rate) = logon_rate {
+                load.push_str(&format!(", {rate} logons/s"));
+            }
+            if contacts > 0 {
+                load.push_str(&format!(", {contacts} contacts each"));
+            }
+            (common, "idle", PerWhat::Nothing, load)
         }
         Command::Logon { common, rate } => {
             let users = (rate * common.seconds).round() as u32;
@@ -327,8 +372,13 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
             unreachable!("no load; `begin` has dealt with them")
         }
     };
-    check(&common, &parts, rates)?;
-    let orders = orders(&common, parts, rates, body_bytes)?;
+    check(&common, &parts, rates, seconds_max)?;
+    if contacts >= parts.users {
+        return Err("a user has fewer contacts than there are users".into());
+    }
+    let mut orders = orders(&common, parts, rates, body_bytes)?;
+    orders.begin_rate = begin_rate;
+    orders.customs.circle.contacts = contacts;
     let asked = format!("{load}, {} s", common.seconds);
     let wanted = Wanted {
         command: name,
@@ -341,7 +391,7 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
     Ok((common, wanted))
 }
 
-fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
+fn check(common: &Common, parts: &Parts, rates: Rates, seconds_max: f64) -> Result<(), String> {
     let ranges = [
         &parts.receivers,
         &parts.publishers,
@@ -365,9 +415,9 @@ fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
     if parts.users > USERS_MAX {
         return Err(format!("at most {USERS_MAX} users"));
     }
-    if common.seconds > SECONDS_MAX || !(0.0..=SECONDS_MAX).contains(&common.warm_up) {
+    if common.seconds > seconds_max || !(0.0..=SECONDS_MAX).contains(&common.warm_up) {
         return Err(format!(
-            "a run lasts {SECONDS_MAX} s at most: subscriptions are not refreshed"
+            "a run lasts {seconds_max} s at most (one that does something: {SECONDS_MAX} s, as it refreshes no subscriptions)"
         ));
     }
     if !(0.0..=600.0).contains(&common.settle) || common.timeout > 600.0 {
@@ -392,23 +442,58 @@ fn check(common: &Common, parts: &Parts, rates: Rates) -> Result<(), String> {
     if !common.source.is_empty() && !common.server.is_ipv4() {
         return Err("source addresses are of IPv4, the server's is not".into());
     }
-    allow_files(u64::from(parts.users) + u64::from(common.threads) * 2 + FILES_BESIDES)
+    Ok(())
+}
+
+/// How many threads hold so many users, and whether each needs a table of descriptors of its own.
+fn spread(users: u32, threads: u32, files_max: u64) -> Result<(u32, bool), String> {
+    let besides = |threads: u32| u64::from(threads) * FILES_A_THREAD + FILES_BESIDES;
+    if u64::from(users) + besides(threads) <= files_max {
+        return Ok((threads, false));
+    }
+    // A table begins as a copy of the common one, with what all threads have in it.
+    let users_a_table = files_max.saturating_sub(besides(THREADS_MAX));
+    let needed = u64::from(users)
+        .checked_div(users_a_table)
+        .map(|full| full + 1);
+    match needed.map(|needed| needed.max(u64::from(threads))) {
+        Some(needed) if needed <= u64::from(THREADS_MAX) => Ok((needed as u32, true)),
+        _ => Err(format!(
+            "{users} open files are needed, {files_max} are allowed here for each of at most {THREADS_MAX} threads: run with \
+             fewer users, or raise the hard limit (ulimit -Hn, LimitNOFILE=, docker --ulimit nofile=)"
+        )),
+    }
 }
 
 fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Result<Orders, String> {
     let accounts = accounts(&common.people)?;
     let server_name = ServerName::try_from(accounts.domain.clone())
         .map_err(|_| format!("{:?} is no domain name", accounts.domain))?;
-    let tls = tls::settings().map_err(|error| format!("TLS: {error}"))?;
+    let tls = match common.resume {
+        true => tls::resuming_settings(),
+        false => tls::settings(),
+    };
+    let tls = tls.map_err(|error| format!("TLS: {error}"))?;
+    let files_max = files_max(u64::from(parts.users) + FILES_BESIDES * FILES_A_THREAD);
+    let (threads, own_tables) = spread(parts.users, common.threads, files_max)?;
     let run = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
-    let sources = common
+    let mut sources: Vec<IpAddr> = common
         .source
         .iter()
         .flat_map(SourceRange::addresses)
         .collect();
+    if sources.is_empty() && common.server.is_ipv4() && parts.users > USERS_WITHOUT_SOURCES_MAX {
+        let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
+        let addresses = first..=first + parts.users / USERS_A_SOURCE;
+        sources.extend(addresses.map(|address| IpAddr::V4(Ipv4Addr::from(address))));
+    }
     Ok(Orders {
         customs: Customs {
             accounts,
+            circle: Circle {
+                users: parts.users,
+                contacts: 0,
+            },
             run,
             body_bytes: body_bytes as usize,
             window: common.window as usize,
@@ -429,8 +514,11 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
         } else {
             Arrivals::Even
         },
-        threads: common.threads,
-        beginning_max: BEGINNING_MAX,
+        threads,
+        own_tables,
+        cpus: common.cpu.clone(),
+        begin_rate: None,
+        beginning_max: (BEGINNING_MAX / threads as usize).max(BEGINNING_MIN),
     })
 }
 
@@ -495,37 +583,23 @@ fn side(argument: &str) -> Result<Side<'_>, String> {
     })
 }
 
-/// Raises the limit of open files to `needed`, or says what is missing.
-fn allow_files(needed: u64) -> Result<(), String> {
+/// Raises the limit of open files to `needed`, if that is possible, and says what it is.
+fn files_max(needed: u64) -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_none_or(|current| current >= needed) {
-        return Ok(());
-    }
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
+    if current.is_some_and(|current| current < needed) {
+        let raised = Rlimit {
             current: Some(needed),
             maximum: maximum.map(|most| most.max(needed)),
-        },
-    )
-    .or_else(|_| {
-        setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: maximum,
-                maximum,
-            },
-        )
-    });
-    let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    if allowed >= needed {
-        return Ok(());
+        };
+        let highest = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        // What cannot be raised is seen below.
+        let _ =
+            setrlimit(Resource::Nofile, raised).or_else(|_| setrlimit(Resource::Nofile, highest));
     }
-    Err(format!(
-        "{needed} open files are needed, {allowed} are allowed here: run with fewer users (up to {}), or raise the hard \
-         limit (ulimit -Hn, LimitNOFILE=, docker --ulimit nofile=)",
-        allowed.saturating_sub(FILES_BESIDES + 16)
-    ))
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 fn rate(text: &str) -> Result<f64, String> {
@@ -595,7 +669,8 @@ pub mod tests {
             ("message --users 1 --senders 1", "too few users"),
             ("presence --watchers 0", "too few users"),
             ("mixed --users 100 --comers 101", "too few users"),
-            ("idle --users 1900000", "open files"),
+            ("idle --users 40 --contacts 40", "fewer contacts"),
+            ("idle --users 9 --hold 1e6", "at most"),
             ("message --rate 0", "above 0"),
             ("message --seconds 99999", "at most"),
             ("message --rate 1e7 --seconds 100", "operations"),
@@ -615,6 +690,7 @@ pub mod tests {
             "message --users 10 --senders 10 --poisson --seed 4 --source 127.0.1.0/28 --source 127.0.9.1",
             "presence --publishers 1 --watchers 100 --rate 5",
             "idle --users 500",
+            "idle --users 500 --logon-rate 100 --hold 7200 --contacts 40 --cpu 0,1 --resume",
             "logon --rate 20 --seconds 2",
             "mixed --users 300",
         ] {
@@ -626,6 +702,27 @@ pub mod tests {
         assert_eq!(
             (wanted.orders.parts.users, wanted.orders.parts.comers),
             (40, 0..40)
+        );
+    }
+
+    #[test]
+    fn users_that_one_table_does_not_hold_are_spread_over_several() {
+        assert_eq!(spread(1_000, 2, 20_000), Ok((2, false)));
+        assert_eq!(spread(1_000_000, 1, 2_000_000), Ok((1, false)));
+        let (threads, own) = spread(1_000_000, 1, 20_000).unwrap();
+        assert!(own && (51..=60).contains(&threads), "{threads}");
+        let users_a_table = u64::from(1_000_000u32.div_ceil(threads));
+        assert!(users_a_table + u64::from(threads) * FILES_A_THREAD + FILES_BESIDES <= 20_000);
+        assert_eq!(spread(30_000, 100, 20_000), Ok((100, true)));
+        for files_max in [0, 500, 1_024] {
+            let error = spread(1_000_000, 1, files_max).unwrap_err();
+            assert!(error.contains("open files"), "{error}");
+        }
+        let (_, wanted) = parsed("idle --users 100000").unwrap();
+        let sources = &wanted.orders.route.sources;
+        assert_eq!(
+            (sources.len(), sources[0].to_string()),
+            (9, "127.1.0.1".into())
         );
     }
 

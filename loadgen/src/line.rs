@@ -1,10 +1,10 @@
 //! One user's connection: a socket that never blocks, its TLS, and whole SIP messages cut from what comes.
 //!
 //! The buffers belong to the thread and are lent (`Scratch`); a line keeps bytes only while half a record or half a
-//! message has come, or while the server doesn't take what was sent. An idle line holds no buffer.
+//! message has come, or while the server doesn't take what was sent. An idle line holds no buffer: it is 96 bytes.
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
 
 use muster::sip::frame::{self, Cut, FrameState, Limits};
@@ -12,16 +12,22 @@ use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
-use crate::tls::{Progress, Tls};
+use crate::host::bind_without_port;
+use crate::tls::{Progress, Settings, Tls};
 
 /// The server may leave so many bytes untaken before the line counts as broken.
 const UNSENT_BYTES_MAX: usize = 4 << 20;
 /// Reads in one go, so that one busy line doesn't starve the others.
 const READS_MAX: usize = 16;
 const READ_BYTES: usize = 64 * 1024;
+/// A NOTIFY of a contact list brings the documents of all who are on it.
+const LIMITS: Limits = Limits {
+    head_bytes_max: 16 * 1024,
+    body_bytes_max: 1024 * 1024,
+    headers_max: muster::sip::message::HEADERS_MAX,
+};
 
 /// The thread's buffers, lent to a line for one call.
 #[derive(Default)]
@@ -41,7 +47,7 @@ pub struct Scratch {
 pub struct Route {
     pub server: SocketAddr,
     pub server_name: ServerName<'static>,
-    pub tls: Arc<ClientConfig>,
+    pub tls: Arc<Settings>,
     /// Source addresses, used in turn; empty: the kernel's choice.
     pub sources: Vec<IpAddr>,
 }
@@ -87,11 +93,18 @@ struct Rest {
     frame: FrameState,
 }
 
+/// The client's end: an address of IPv4 as its bytes; all zeros for the only one that loopback has in IPv6.
+#[derive(Clone, Copy)]
+struct Local {
+    v4: [u8; 4],
+    port: u16,
+}
+
 /// One connection to the server.
 pub struct Line {
     socket: TcpStream,
     tls: Tls,
-    local: SocketAddr,
+    local: Local,
     phase: Phase,
     /// Tells this line's events from those of one that had the same place before.
     pub generation: u32,
@@ -103,6 +116,8 @@ pub struct Line {
 pub struct Heard {
     /// The handshake ended just now: the line may be spoken on.
     pub opened: bool,
+    /// And it resumed an earlier connection's session.
+    pub resumed: bool,
     /// There may be more to read, although no event will say so.
     pub more: bool,
     /// The server closed; what it said before is in the text.
@@ -126,10 +141,7 @@ impl Line {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, None)?;
         if !route.sources.is_empty() {
-            rustix::net::bind(
-                &socket,
-                &SocketAddr::new(route.sources[turn % route.sources.len()], 0),
-            )?;
+            bind_without_port(&socket, route.sources[turn % route.sources.len()])?;
         }
         match connect(&socket, &route.server) {
             Ok(()) | Err(Errno::INPROGRESS) => {}
@@ -137,7 +149,16 @@ impl Line {
         }
         let socket = TcpStream::from(socket);
         socket.set_nodelay(true)?;
-        let local = socket.local_addr()?;
+        let local = match socket.local_addr()? {
+            SocketAddr::V4(v4) => Local {
+                v4: v4.ip().octets(),
+                port: v4.port(),
+            },
+            SocketAddr::V6(v6) => Local {
+                v4: [0; 4],
+                port: v6.port(),
+            },
+        };
         let tls = Tls::new(&route.tls, route.server_name.clone()).map_err(io::Error::other)?;
         let events = epoll::EventFlags::IN
             | epoll::EventFlags::OUT
@@ -160,7 +181,11 @@ impl Line {
     }
 
     pub fn local(&self) -> SocketAddr {
-        self.local
+        let ip = match self.local.v4 {
+            [0, 0, 0, 0] => IpAddr::V6(Ipv6Addr::LOCALHOST),
+            v4 => IpAddr::V4(Ipv4Addr::from(v4)),
+        };
+        SocketAddr::new(ip, self.local.port)
     }
 
     pub fn is_open(&self) -> bool {
@@ -170,8 +195,21 @@ impl Line {
     /// Reads what came into `scratch.text`, behind what was left there of an earlier message, and sends what could
     /// not be sent before.
     pub fn on_ready(&mut self, scratch: &mut Scratch) -> Result<Heard, Broken> {
+        self.on_event(scratch, epoll::EventFlags::all())
+    }
+
+    /// The same, with what epoll said: where it saw no end of the stream, a short read has taken all there is, and what
+    /// comes later is another event (epoll(7), edge-triggered).
+    pub fn on_event(
+        &mut self,
+        scratch: &mut Scratch,
+        flags: epoll::EventFlags,
+    ) -> Result<Heard, Broken> {
+        let ends = flags
+            .intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR);
         let mut heard = Heard {
             opened: false,
+            resumed: false,
             more: false,
             closed: false,
         };
@@ -202,7 +240,7 @@ impl Line {
                 Ok(count) => {
                     scratch.cipher.extend_from_slice(&scratch.read[..count]);
                     self.feed(scratch, &mut heard)?;
-                    if heard.closed {
+                    if heard.closed || (count < READ_BYTES && !ends) {
                         break;
                     }
                     if reads == READS_MAX {
@@ -236,11 +274,12 @@ impl Line {
             .take(&mut scratch.cipher, &mut scratch.text, &mut scratch.wire)
             .map_err(Broken::Tls)?;
         match progress {
-            Progress::Open if self.phase != Phase::Open => {
+            Progress::Open { resumed } if self.phase != Phase::Open => {
                 self.phase = Phase::Open;
                 heard.opened = true;
+                heard.resumed = resumed;
             }
-            Progress::Open | Progress::Handshaking => {}
+            Progress::Open { .. } | Progress::Handshaking => {}
             Progress::Closed => heard.closed = true,
         }
         Ok(())
@@ -252,14 +291,13 @@ impl Line {
         scratch: &mut Scratch,
         mut each: impl FnMut(&mut [u8], &mut Vec<u8>),
     ) -> Result<(), Broken> {
-        let limits = Limits::default();
         let mut state = self
             .rest
             .as_ref()
             .map_or_else(FrameState::default, |rest| rest.frame);
         let mut used = 0;
         while used < scratch.text.len() {
-            match frame::cut(&scratch.text[used..], &limits, &mut state) {
+            match frame::cut(&scratch.text[used..], &LIMITS, &mut state) {
                 Cut::Need(_) => break,
                 Cut::Ping(count) => {
                     scratch.said.extend_from_slice(b"\r\n");
@@ -343,5 +381,15 @@ impl Line {
         }) {
             self.rest = None;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_line_is_96_bytes() {
+        assert_eq!(size_of::<Line>(), 96);
     }
 }

@@ -45,6 +45,10 @@ enum Twist {
     Withhold(u32),
     /// Takes no password.
     Refuse,
+    /// Has no time for the first so many logons, and for the first so many subscriptions to contacts.
+    Busy(u32),
+    /// Tells one entry of each contact list too few.
+    Forget,
 }
 
 #[derive(Default)]
@@ -58,6 +62,7 @@ struct Town {
     messages: u32,
     states: u32,
     notifies: u32,
+    put_off: [u32; 2],
 }
 
 struct Responder {
@@ -179,6 +184,12 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
     let mut town = town.lock().unwrap();
     let mut out = Vec::new();
     match message.method() {
+        Method::Register if is_busy(&mut town.put_off[0], twist) => {
+            build::response(&mut out, &message, 503, Some("r")).header("Retry-After", 1);
+        }
+        Method::Subscribe if is_busy(&mut town.put_off[1], twist) => {
+            build::response(&mut out, &message, 503, Some("r")).header("Retry-After", "1 (soon)");
+        }
         Method::Register => match message.header(Name::Authorization) {
             Some(value) if is_right(value, &user) && twist != Twist::Refuse => {
                 let contact = format!("{};expires=600", message.header(Name::Contact).unwrap());
@@ -249,7 +260,7 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                     .insert(called.clone(), message.body().to_vec());
                 let watchers = town.watchers.get(&called).cloned().unwrap_or_default();
                 for (watcher, subscribe) in watchers {
-                    notify(&mut town, &watcher, &called, subscribe);
+                    notify(&mut town, &watcher, &called, subscribe, twist);
                 }
             }
         }
@@ -258,7 +269,7 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                 .header("Expires", 600)
                 .header("Contact", "<sip:s@localhost>");
             sender.send(std::mem::take(&mut out)).unwrap();
-            notify(&mut town, &user, &called, raw.clone());
+            notify(&mut town, &user, &called, raw.clone(), twist);
             town.watchers.entry(called).or_default().push((user, raw));
         }
         other => panic!("the generator sent {other:?}"),
@@ -266,7 +277,15 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
     sender.send(out).is_ok()
 }
 
-fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u8>) {
+fn is_busy(put_off: &mut u32, twist: Twist) -> bool {
+    let Twist::Busy(most) = twist else {
+        return false;
+    };
+    *put_off += 1;
+    *put_off <= most
+}
+
+fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u8>, twist: Twist) {
     town.notifies += 1;
     let subscribe = Message::parse(&mut subscribe).unwrap();
     let mut out = Vec::new();
@@ -293,6 +312,14 @@ fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u
         .header("CSeq", format_args!("{number} NOTIFY"))
         .header("Event", "presence")
         .header("Subscription-State", "active;expires=600");
+    if presentity == "contacts" {
+        let asked = String::from_utf8_lossy(subscribe.body()).into_owned();
+        let entries = asked.matches("<entry ").count() - usize::from(twist == Twist::Forget);
+        let list = format!("<list>{}</list>", "<resource />".repeat(entries));
+        draft.body("multipart/related", list.as_bytes());
+        town.lines[watcher].send(out).unwrap();
+        return;
+    }
     match town.documents.get(presentity) {
         Some(document) => draft.body("application/pidf+xml", document),
         None => draft.finish(),
@@ -327,16 +354,19 @@ fn is_right(authorization: &str, user: &str) -> bool {
 
 /// Runs `arguments` against a responder with a twist.
 fn run(twist: Twist, arguments: &str) -> Report {
+    against(twist, |server| {
+        let arguments = format!("{arguments} --server {server} --warm-up 0 --timeout 1");
+        let (_, wanted) = crate::cli::tests::parsed(&arguments).unwrap();
+        conduct(&wanted).unwrap()
+    })
+}
+
+fn against(twist: Twist, run: impl FnOnce(SocketAddr) -> Report) -> Report {
     // One at a time: the machine may be small, and the runs look at the time.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(|poison| poison.into_inner());
     let responder = Responder::start(twist);
-    let arguments = format!(
-        "{arguments} --server {} --warm-up 0 --timeout 1",
-        responder.address
-    );
-    let (_, wanted) = crate::cli::tests::parsed(&arguments).unwrap();
-    conduct(&wanted).unwrap()
+    run(responder.address)
 }
 
 const MESSAGES: &str = "message --users 6 --senders 2 --rate 200 --seconds 0.5";
@@ -406,6 +436,59 @@ fn the_idle_and_the_mixed_run_pass() {
             row(&mixed, "message delivered").count
         ),
         (10, 50)
+    );
+}
+
+#[test]
+fn users_of_many_tables_follow_their_contacts_and_resume() {
+    let (_, mut wanted) = crate::cli::tests::parsed(
+        "idle --users 12 --logon-rate 100 --hold 0.2 --contacts 5 --threads 3 --cpu 0 --resume \
+         --source 127.1.0.0/30 --timeout 1",
+    )
+    .unwrap();
+    wanted.orders.own_tables = true;
+    let report = against(Twist::None, |server| {
+        wanted.orders.route.server = server;
+        conduct(&wanted).unwrap()
+    });
+    assert!(report.passed(), "{}", report.table());
+    assert_eq!(report.users, 12);
+    assert_eq!(
+        (
+            row(&report, "logon").count,
+            row(&report, "contacts told").count
+        ),
+        (12, 12)
+    );
+    let notes = report.notes.join("\n");
+    assert!(notes.contains("60 are watched"), "{notes}");
+    assert!(notes.contains("resumed an earlier session"), "{notes}");
+}
+
+#[test]
+fn who_is_put_off_comes_again() {
+    let report = run(
+        Twist::Busy(3),
+        "idle --users 5 --logon-rate 50 --seconds 0.1 --contacts 2",
+    );
+    assert!(report.passed() && report.users == 5, "{}", report.table());
+    let logon = row(&report, "logon");
+    assert!(
+        logon.max_us > 1_000_000 && logon.p50_us > 1_000_000,
+        "{}",
+        report.table()
+    );
+    let notes = report.notes.join("\n");
+    assert!(notes.contains("6 requests were put off"), "{notes}");
+}
+
+#[test]
+fn a_contact_list_with_an_entry_too_few_is_caught() {
+    let report = run(Twist::Forget, "idle --users 5 --seconds 0.1 --contacts 2");
+    assert!(
+        report.table().contains("5 a contact list told with fewer"),
+        "{}",
+        report.table()
     );
 }
 

@@ -12,16 +12,21 @@ mod clock;
 mod compare;
 mod content;
 mod digest;
+mod follow;
+mod host;
 mod line;
 mod meter;
 mod pace;
 mod plan;
 mod progress;
+mod record;
 mod report;
 mod run;
 mod stage;
+mod ticket;
 mod tls;
 mod user;
+mod wheel;
 mod worker;
 
 #[cfg(test)]

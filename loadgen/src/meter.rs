@@ -132,6 +132,20 @@ pub fn slab_kib() -> Option<u64> {
     kib_of(&fs::read_to_string("/proc/meminfo").ok()?, "Slab:")
 }
 
+/// Memory of the buffers of all TCP sockets of the machine, KiB (proc(5), /proc/net/sockstat).
+pub fn tcp_buffers_kib() -> Option<u64> {
+    let text = fs::read_to_string("/proc/net/sockstat").ok()?;
+    Some(tcp_pages(&text)? * rustix::param::page_size() as u64 / 1024)
+}
+
+fn tcp_pages(sockstat: &str) -> Option<u64> {
+    let line = sockstat
+        .lines()
+        .find_map(|line| line.strip_prefix("TCP:"))?;
+    let (_, pages) = line.split_once(" mem ")?;
+    pages.trim().parse().ok()
+}
+
 fn kib_of(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))?
@@ -211,6 +225,14 @@ mod tests {
             })
         );
         assert_eq!(Stat::parse(""), None);
+    }
+
+    #[test]
+    fn the_pages_of_tcp_are_found() {
+        let text =
+            "sockets: used 100\nTCP: inuse 5 orphan 0 tw 2 alloc 7 mem 12\nUDP: inuse 1 mem 3\n";
+        assert_eq!(tcp_pages(text), Some(12));
+        assert_eq!(tcp_pages("UDP: inuse 1 mem 3"), None);
     }
 
     #[test]

@@ -135,17 +135,23 @@ impl Plan {
         }
     }
 
-    /// When the next operation of any thread is due; `None` when all is done.
-    pub fn next_us(&self) -> Option<u64> {
-        self.streams
-            .iter()
-            .filter_map(|stream| stream.pace.peek())
-            .map(|due| due.intended_us)
-            .min()
+    /// When the next operation of this thread is due; `None` when all is done.
+    pub fn next_us(&mut self) -> Option<u64> {
+        self.next().map(|(_, operation)| operation.intended_us)
     }
 
     /// The next operation of this thread that is due by `now_us`.
     pub fn take(&mut self, now_us: u64) -> Option<Operation> {
+        let (at, operation) = self.next()?;
+        if operation.intended_us > now_us {
+            return None;
+        }
+        self.streams[at].pace.advance();
+        Some(operation)
+    }
+
+    /// The next operation of this thread, and its stream. The others' are passed over, so a thread wakes for its own only.
+    fn next(&mut self) -> Option<(usize, Operation)> {
         loop {
             let (at, due) = self
                 .streams
@@ -153,14 +159,11 @@ impl Plan {
                 .enumerate()
                 .filter_map(|(at, stream)| Some((at, stream.pace.peek()?)))
                 .min_by_key(|(_, due)| due.intended_us)?;
-            if due.intended_us > now_us {
-                return None;
-            }
-            self.streams[at].pace.advance();
             let operation = self.operation(&self.streams[at], due);
             if operation.user % self.share.1 == self.share.0 {
-                return Some(operation);
+                return Some((at, operation));
             }
+            self.streams[at].pace.advance();
         }
     }
 

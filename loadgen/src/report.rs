@@ -15,6 +15,8 @@ use crate::content::Findings;
 pub enum Timed {
     /// Meant to connect -> registered: TCP, TLS, challenge, REGISTER.
     LogOn,
+    /// Meant to subscribe to all contacts -> the whole list is told.
+    Followed,
     /// Meant to send -> the receiver has the message.
     Delivered,
     /// Meant to send -> the sender has its answer.
@@ -28,8 +30,9 @@ pub enum Timed {
 }
 
 impl Timed {
-    pub const ALL: [Timed; 6] = [
+    pub const ALL: [Timed; 7] = [
         Timed::LogOn,
+        Timed::Followed,
         Timed::Delivered,
         Timed::Answered,
         Timed::Notified,
@@ -40,6 +43,7 @@ impl Timed {
     fn label(self) -> &'static str {
         match self {
             Timed::LogOn => "logon",
+            Timed::Followed => "contacts told",
             Timed::Delivered => "message delivered",
             Timed::Answered => "message answered",
             Timed::Notified => "watcher notified",
@@ -172,6 +176,12 @@ pub struct MemoryCost {
     pub bytes_per_user: f64,
     /// The kernel's slab of the whole machine, so both ends of each connection.
     pub slab_bytes_per_user: Option<f64>,
+    /// Buffers of all TCP sockets of the machine, likewise.
+    #[serde(default)]
+    pub tcp_bytes_per_user: Option<f64>,
+    /// PSS of this process: what a simulated client costs.
+    #[serde(default)]
+    pub own_bytes_per_user: Option<f64>,
 }
 
 /// A whole run.
@@ -255,6 +265,14 @@ impl Report {
                         size(bytes)
                     ))
             );
+            if let (Some(own), Some(tcp)) = (memory.own_bytes_per_user, memory.tcp_bytes_per_user) {
+                let _ = writeln!(
+                    out,
+                    "beside it     generator {} a client (PSS); buffers of TCP, both ends, {}",
+                    size(own),
+                    size(tcp)
+                );
+            }
         }
         let _ = writeln!(
             out,
@@ -367,6 +385,8 @@ pub mod tests {
                 pss_after_kib: 20_480,
                 bytes_per_user: 28_672.0,
                 slab_bytes_per_user: Some(7_900.0),
+                tcp_bytes_per_user: None,
+                own_bytes_per_user: None,
             }),
             generator_cores: 0.02,
             generator_late: false,

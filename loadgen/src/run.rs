@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::clock::now_us;
 use crate::content::{Ledger, settle};
+use crate::host;
 use crate::meter::{self, Cpu, CpuUsed};
 use crate::progress::Progress;
 use crate::report::{CpuCost, Faults, Latencies, MemoryCost, Report, Timed};
@@ -50,16 +51,38 @@ const BEGINNING_S_PER_USER: f64 = 0.05;
 #[derive(Default)]
 struct Readings {
     memory: Option<MemoryCost>,
+    log_on: Option<Beginning>,
+    follow: Option<Beginning>,
     cpu: Option<CpuUsed>,
     own: CpuUsed,
     /// From the first intended instant until all was quiet.
     measured_s: f64,
 }
 
+/// What a stage before the measuring took, where that is what a run is about.
+struct Beginning {
+    operations: u64,
+    seconds: f64,
+    server: Option<CpuUsed>,
+    own: CpuUsed,
+}
+
+/// Memory before anybody is online.
+struct MemoryBefore {
+    server: std::io::Result<meter::Memory>,
+    own: std::io::Result<meter::Memory>,
+    slab_kib: Option<u64>,
+    tcp_kib: Option<u64>,
+}
+
 /// Carries out a run. An error is ours or the machine's; what the server does wrong is in the report.
 pub fn conduct(wanted: &Wanted) -> Result<Report, String> {
-    let board = Board::default();
     let orders = &wanted.orders;
+    let board = Board::new(orders.threads)
+        .map_err(|error| format!("cannot make {} bells: {error}", orders.threads))?;
+    if !orders.cpus.is_empty() {
+        host::pin(&orders.cpus).map_err(|error| format!("--cpu {:?}: {error}", orders.cpus))?;
+    }
     let mut workers = Vec::new();
     for number in 0..orders.threads {
         workers.push(
@@ -109,6 +132,7 @@ impl Conductor<'_, '_> {
             warm_up_s,
             measure_s,
             customs,
+            begin_rate,
             ..
         } = &self.wanted.orders;
         let pid = self.wanted.pid;
@@ -117,12 +141,21 @@ impl Conductor<'_, '_> {
             // A server that has just started still moves its memory about; here it is what is asked for.
             self.settle();
         }
-        let memory_before = pid.map(|pid| (meter::memory(pid), meter::slab_kib()));
+        let memory_before = pid.map(|pid| MemoryBefore {
+            server: meter::memory(pid),
+            own: meter::memory(std::process::id()),
+            slab_kib: meter::slab_kib(),
+            tcp_kib: meter::tcp_buffers_kib(),
+        });
+        let only_stay = self.wanted.per_what == PerWhat::Nothing;
         let timeout_s = customs.timeout_us as f64 / 1e6;
-        let beginning_s = |count: u64| count as f64 * BEGINNING_S_PER_USER + 2.0 * timeout_s + 5.0;
+        let beginning_s = |count: u64| {
+            let paced_s = begin_rate.map_or(0.0, |rate| count as f64 / rate);
+            count as f64 * BEGINNING_S_PER_USER + paced_s + 2.0 * timeout_s + 5.0
+        };
 
         if residents > 0 {
-            self.stage(
+            let stage = self.beginning(
                 Stage::LogOn,
                 "logging on",
                 residents,
@@ -130,11 +163,29 @@ impl Conductor<'_, '_> {
                 |counters| &counters.online,
             )?;
             let online = Counters::of(&self.board.counters.online);
-            if online < residents {
+            self.readings.log_on = Some(Beginning {
+                operations: online,
+                ..stage
+            });
+            if online == 0 || (online < residents && !only_stay) {
                 return Err(format!(
                     "only {online} of {residents} users could log on: the run ended there"
                 ));
             }
+        }
+        if customs.circle.contacts > 0 {
+            let edges = residents * u64::from(customs.circle.contacts);
+            let stage = self.beginning(
+                Stage::Follow,
+                "watching contacts",
+                edges,
+                beginning_s(residents),
+                |counters| &counters.watched,
+            )?;
+            self.readings.follow = Some(Beginning {
+                operations: Counters::of(&self.board.counters.online),
+                ..stage
+            });
         }
         if !parts.publishers.is_empty() {
             let publishers = parts.publishers.len() as u64;
@@ -156,12 +207,13 @@ impl Conductor<'_, '_> {
             )?;
         }
         self.quiet();
-        if Counters::of(&self.board.counters.faults) > 0 {
+        if Counters::of(&self.board.counters.faults) > 0 && !only_stay {
             return Err("there were faults before the measuring began: the run ended there".into());
         }
         if parts.comers.len() as u64 != u64::from(parts.users) {
             self.settle();
-            self.read_memory(&memory_before, residents)?;
+            let online = Counters::of(&self.board.counters.online);
+            self.read_memory(&memory_before, online)?;
         }
 
         let operations = (rates.message + rates.publish + rates.logon) * measure_s;
@@ -210,6 +262,27 @@ impl Conductor<'_, '_> {
             self.read_memory(&memory_before, Counters::of(&self.board.counters.online))?;
         }
         Ok(())
+    }
+
+    /// A stage with its costs.
+    fn beginning(
+        &self,
+        stage: Stage,
+        name: &'static str,
+        until: u64,
+        seconds_max: f64,
+        counter: impl Fn(&Counters) -> &std::sync::atomic::AtomicU64,
+    ) -> Result<Beginning, String> {
+        let own = || meter::cpu(std::process::id()).unwrap_or_default();
+        let (server_before, own_before, from_us) = (self.cpu()?, own(), now_us());
+        self.stage(stage, name, until, seconds_max, counter)?;
+        let server = self.cpu()?.zip(server_before);
+        Ok(Beginning {
+            operations: 0,
+            seconds: (now_us() - from_us) as f64 / 1e6,
+            server: server.map(|(now, before)| now.since(&before)),
+            own: own().since(&own_before),
+        })
     }
 
     /// Orders a stage and waits until all workers have done it.
@@ -280,31 +353,32 @@ impl Conductor<'_, '_> {
             .transpose()
     }
 
-    fn read_memory(
-        &mut self,
-        before: &Option<(std::io::Result<meter::Memory>, Option<u64>)>,
-        users: u64,
-    ) -> Result<(), String> {
-        let (Some(pid), Some((before, slab_before))) = (self.wanted.pid, before) else {
+    fn read_memory(&mut self, before: &Option<MemoryBefore>, users: u64) -> Result<(), String> {
+        let (Some(pid), Some(before)) = (self.wanted.pid, before) else {
             return Ok(());
         };
         let explain = |error: &std::io::Error| format!("memory of process {pid}: {error}");
-        let before = before.as_ref().map_err(explain)?;
+        let server = before.server.as_ref().map_err(explain)?;
         let after = meter::memory(pid).map_err(|error| explain(&error))?;
         let per_user = |from_kib: u64, to_kib: u64| {
             (to_kib as f64 - from_kib as f64) * 1024.0 / users.max(1) as f64
         };
-        // Where the users do something, the machine's slab moves by more than their sockets.
-        let slab = slab_before
-            .zip(meter::slab_kib())
-            .filter(|_| self.wanted.per_what == PerWhat::Nothing);
-        let slab = slab.map(|(before, after)| per_user(before, after));
+        // Where the users do something, the machine's memory moves by more than their sockets.
+        let only_stay = self.wanted.per_what == PerWhat::Nothing;
+        let kernel = |before: Option<u64>, after: Option<u64>| {
+            let both = before.zip(after).filter(|_| only_stay);
+            both.map(|(before, after)| per_user(before, after))
+        };
+        let own = before.own.as_ref().ok().filter(|_| only_stay);
+        let own = own.zip(meter::memory(std::process::id()).ok());
         self.readings.memory = Some(MemoryCost {
             users,
-            pss_before_kib: before.pss_kib,
+            pss_before_kib: server.pss_kib,
             pss_after_kib: after.pss_kib,
-            bytes_per_user: per_user(before.pss_kib, after.pss_kib),
-            slab_bytes_per_user: slab,
+            bytes_per_user: per_user(server.pss_kib, after.pss_kib),
+            slab_bytes_per_user: kernel(before.slab_kib, meter::slab_kib()),
+            tcp_bytes_per_user: kernel(before.tcp_kib, meter::tcp_buffers_kib()),
+            own_bytes_per_user: own.map(|(before, after)| per_user(before.pss_kib, after.pss_kib)),
         });
         Ok(())
     }
@@ -320,11 +394,14 @@ fn report(
     let mut latencies = Latencies::default();
     let mut faults = Faults::default();
     let (mut strangers, mut repeated, mut thread_cores_max) = (0, 0, 0f64);
+    let (mut resumed, mut put_off) = (0, 0);
     for sight in &sights {
         latencies.merge(&sight.latencies);
         faults.merge(&sight.faults);
         strangers += sight.strangers;
         repeated += sight.repeated;
+        resumed += sight.resumed;
+        put_off += sight.put_off;
         let cores = sight.measured_cpu_us as f64 / 1e6 / readings.measured_s.max(1e-3);
         thread_cores_max = thread_cores_max.max(cores);
     }
@@ -342,7 +419,32 @@ fn report(
     if repeated > 0 {
         notes.push(format!("{repeated} notifications told nothing new (each subscription's first one is among them)"));
     }
+    if resumed > 0 {
+        notes.push(format!(
+            "{resumed} TLS handshakes resumed an earlier session"
+        ));
+    }
+    if put_off > 0 {
+        notes.push(format!("{put_off} requests were put off by the server (503 with Retry-After), and made again later"));
+    }
     let measured_s = readings.measured_s.max(1e-3);
+    let idle_logon = readings
+        .log_on
+        .as_ref()
+        .filter(|_| wanted.per_what == PerWhat::Nothing);
+    if let Some(stage) = idle_logon {
+        notes.push(stage.note("logon"));
+    }
+    if let Some(stage) = &readings.follow {
+        let edges = Counters::of(&board.counters.watched);
+        notes.push(stage.note(&format!(
+            "subscription to contacts ({edges} are watched in all)"
+        )));
+        if let Some(server) = &stage.server {
+            let each = server.us / stage.operations.max(1) as f64;
+            notes.push(format!("such a subscription cost the server {each:.0} µs"));
+        }
+    }
     let cpu = readings.cpu.and_then(|used| {
         let (operation, operations) = match wanted.per_what {
             PerWhat::Delivered => ("a delivered message", latencies.count(Timed::Delivered)),
@@ -352,18 +454,11 @@ fn report(
             PerWhat::Nothing => {
                 let share = used.us / 1e4 / measured_s;
                 notes.push(format!("the server used {share:.2} % of a core while all were idle for {measured_s:.1} s"));
-                return None;
+                let stage = idle_logon?;
+                return Some(stage.server?.per("a logon", stage.operations, stage.seconds));
             }
         };
-        Some(CpuCost {
-            total_us: used.us,
-            user_share: (used.user_us / used.us.max(1.0)).min(1.0),
-            cores: used.us / 1e6 / measured_s,
-            processes: used.processes,
-            operation: operation.into(),
-            operations,
-            us_per_operation: used.us / operations.max(1) as f64,
-        })
+        Some(used.per(operation, operations, measured_s))
     });
     let late_p99_us = latencies.p99_us(Timed::Started);
     Report {
@@ -380,5 +475,28 @@ fn report(
         findings: settle(&ledgers),
         faults,
         notes,
+    }
+}
+
+impl Beginning {
+    /// What the generator itself paid.
+    fn note(&self, what: &str) -> String {
+        let each_us = self.own.us / self.operations.max(1) as f64;
+        let rate = self.operations as f64 / self.seconds.max(1e-3);
+        format!("the generator used {each_us:.0} µs a {what}, {rate:.0} a second")
+    }
+}
+
+impl CpuUsed {
+    fn per(&self, operation: &str, operations: u64, seconds: f64) -> CpuCost {
+        CpuCost {
+            total_us: self.us,
+            user_share: (self.user_us / self.us.max(1.0)).min(1.0),
+            cores: self.us / 1e6 / seconds.max(1e-3),
+            processes: self.processes,
+            operation: operation.into(),
+            operations,
+            us_per_operation: self.us / operations.max(1) as f64,
+        }
     }
 }

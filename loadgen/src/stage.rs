@@ -1,16 +1,22 @@
 //! The stages of a run, and what the conducting thread and the working threads tell each other: a few atomics.
 //!
-//! The conductor orders a stage; each worker does its part and reports once; the conductor orders the next.
+//! The conductor orders a stage and rings; each worker does its part and reports once; the conductor orders the next.
 
+use std::io;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fd::OwnedFd;
 
 /// What the workers are at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Nothing is started; what comes is answered.
     Rest,
-    /// The resident users connect and register, some at a time.
+    /// The resident users connect and register, some at a time or at a rate.
     LogOn,
+    /// They subscribe to their contacts, likewise.
+    Follow,
     /// The publishers publish the first state, before anyone watches.
     FirstPublish,
     /// The watchers subscribe, some at a time.
@@ -23,9 +29,10 @@ pub enum Stage {
     Quit,
 }
 
-const STAGES: [Stage; 7] = [
+const STAGES: [Stage; 8] = [
     Stage::Rest,
     Stage::LogOn,
+    Stage::Follow,
     Stage::FirstPublish,
     Stage::Subscribe,
     Stage::WarmUp,
@@ -40,6 +47,8 @@ pub struct Board {
     order: AtomicU64,
     start_us: AtomicU64,
     finished: AtomicU32,
+    /// One a worker, in its readiness set: an order wakes it, so it need not look.
+    bells: Vec<OwnedFd>,
     pub counters: Counters,
 }
 
@@ -52,6 +61,8 @@ pub struct Counters {
     pub answered: AtomicU64,
     pub delivered: AtomicU64,
     pub notified: AtomicU64,
+    /// Contacts that are watched by a list.
+    pub watched: AtomicU64,
     pub faults: AtomicU64,
 }
 
@@ -76,6 +87,7 @@ impl Counters {
             &self.answered,
             &self.delivered,
             &self.notified,
+            &self.watched,
             &self.faults,
         ]
         .map(Counters::of)
@@ -94,6 +106,21 @@ pub struct Order {
 }
 
 impl Board {
+    /// A board for so many workers.
+    pub fn new(workers: u32) -> io::Result<Board> {
+        let bell = |_| eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+        let bells = (0..workers).map(bell).collect::<Result<_, _>>()?;
+        Ok(Board {
+            bells,
+            ..Board::default()
+        })
+    }
+
+    /// Readable, edge-triggered, after each order. `None` for a worker that the board was not made for.
+    pub fn bell(&self, worker: u32) -> Option<&OwnedFd> {
+        self.bells.get(worker as usize)
+    }
+
     /// Orders a stage. Only the conductor calls this, and only when all workers have finished the one before, or are to quit.
     pub fn order(&self, stage: Stage, start_us: u64) {
         self.finished.store(0, Ordering::Relaxed);
@@ -102,6 +129,10 @@ impl Board {
         // Releases the two stores above to the worker that reads this one.
         self.order
             .store(number << 8 | stage as u64, Ordering::Release);
+        for bell in &self.bells {
+            // A counter at its end would have been rung 2^64 times, unheard.
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
     }
 
     pub fn current(&self) -> Order {

@@ -1,7 +1,7 @@
 //! One simulated client: a small state machine that is asked to do things, reads SIP and writes SIP.
 //!
 //! No socket and no clock: what it says goes into a buffer, what it learnt into a list of facts. It speaks only
-//! standard SIP, so any server will do. A user that waits for nothing holds about 40 bytes.
+//! standard SIP, so any server will do. A user that waits for nothing holds 32 bytes.
 //! Its connection is `line`; what it is asked to do is `plan`; whether contents are right is `content`.
 
 use std::collections::VecDeque;
@@ -15,11 +15,14 @@ use muster::sip::message::{Message, Method};
 use crate::account::Accounts;
 use crate::content::Stamp;
 use crate::digest::{Algorithm, Challenge};
+use crate::follow::{Circle, Follow, Told, list_document, list_uri};
 
 /// What all users of a run share.
 #[derive(Clone)]
 pub struct Customs {
     pub accounts: Accounts,
+    /// Whom each user follows, where it is asked to.
+    pub circle: Circle,
     /// Tells this run's messages from another's.
     pub run: u32,
     /// Size of a MESSAGE body; the stamp alone if that is longer.
@@ -33,16 +36,31 @@ pub struct Customs {
 
 /// The lifetime asked for by REGISTER, SUBSCRIBE and PUBLISH.
 pub const EXPIRES_S: u32 = 3600;
+/// The longest that a server may put a client off.
+const RETRY_AFTER_S_MAX: u32 = 600;
 /// Challenges answered for one request: the first, and a stale nonce or two.
 const CHALLENGES_MAX: u8 = 3;
 
 /// Something a user is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Task {
-    Register { refresh: bool },
-    Message { receiver: u32, sequence: u32 },
-    Publish { sequence: u32 },
-    Subscribe { presentity: u32 },
+    Register {
+        refresh: bool,
+    },
+    Message {
+        receiver: u32,
+        sequence: u32,
+    },
+    Publish {
+        sequence: u32,
+    },
+    Subscribe {
+        presentity: u32,
+    },
+    /// Subscribe to all contacts at once.
+    Follow {
+        refresh: bool,
+    },
 }
 
 impl Task {
@@ -51,7 +69,7 @@ impl Task {
             Task::Register { .. } => "REGISTER",
             Task::Message { .. } => "MESSAGE",
             Task::Publish { .. } => "PUBLISH",
-            Task::Subscribe { .. } => "SUBSCRIBE",
+            Task::Subscribe { .. } | Task::Follow { .. } => "SUBSCRIBE",
         }
     }
 }
@@ -64,6 +82,12 @@ pub enum Fact {
         task: Task,
         intended_us: u64,
         status: u16,
+    },
+    /// The server has no time (503) and says when to come again. A refresh does so by itself.
+    PutOff {
+        task: Task,
+        intended_us: u64,
+        after_s: u32,
     },
     /// No answer in time, or the connection is gone.
     Unanswered { task: Task },
@@ -79,6 +103,8 @@ pub enum Fact {
     Repeated,
     /// The first NOTIFY of a subscription.
     Watching,
+    /// The first NOTIFY of a contact list, with so many entries.
+    Follows { entries: u32, intended_us: u64 },
     /// A state older than one seen before.
     Regressed,
     /// The server ended a subscription.
@@ -133,6 +159,7 @@ pub struct User {
     /// When to register again, s of `clock`; 0 while not registered.
     refresh_s: u32,
     duty: Option<Box<Duty>>,
+    follow: Option<Box<Follow>>,
 }
 
 impl User {
@@ -142,6 +169,7 @@ impl User {
             cseq: 0,
             refresh_s: 0,
             duty: None,
+            follow: None,
         }
     }
 
@@ -151,6 +179,22 @@ impl User {
 
     pub fn is_registered(&self) -> bool {
         self.refresh_s != 0
+    }
+
+    /// When it wants a sweep for a refresh, s of `clock`; 0 for never.
+    pub fn refresh_s(&self) -> u32 {
+        let follow_s = self.follow.as_ref().map_or(0, |follow| follow.refresh_s);
+        match (self.refresh_s, follow_s) {
+            (0, _) => 0, // Nobody.
+            (own_s, 0) => own_s,
+            (own_s, follow_s) => own_s.min(follow_s),
+        }
+    }
+
+    /// Has something to wait for, so it wants a sweep every second.
+    pub fn is_busy(&self) -> bool {
+        (self.duty.as_ref())
+            .is_some_and(|duty| !(duty.pending.is_empty() && duty.waiting.is_empty()))
     }
 
     /// For each presentity watched: its index and the newest sequence seen.
@@ -182,6 +226,9 @@ impl User {
                 duty.watches.resize(needed, Watch::default());
             }
         }
+        if task == (Task::Follow { refresh: false }) {
+            self.follow = Some(Box::new(Follow::new(intended_us)));
+        }
         self.begin(task, intended_us, 0, None, scene);
     }
 
@@ -202,11 +249,19 @@ impl User {
             self.refresh_s = seconds(scene.now_us).saturating_add(60);
             self.ask(Task::Register { refresh: true }, scene.now_us, scene);
         }
+        if let Some(follow) = &mut self.follow
+            && follow.refresh_s != 0
+            && scene.now_us / 1_000_000 >= u64::from(follow.refresh_s)
+        {
+            follow.refresh_s = seconds(scene.now_us).saturating_add(60);
+            self.ask(Task::Follow { refresh: true }, scene.now_us, scene);
+        }
     }
 
     /// The connection is gone: nothing that waits will be answered, and the server forgets the rest.
     pub fn cut_off(&mut self, facts: &mut Vec<Fact>) {
         self.refresh_s = 0;
+        self.follow = None;
         if let Some(duty) = self.duty.take() {
             let tasks = duty.pending.iter().map(|pending| pending.task);
             facts.extend(
@@ -284,14 +339,45 @@ impl User {
             );
             return;
         }
+        if let Some(after_s) = put_off_s(message, status, task) {
+            let again_s = seconds(scene.now_us).saturating_add(after_s).max(1);
+            match task {
+                Task::Register { refresh: true } => self.refresh_s = again_s,
+                Task::Follow { refresh: true } => {
+                    if let Some(follow) = &mut self.follow {
+                        follow.refresh_s = again_s;
+                    }
+                }
+                _ => {}
+            }
+            scene.facts.push(Fact::PutOff {
+                task,
+                intended_us,
+                after_s,
+            });
+            self.take_turns(scene);
+            return;
+        }
         match task {
             Task::Register { .. } => {
                 self.refresh_s = match granted_s(message) {
-                    Some(granted_s) if status == 200 => seconds(scene.now_us)
-                        .saturating_add(granted_s / 10 * 8)
-                        .max(1),
+                    Some(granted_s) if status == 200 => refresh_s(scene.now_us, granted_s),
                     _ => 0,
                 };
+            }
+            Task::Follow { .. } => {
+                let granted = self.follow.as_mut().is_some_and(|follow| {
+                    let granted_s = message.expires().filter(|_| status == 200);
+                    follow.refresh_s = granted_s.map_or(0, |s| refresh_s(scene.now_us, s));
+                    granted_s.is_some() && follow.granted(message)
+                });
+                if !granted {
+                    self.follow = None;
+                    if status == 200 {
+                        let odd = "SUBSCRIBE answered 200 without a lifetime or a dialog";
+                        scene.facts.push(Fact::Odd(odd));
+                    }
+                }
             }
             Task::Publish { .. } => {
                 let had_tag = !duty.entity_tag.is_empty();
@@ -368,6 +454,9 @@ impl User {
 
     fn on_notify(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
         let run = scene.customs.run;
+        if message.call_id().starts_with(FOLLOW) {
+            return self.on_list_notify(message, scene);
+        }
         let presentity = presentity_of(message.call_id(), run, self.index);
         let watch = presentity
             .and_then(|presentity| self.duty.as_mut()?.watches.get_mut(presentity as usize));
@@ -409,6 +498,40 @@ impl User {
             Some(_) => Fact::Regressed,
             None => Fact::Repeated,
         });
+        200
+    }
+
+    fn on_list_notify(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) -> u16 {
+        let customs = scene.customs;
+        let is_ours = message.call_id() == follow_call_id(customs.run, self.index);
+        let Some(follow) = self.follow.as_mut().filter(|_| is_ours) else {
+            scene.facts.push(Fact::Odd("a NOTIFY for no subscription"));
+            return 481;
+        };
+        match follow.notified(message) {
+            Told::All { entries, .. } if entries != customs.circle.contacts => {
+                let odd = "a contact list told with fewer or more entries than it has";
+                scene.facts.push(Fact::Odd(odd));
+            }
+            Told::All {
+                entries,
+                intended_us,
+            } => scene.facts.push(Fact::Follows {
+                entries,
+                intended_us,
+            }),
+            Told::More => scene.facts.push(Fact::Repeated),
+            Told::OutOfOrder => {
+                let odd = "a NOTIFY with a CSeq that does not rise";
+                scene.facts.push(Fact::Odd(odd));
+                return 500;
+            }
+        }
+        let state = message.header(Name::SubscriptionState).unwrap_or_default();
+        if state.starts_with("terminated") {
+            self.follow = None;
+            scene.facts.push(Fact::Ended);
+        }
         200
     }
 
@@ -470,6 +593,13 @@ impl User {
             Task::Message { receiver, .. } => customs.accounts.uri(receiver),
             Task::Publish { .. } => customs.accounts.uri(self.index),
             Task::Subscribe { presentity } => customs.accounts.uri(presentity),
+            Task::Follow { .. } => {
+                let target = self
+                    .follow
+                    .as_ref()
+                    .and_then(|follow| follow.remote_target());
+                target.map_or_else(|| list_uri(&customs.accounts.domain), str::to_string)
+            }
         }
     }
 
@@ -489,15 +619,25 @@ impl User {
         let (run, index, cseq) = (customs.run, self.index, self.cseq);
         let from = customs.accounts.uri(index);
         let target = self.target(task, customs);
-        let to = if matches!(task, Task::Register { .. }) {
-            &from
-        } else {
-            &target
+        let list = list_uri(&customs.accounts.domain);
+        let to = match task {
+            Task::Register { .. } => &from,
+            Task::Follow { .. } => &list,
+            _ => &target,
+        };
+        let to_tag = match (task, &self.follow) {
+            (Task::Follow { .. }, Some(follow)) => follow.remote_tag(),
+            _ => None,
+        };
+        let (to_tag_name, to_tag) = match to_tag {
+            Some(tag) => (";tag=", tag),
+            None => ("", ""),
         };
         let call_id = match task {
             Task::Register { .. } => format!("r{run:08x}-{index}"),
             Task::Message { .. } | Task::Publish { .. } => format!("m{run:08x}-{index}-{cseq}"),
             Task::Subscribe { presentity } => format!("s{run:08x}-{index}-{presentity}"),
+            Task::Follow { .. } => follow_call_id(run, index),
         };
         let contact = format!(
             "<sip:{}@{local};transport=tls>",
@@ -517,7 +657,7 @@ impl User {
                 "From",
                 format_args!("<{from}>;tag={}", local_tag(run, index)),
             )
-            .header("To", format_args!("<{to}>"))
+            .header("To", format_args!("<{to}>{to_tag_name}{to_tag}"))
             .header("Call-ID", call_id)
             .header("CSeq", format_args!("{cseq} {}", task.method()));
         if let Some((name, value)) = credentials {
@@ -569,6 +709,28 @@ impl User {
                     .header("Expires", EXPIRES_S);
                 draft.finish();
             }
+            Task::Follow { refresh } => {
+                draft
+                    .header("Contact", contact)
+                    .header("Event", "presence")
+                    .header("Supported", "eventlist")
+                    .header(
+                        "Accept",
+                        "application/pidf+xml, application/rlmi+xml, multipart/related",
+                    )
+                    .header("Expires", EXPIRES_S);
+                if refresh {
+                    draft.finish();
+                } else {
+                    draft
+                        .header("Require", "recipient-list-subscribe")
+                        .header("Content-Disposition", "recipient-list");
+                    let contacts = customs.circle.of(index);
+                    let uris = contacts.map(|contact| customs.accounts.uri(contact));
+                    let document = list_document(uris);
+                    draft.body("application/resource-lists+xml", document.as_bytes());
+                }
+            }
         }
     }
 }
@@ -603,6 +765,13 @@ fn newest_stamp(document: &[u8], run: u32, presentity: u32) -> Option<Stamp> {
         text = &from[1..];
     }
     newest
+}
+
+/// What the Call-ID of a subscription to the contacts begins with.
+const FOLLOW: char = 'l';
+
+fn follow_call_id(run: u32, index: u32) -> String {
+    format!("{FOLLOW}{run:08x}-{index}")
 }
 
 fn branch(run: u32, index: u32, cseq: u32) -> String {
@@ -672,4 +841,19 @@ fn granted_s(message: &Message<'_>) -> Option<u32> {
 
 fn seconds(us: u64) -> u32 {
     u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
+}
+
+/// When to refresh what was granted just now.
+fn refresh_s(now_us: u64, granted_s: u32) -> u32 {
+    seconds(now_us).saturating_add(granted_s / 10 * 8).max(1)
+}
+
+/// After how many seconds to come again, where a client would (RFC 3261 §21.5.4).
+fn put_off_s(message: &Message<'_>, status: u16, task: Task) -> Option<u32> {
+    if status != 503 || !matches!(task, Task::Register { .. } | Task::Follow { .. }) {
+        return None;
+    }
+    let after = message.header(Name::RetryAfter)?.trim();
+    let digits = after.split(|c: char| !c.is_ascii_digit()).next()?;
+    Some(digits.parse::<u32>().ok()?.min(RETRY_AFTER_S_MAX))
 }

@@ -3,6 +3,8 @@
 //! A turn: begin what the stage and the schedule want begun, then take what the sockets have. Threads share nothing but
 //! the `Board`; each brings home what it saw, and `run` merges that.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::io;
 use std::time::Duration;
 
@@ -17,12 +19,14 @@ use rustix::time::{
 
 use crate::clock::{now_us, thread_cpu_us};
 use crate::content::Ledger;
+use crate::host;
 use crate::line::{Broken, Heard, Line, Route, Scratch};
 use crate::pace::Arrivals;
 use crate::plan::{Deed, Done, Parts, Plan, Rates};
 use crate::report::{Faults, Latencies, Timed};
 use crate::stage::{Board, Counters, Order, Stage};
 use crate::user::{Customs, Fact, Scene, Task, User};
+use crate::wheel::Wheel;
 
 /// All that stays the same over a run.
 pub struct Orders {
@@ -34,6 +38,12 @@ pub struct Orders {
     pub measure_s: f64,
     pub arrivals: Arrivals,
     pub threads: u32,
+    /// Each thread has a table of descriptors of its own, since one doesn't hold all users.
+    pub own_tables: bool,
+    /// The threads are spread over these CPUs, each kept to one; empty: the kernel's choice.
+    pub cpus: Vec<usize>,
+    /// Logons (and subscriptions to contacts) a second of the residents, all threads together, whatever the server does.
+    pub begin_rate: Option<f64>,
     /// Users of one thread that may be logging on at once, and requests that may wait for an answer before more watchers
     /// subscribe: the stages before the measuring go as fast as the server lets them.
     pub beginning_max: usize,
@@ -49,6 +59,10 @@ pub struct Sight {
     pub strangers: u64,
     /// NOTIFYs that told nothing new.
     pub repeated: u64,
+    /// Handshakes that resumed an earlier connection's session.
+    pub resumed: u64,
+    /// Requests that the server put off (503 with Retry-After), and that were made again.
+    pub put_off: u64,
     /// CPU time of the thread over the measured stage, µs.
     pub measured_cpu_us: u64,
 }
@@ -61,14 +75,25 @@ struct Seat {
     logon_us: u64,
 }
 
+/// Something to be asked once more.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Again {
+    due_us: u64,
+    slot: u32,
+    intended_us: u64,
+    follow: bool,
+}
+
 const TIMER: u64 = u64::MAX;
+const BELL: u64 = u64::MAX - 1;
 const EVENTS_MAX: usize = 1024;
 const SWEEP_US: u64 = 1_000_000;
-/// How often a thread looks at the board when nothing else wakes it.
-const LOOK: Timespec = Timespec {
+const NO_WAIT: Timespec = Timespec {
     tv_sec: 0,
-    tv_nsec: 5_000_000,
+    tv_nsec: 0,
 };
+/// At a rate so many users of one thread may be logging on at once. Beyond, the schedule is late, and the report says so.
+const UNDER_WAY_MAX: usize = 4_096;
 
 /// A thread's whole state.
 pub struct Worker<'r> {
@@ -83,6 +108,13 @@ pub struct Worker<'r> {
     facts: Vec<Fact>,
     /// Seats that have more to read although no event will say so.
     again: Vec<(u32, u32)>,
+    /// What the server put off.
+    put_off: BinaryHeap<Reverse<Again>>,
+    /// Seats to look at every second, as long as they wait for something; and whether a seat is among them.
+    busy: Vec<u32>,
+    is_busy: Vec<bool>,
+    /// Refreshes.
+    wheel: Wheel,
     generation: u32,
     order: Order,
     reported: bool,
@@ -113,24 +145,31 @@ impl<'r> Worker<'r> {
             epoll::EventData::new_u64(TIMER),
             flags,
         )?;
+        if let Some(bell) = board.bell(number) {
+            epoll::add(&epoll, bell.as_fd(), epoll::EventData::new_u64(BELL), flags)?;
+        }
         let indexes = (number..orders.parts.users).step_by(orders.threads as usize);
+        let seat = |index| Seat {
+            user: User::new(index),
+            line: None,
+            logon_us: 0,
+        };
+        let seats: Vec<Seat> = indexes.map(seat).collect();
         Ok(Worker {
             orders,
             board,
             number,
-            seats: indexes
-                .map(|index| Seat {
-                    user: User::new(index),
-                    line: None,
-                    logon_us: 0,
-                })
-                .collect(),
+            is_busy: vec![false; seats.len()],
+            wheel: Wheel::new(seats.len(), seconds(now_us())),
+            seats,
             epoll,
             timer,
             timer_us: 0,
             scratch: Scratch::default(),
             facts: Vec::new(),
             again: Vec::new(),
+            put_off: BinaryHeap::new(),
+            busy: Vec::new(),
             generation: 0,
             order: Order {
                 number: 0,
@@ -149,8 +188,14 @@ impl<'r> Worker<'r> {
         })
     }
 
-    /// Works until the board says to quit.
+    /// Works until the board says to quit. On a thread of its own.
     pub fn run(mut self) -> io::Result<Sight> {
+        if self.orders.own_tables {
+            host::own_table()?;
+        }
+        if !self.orders.cpus.is_empty() {
+            host::pin(&[self.orders.cpus[self.number as usize % self.orders.cpus.len()]])?;
+        }
         let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
         let mut next_sweep_us = now_us() + SWEEP_US;
         loop {
@@ -170,19 +215,19 @@ impl<'r> Worker<'r> {
                 self.sweep(now_us);
                 next_sweep_us = now_us + SWEEP_US;
             }
-            let timeout = self.timeout(now_us)?;
+            let timeout = self.timeout(now_us, next_sweep_us)?;
             events.clear();
             match epoll::wait(&self.epoll, spare_capacity(&mut events), Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
             for (slot, generation) in std::mem::take(&mut self.again) {
-                self.on_ready(slot, generation);
+                self.on_ready(slot, generation, None);
             }
             for event in &events {
-                let token = event.data.u64();
-                if token != TIMER {
-                    self.on_ready(token as u32, (token >> 32) as u32);
+                let (token, flags) = (event.data.u64(), event.flags);
+                if token != TIMER && token != BELL {
+                    self.on_ready(token as u32, (token >> 32) as u32, Some(flags));
                 }
             }
         }
@@ -191,39 +236,51 @@ impl<'r> Worker<'r> {
     }
 
     /// How long to sleep at most; arms the timer for what is due sooner (epoll's own timeout is in milliseconds).
-    fn timeout(&mut self, now_us: u64) -> io::Result<Timespec> {
+    fn timeout(&mut self, now_us: u64, next_sweep_us: u64) -> io::Result<Timespec> {
         if !self.again.is_empty() {
-            return Ok(Timespec {
-                tv_sec: 0,
-                tv_nsec: 0,
-            });
+            return Ok(NO_WAIT);
         }
-        if let Some(due_us) = self.plan.as_ref().and_then(Plan::next_us) {
+        let planned_us = self.plan.as_mut().and_then(Plan::next_us);
+        let put_off_us = self.put_off.peek().map(|again| again.0.due_us);
+        let due_us = [planned_us, self.next_turn_us(), put_off_us];
+        if let Some(due_us) = due_us.into_iter().flatten().min() {
             if due_us <= now_us {
-                return Ok(Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                });
+                return Ok(NO_WAIT);
             }
             if due_us != self.timer_us {
                 self.timer_us = due_us;
-                let at = Duration::from_micros(due_us);
-                let zero = Timespec {
-                    tv_sec: 0,
-                    tv_nsec: 0,
-                };
-                let value = Timespec {
-                    tv_sec: at.as_secs() as i64,
-                    tv_nsec: at.subsec_nanos().into(),
-                };
                 let setting = Itimerspec {
-                    it_interval: zero,
-                    it_value: value,
+                    it_interval: NO_WAIT,
+                    it_value: timespec(due_us),
                 };
                 timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
             }
         }
-        Ok(LOOK)
+        Ok(timespec(next_sweep_us.saturating_sub(now_us)))
+    }
+
+    /// When the next user of a stage at a rate is due; `None` where there is none, or no room for one.
+    fn next_turn_us(&self) -> Option<u64> {
+        let rate = self.orders.begin_rate?;
+        let is_paced = matches!(self.order.stage, Stage::LogOn | Stage::Follow);
+        if !is_paced || self.cursor.0 >= self.seats.len() || self.under_way() >= UNDER_WAY_MAX {
+            return None;
+        }
+        // One thread's users one after another, then the next thread's: so few threads are awake at once, on each CPU one.
+        let lanes = self
+            .orders
+            .cpus
+            .len()
+            .clamp(1, self.orders.threads as usize) as u64;
+        let (thread, threads) = (u64::from(self.number), u64::from(self.orders.threads));
+        let users_a_thread = u64::from(self.orders.parts.users).div_ceil(threads);
+        let place = thread / lanes * users_a_thread + self.cursor.0 as u64;
+        let number = place * lanes + thread % lanes;
+        Some(self.order.start_us + (number as f64 * 1e6 / rate) as u64)
+    }
+
+    fn under_way(&self) -> usize {
+        self.logging_on + self.outstanding
     }
 
     fn begin(&mut self, order: Order) {
@@ -231,6 +288,9 @@ impl<'r> Worker<'r> {
         self.reported = false;
         self.cursor = (0, 0);
         let orders = self.orders;
+        if matches!(order.stage, Stage::LogOn | Stage::Follow) && orders.begin_rate.is_some() {
+            self.record_from_us = order.start_us;
+        }
         let seconds = match order.stage {
             Stage::WarmUp => orders.warm_up_s,
             Stage::Measure => orders.measure_s,
@@ -255,16 +315,23 @@ impl<'r> Worker<'r> {
 
     /// Begins what the stage wants begun now.
     fn work(&mut self, now_us: u64) {
+        self.try_again(now_us);
         match self.order.stage {
             Stage::Rest | Stage::Quit => {}
-            Stage::LogOn => {
-                while self.logging_on < self.orders.beginning_max
-                    && self.cursor.0 < self.seats.len()
-                {
+            Stage::LogOn | Stage::Follow => {
+                while let Some(intended_us) = self.take_turn(now_us) {
                     let slot = self.cursor.0;
                     self.cursor.0 += 1;
-                    if self.orders.parts.is_resident(self.seats[slot].user.index()) {
-                        self.log_on(slot, now_us);
+                    let user = &self.seats[slot].user;
+                    match self.order.stage {
+                        Stage::LogOn if self.orders.parts.is_resident(user.index()) => {
+                            self.log_on(slot, intended_us);
+                        }
+                        // Who could not log on is counted already.
+                        Stage::Follow if user.is_registered() => {
+                            self.ask(slot, Task::Follow { refresh: false }, intended_us);
+                        }
+                        _ => {}
                     }
                 }
             }
@@ -288,6 +355,41 @@ impl<'r> Worker<'r> {
                 });
             }
             Stage::WarmUp | Stage::Measure => self.follow_plan(now_us),
+        }
+    }
+
+    /// The instant at which the next user was meant to begin, if one may begin now.
+    fn take_turn(&mut self, now_us: u64) -> Option<u64> {
+        if self.orders.begin_rate.is_none() {
+            let may = self.under_way() < self.orders.beginning_max;
+            return (may && self.cursor.0 < self.seats.len()).then_some(now_us);
+        }
+        let intended_us = self.next_turn_us().filter(|due_us| *due_us <= now_us)?;
+        let late_us = now_us - intended_us;
+        self.sight.latencies.record(Timed::Started, late_us);
+        Some(intended_us)
+    }
+
+    /// Asks once more for what the server put off until now.
+    fn try_again(&mut self, now_us: u64) {
+        while let Some(Reverse(again)) = self.put_off.peek().copied()
+            && again.due_us <= now_us
+        {
+            self.put_off.pop();
+            let slot = again.slot as usize;
+            let seat = &mut self.seats[slot];
+            let is_open = seat.line.as_ref().is_some_and(|line| line.is_open());
+            if again.follow {
+                self.ask(slot, Task::Follow { refresh: false }, again.intended_us);
+            } else if is_open {
+                seat.logon_us = again.intended_us.max(1);
+                self.logging_on += 1;
+                self.say(slot, Task::Register { refresh: false }, again.intended_us);
+            } else {
+                // The server has closed meanwhile, as it may.
+                self.hang_up(slot);
+                self.log_on(slot, again.intended_us);
+            }
         }
     }
 
@@ -330,18 +432,16 @@ impl<'r> Worker<'r> {
         }
     }
 
-    fn is_stage_done(&self) -> bool {
-        let nothing_waits = self.logging_on == 0 && self.outstanding == 0;
+    fn is_stage_done(&mut self) -> bool {
+        let nothing_waits = self.under_way() == 0 && self.put_off.is_empty();
         match self.order.stage {
             Stage::Rest => true,
-            Stage::LogOn | Stage::FirstPublish | Stage::Subscribe => {
+            Stage::LogOn | Stage::Follow | Stage::FirstPublish | Stage::Subscribe => {
                 self.cursor.0 == self.seats.len() && nothing_waits
             }
             Stage::WarmUp | Stage::Measure => {
-                self.plan
-                    .as_ref()
-                    .is_none_or(|plan| plan.next_us().is_none())
-                    && nothing_waits
+                let plan = self.plan.as_mut();
+                nothing_waits && plan.is_none_or(|plan| plan.next_us().is_none())
             }
             Stage::Quit => false,
         }
@@ -372,6 +472,7 @@ impl<'r> Worker<'r> {
                 self.seats[slot].line = Some(Box::new(line));
                 self.seats[slot].logon_us = intended_us.max(1);
                 self.logging_on += 1;
+                self.attend(slot);
             }
             Err(error) => self.fault(format!("logon: {}", Broken::Socket(error))),
         }
@@ -379,6 +480,18 @@ impl<'r> Worker<'r> {
 
     fn ask(&mut self, slot: usize, task: Task, intended_us: u64) {
         self.outstanding += 1;
+        self.say(slot, task, intended_us);
+    }
+
+    /// Looks at a seat every second until it waits for nothing.
+    fn attend(&mut self, slot: usize) {
+        if !std::mem::replace(&mut self.is_busy[slot], true) {
+            self.busy.push(slot as u32);
+        }
+    }
+
+    fn say(&mut self, slot: usize, task: Task, intended_us: u64) {
+        self.attend(slot);
         let Seat { user, line, .. } = &mut self.seats[slot];
         let Some(line) = line.as_mut().filter(|line| line.is_open()) else {
             self.facts.push(Fact::Unanswered { task });
@@ -398,7 +511,7 @@ impl<'r> Worker<'r> {
         }
     }
 
-    fn on_ready(&mut self, slot: u32, generation: u32) {
+    fn on_ready(&mut self, slot: u32, generation: u32, flags: Option<epoll::EventFlags>) {
         let slot = slot as usize;
         let Some(Seat {
             user,
@@ -414,8 +527,13 @@ impl<'r> Worker<'r> {
         let (orders, facts) = (self.orders, &mut self.facts);
         let local = line.local();
         let now_us = now_us();
-        let heard = line.on_ready(&mut self.scratch).and_then(|heard| {
+        let heard = match flags {
+            Some(flags) => line.on_event(&mut self.scratch, flags),
+            None => line.on_ready(&mut self.scratch),
+        };
+        let heard = heard.and_then(|heard| {
             if heard.opened {
+                self.sight.resumed += u64::from(heard.resumed);
                 let out = &mut self.scratch.said;
                 let mut scene = Scene {
                     customs: &orders.customs,
@@ -459,8 +577,17 @@ impl<'r> Worker<'r> {
     /// The line broke, and not because we wanted it to.
     fn cut_off(&mut self, slot: usize, broken: Broken) {
         self.scratch.said.clear();
-        if self.seats[slot].line.is_none() {
+        let Seat {
+            user,
+            line,
+            logon_us,
+        } = &self.seats[slot];
+        if line.is_none() {
             return; // Digesting a fact has hung up already.
+        }
+        if *logon_us == 0 && !user.is_registered() {
+            // Put off: the server need not keep the connection. It is made anew when it is time.
+            return self.hang_up(slot);
         }
         self.fault(broken.to_string());
         self.hang_up(slot);
@@ -501,8 +628,13 @@ impl<'r> Worker<'r> {
                 } if self.seats[slot].logon_us == 0 => {
                     // Told already as a broken line.
                 }
+                Fact::PutOff {
+                    task,
+                    intended_us,
+                    after_s,
+                } => self.on_put_off(slot, task, intended_us, after_s, now_us),
                 Fact::Unanswered { task } => {
-                    if !matches!(task, Task::Register { .. }) {
+                    if !matches!(task, Task::Register { .. } | Task::Follow { refresh: true }) {
                         self.outstanding -= 1;
                         Counters::add(&counters.answered, 1);
                     }
@@ -532,6 +664,13 @@ impl<'r> Worker<'r> {
                 }
                 Fact::Repeated => self.sight.repeated += 1,
                 Fact::Watching => {}
+                Fact::Follows {
+                    entries,
+                    intended_us,
+                } => {
+                    Counters::add(&counters.watched, u64::from(entries));
+                    self.time(Timed::Followed, intended_us, now_us);
+                }
                 Fact::Regressed => self.sight.ledger.regressed(),
                 Fact::Ended => self.fault("subscription ended by the server".into()),
                 Fact::Odd(what) => self.fault(what.into()),
@@ -556,6 +695,7 @@ impl<'r> Worker<'r> {
                     self.logging_on -= 1;
                     Counters::add(&self.board.counters.online, 1);
                     self.time(Timed::LogOn, intended_us, now_us);
+                    self.look_again(slot);
                 } else {
                     if is_well {
                         self.fault("REGISTER answered 200 without a lifetime".into());
@@ -568,8 +708,10 @@ impl<'r> Worker<'r> {
                 if !is_well {
                     Counters::take(&self.board.counters.online, 1);
                 }
-                return;
+                return self.look_again(slot);
             }
+            Task::Follow { refresh: true } => return self.look_again(slot),
+            Task::Follow { refresh: false } => self.look_again(slot),
             Task::Message { sequence, .. } if is_well => {
                 self.sight.ledger.accepted(index, sequence);
                 self.time(Timed::Answered, intended_us, now_us);
@@ -584,40 +726,86 @@ impl<'r> Worker<'r> {
         Counters::add(&self.board.counters.answered, 1);
     }
 
+    fn on_put_off(&mut self, slot: usize, task: Task, intended_us: u64, after_s: u32, now_us: u64) {
+        self.sight.put_off += 1;
+        match task {
+            Task::Register { refresh: false } => {
+                self.logging_on -= 1;
+                self.seats[slot].logon_us = 0;
+            }
+            Task::Follow { refresh: false } => self.outstanding -= 1,
+            _ => return self.look_again(slot),
+        }
+        // Not all at once (RFC 3261 §21.5.4 leaves it to the client): up to a quarter later, by the index.
+        let spread = u64::from(self.seats[slot].user.index().wrapping_mul(0x9e37_79b9) >> 16);
+        let wait_us = u64::from(after_s.max(1)) * 1_000_000;
+        self.put_off.push(Reverse(Again {
+            due_us: now_us + wait_us + ((wait_us / 4 * spread) >> 16),
+            slot: slot as u32,
+            intended_us,
+            follow: task == (Task::Follow { refresh: false }),
+        }));
+    }
+
+    /// Puts the user's next refresh on the wheel.
+    fn look_again(&mut self, slot: usize) {
+        let refresh_s = self.seats[slot].user.refresh_s();
+        if refresh_s != 0 {
+            self.wheel.look_at(slot as u32, refresh_s);
+        }
+    }
+
     /// Once a second: requests that waited too long, logons that hang, registrations to refresh.
     fn sweep(&mut self, now_us: u64) {
+        let mut due = std::mem::take(&mut self.busy);
+        for slot in &due {
+            self.is_busy[*slot as usize] = false;
+        }
+        let busy = due.len();
+        self.wheel.advance(seconds(now_us), &mut due);
+        for (at, slot) in due.into_iter().enumerate() {
+            let slot = slot as usize;
+            self.sweep_one(slot, now_us);
+            let Seat { user, logon_us, .. } = &self.seats[slot];
+            if *logon_us != 0 || user.is_busy() {
+                self.attend(slot);
+            }
+            if at >= busy {
+                self.look_again(slot);
+            }
+        }
+    }
+
+    fn sweep_one(&mut self, slot: usize, now_us: u64) {
         let timeout_us = self.orders.customs.timeout_us;
-        for slot in 0..self.seats.len() {
-            let Seat {
-                user,
-                line,
-                logon_us,
-            } = &mut self.seats[slot];
-            let Some(line) = line else { continue };
-            // Twice: TCP and TLS, then REGISTER with a timeout of its own.
-            if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
-                self.fault("logon took too long".into());
-                self.hang_up(slot);
-                continue;
-            }
-            if !line.is_open() {
-                continue;
-            }
-            let mut scene = Scene {
-                customs: &self.orders.customs,
-                now_us,
-                local: line.local(),
-                out: &mut self.scratch.said,
-                facts: &mut self.facts,
-            };
-            user.sweep(&mut scene);
-            let said = line.say(&mut self.scratch);
-            if !self.facts.is_empty() {
-                self.digest(slot, now_us);
-            }
-            if let Err(broken) = said {
-                self.cut_off(slot, broken);
-            }
+        let Seat {
+            user,
+            line,
+            logon_us,
+        } = &mut self.seats[slot];
+        let Some(line) = line else { return };
+        // Twice: TCP and TLS, then REGISTER with a timeout of its own.
+        if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
+            self.fault("logon took too long".into());
+            return self.hang_up(slot);
+        }
+        if !line.is_open() {
+            return;
+        }
+        let mut scene = Scene {
+            customs: &self.orders.customs,
+            now_us,
+            local: line.local(),
+            out: &mut self.scratch.said,
+            facts: &mut self.facts,
+        };
+        user.sweep(&mut scene);
+        let said = line.say(&mut self.scratch);
+        if !self.facts.is_empty() {
+            self.digest(slot, now_us);
+        }
+        if let Err(broken) = said {
+            self.cut_off(slot, broken);
         }
     }
 
@@ -643,5 +831,17 @@ impl<'r> Worker<'r> {
                 line.close(&mut self.scratch);
             }
         }
+    }
+}
+
+fn seconds(us: u64) -> u32 {
+    u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
+}
+
+fn timespec(us: u64) -> Timespec {
+    let duration = Duration::from_micros(us);
+    Timespec {
+        tv_sec: duration.as_secs() as i64,
+        tv_nsec: duration.subsec_nanos().into(),
     }
 }
