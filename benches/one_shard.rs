@@ -19,6 +19,8 @@ pub struct OneShard {
     pub shard: Shard,
     pub effects: Effects,
     pub now: Now,
+    /// What the shard takes in is to be counted; see `benches/instructions`.
+    pub counts: bool,
 }
 
 impl OneShard {
@@ -32,21 +34,42 @@ impl OneShard {
             shard: Shard::new(ShardId(0), settings, [7; 32], [9; 32], now),
             effects: Effects::default(),
             now,
+            counts: false,
         }
     }
 
     /// Bytes in, effects out; `bytes` is used up, as a receive buffer is.
     pub fn take(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
-        self.effects.clear();
-        let message = Message::parse(bytes).expect("the benchmark's own message");
-        self.shard.handle(
-            self.now,
-            Input::Message {
+        let (shard, now, effects) = (&mut self.shard, self.now, &mut self.effects);
+        let mut serve = || {
+            effects.clear();
+            let message = Message::parse(bytes).expect("the benchmark's own message");
+            let message = &message;
+            let input = Input::Message {
                 connection,
-                message: &message,
-            },
-            &mut self.effects,
-        );
+                message,
+            };
+            shard.handle(now, input, effects);
+        };
+        if self.counts {
+            counted(&mut serve);
+        } else {
+            serve();
+        }
+    }
+
+    /// Time passes; timers fire.
+    #[allow(dead_code, reason = "not every benchmark waits")]
+    pub fn tick(&mut self, after: core::time::Duration) {
+        self.now = self.now.after(after);
+        let (shard, now, effects) = (&mut self.shard, self.now, &mut self.effects);
+        effects.clear();
+        let mut serve = || shard.handle(now, Input::Tick, effects);
+        if self.counts {
+            counted(&mut serve);
+        } else {
+            serve();
+        }
     }
 
     /// What was sent to `connection` by the last input.
@@ -157,6 +180,12 @@ impl OneShard {
         );
         connection
     }
+}
+
+/// What callgrind counts inside of.
+#[inline(never)]
+fn counted(serve: &mut dyn FnMut()) {
+    serve();
 }
 
 /// Runs `step` for about a second, or `--once N` times (for callgrind), and prints the time of one.
