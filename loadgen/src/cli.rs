@@ -119,6 +119,10 @@ enum Command {
         #[arg(long)]
         csv: Option<PathBuf>,
     },
+    /// People who use the server as a user model says, for long, and storms; every message is checked.
+    Soak(Box<crate::soak::SoakArguments>),
+    /// Prints the built-in user model (Lync 2013) of `soak`.
+    Model,
     /// Puts the reports of two servers side by side (NAME=FOLDER with message.json, message-high.json, presence.json, idle.json, logon.json).
     Compare {
         /// NAME=FOLDER
@@ -231,6 +235,12 @@ fn begin(command: Command) -> Result<bool, String> {
             print(&table)?;
             Ok(passed)
         }
+        Command::Soak(arguments) => {
+            let (table, passed) = arguments.run()?;
+            print(&table)?;
+            Ok(passed)
+        }
+        Command::Model => print(crate::soak::MODEL).map(|()| true),
         command => {
             let (common, wanted) = wanted(command)?;
             let report = conduct(&wanted)?;
@@ -368,7 +378,7 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
             );
             (common, "mixed", PerWhat::Operation, load)
         }
-        Command::Users { .. } | Command::Compare { .. } => {
+        Command::Users { .. } | Command::Compare { .. } | Command::Soak(_) | Command::Model => {
             unreachable!("no load; `begin` has dealt with them")
         }
     };
@@ -430,16 +440,19 @@ fn check(common: &Common, parts: &Parts, rates: Rates, seconds_max: f64) -> Resu
             "more than {OPERATIONS_MAX:e} operations in one run"
         ));
     }
-    if !common.server.ip().is_loopback() {
+    check_addresses(common.server, &common.source)
+}
+
+fn check_addresses(server: SocketAddr, source: &[SourceRange]) -> Result<(), String> {
+    if !server.ip().is_loopback() {
         return Err(format!(
-            "{} is not on loopback: this tool loads servers on its own machine only",
-            common.server
+            "{server} is not on loopback: this tool loads servers on its own machine only"
         ));
     }
-    if common.source.iter().any(|range| !range.is_loopback()) {
+    if source.iter().any(|range| !range.is_loopback()) {
         return Err("source addresses must be on loopback too (127.0.0.0/8)".into());
     }
-    if !common.source.is_empty() && !common.server.is_ipv4() {
+    if !source.is_empty() && !server.is_ipv4() {
         return Err("source addresses are of IPv4, the server's is not".into());
     }
     Ok(())
@@ -474,19 +487,9 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
         false => tls::settings(),
     };
     let tls = tls.map_err(|error| format!("TLS: {error}"))?;
-    let files_max = files_max(u64::from(parts.users) + FILES_BESIDES * FILES_A_THREAD);
-    let (threads, own_tables) = spread(parts.users, common.threads, files_max)?;
+    let (threads, own_tables) = room(parts.users, common.threads)?;
     let run = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
-    let mut sources: Vec<IpAddr> = common
-        .source
-        .iter()
-        .flat_map(SourceRange::addresses)
-        .collect();
-    if sources.is_empty() && common.server.is_ipv4() && parts.users > USERS_WITHOUT_SOURCES_MAX {
-        let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
-        let addresses = first..=first + parts.users / USERS_A_SOURCE;
-        sources.extend(addresses.map(|address| IpAddr::V4(Ipv4Addr::from(address))));
-    }
+    let sources = sources(common.server, &common.source, parts.users);
     Ok(Orders {
         customs: Customs {
             accounts,
@@ -522,7 +525,47 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
     })
 }
 
-fn accounts(people: &People) -> Result<Accounts, String> {
+/// Where the connections of a soak lead to: `resuming` ones ask for an earlier session's keys.
+pub fn route(
+    server: SocketAddr,
+    people: &People,
+    source: &[SourceRange],
+    connections: u32,
+    resuming: bool,
+) -> Result<Route, String> {
+    check_addresses(server, source)?;
+    let tls = if resuming {
+        tls::resuming_settings()
+    } else {
+        tls::settings()
+    };
+    Ok(Route {
+        server,
+        server_name: ServerName::try_from(people.domain.clone())
+            .map_err(|_| format!("{:?} is no domain name", people.domain))?,
+        tls: tls.map_err(|error| format!("TLS: {error}"))?,
+        sources: sources(server, source, connections),
+    })
+}
+
+/// How many threads hold so many connections, and whether each needs a table of descriptors of its own.
+pub fn room(connections: u32, threads: u32) -> Result<(u32, bool), String> {
+    let files_max = files_max(u64::from(connections) + FILES_BESIDES * FILES_A_THREAD);
+    spread(connections, threads, files_max)
+}
+
+/// Where so many connections come from: `asked`, or more than the kernel's choice where that has too few ports.
+fn sources(server: SocketAddr, asked: &[SourceRange], connections: u32) -> Vec<IpAddr> {
+    let mut sources: Vec<IpAddr> = asked.iter().flat_map(SourceRange::addresses).collect();
+    if sources.is_empty() && server.is_ipv4() && connections > USERS_WITHOUT_SOURCES_MAX {
+        let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
+        let addresses = first..=first + connections / USERS_A_SOURCE;
+        sources.extend(addresses.map(|address| IpAddr::V4(Ipv4Addr::from(address))));
+    }
+    sources
+}
+
+pub fn accounts(people: &People) -> Result<Accounts, String> {
     let password_pattern = match &people.password_file {
         None => people.password.clone(),
         Some(path) => {
@@ -602,7 +645,7 @@ fn files_max(needed: u64) -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-fn rate(text: &str) -> Result<f64, String> {
+pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e7 => Ok(rate),
         _ => Err("a number above 0".into()),
@@ -618,7 +661,7 @@ pub struct SourceRange {
 
 const SOURCES_MAX: u32 = 65_536;
 
-fn source_range(text: &str) -> Result<SourceRange, String> {
+pub fn source_range(text: &str) -> Result<SourceRange, String> {
     let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
     let address: Ipv4Addr = address
         .parse()

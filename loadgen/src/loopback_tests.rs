@@ -65,14 +65,22 @@ struct Town {
     put_off: [u32; 2],
 }
 
-struct Responder {
-    address: SocketAddr,
+pub struct Responder {
+    pub address: SocketAddr,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Responder {
     fn start(twist: Twist) -> Responder {
+        let town = Mutex::new(Town::default());
+        Responder::serving(move |bytes, sender| answer(bytes, sender, &town, twist))
+    }
+
+    /// `answer` gets each message and where its connection takes what is to be sent; says whether the connection is kept.
+    pub fn serving(
+        answer: impl Fn(&mut [u8], &Sender<Vec<u8>>) -> bool + Send + Sync + 'static,
+    ) -> Responder {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
@@ -88,16 +96,19 @@ impl Responder {
         .with_single_cert(vec![pair.cert.der().clone()], key.into())
         .unwrap();
         let config = Arc::new(config);
-        let (town, stopped) = (Arc::new(Mutex::new(Town::default())), Arc::clone(&stop));
+        let (answer, stopped) = (Arc::new(answer), Arc::clone(&stop));
         let thread = thread::spawn(move || {
             let mut threads = Vec::new();
             while !stopped.load(Ordering::Relaxed) {
                 match listener.accept() {
                     Ok((socket, _)) => {
-                        let (town, stopped, config) =
-                            (Arc::clone(&town), Arc::clone(&stopped), Arc::clone(&config));
+                        let (answer, stopped, config) = (
+                            Arc::clone(&answer),
+                            Arc::clone(&stopped),
+                            Arc::clone(&config),
+                        );
                         threads.push(thread::spawn(move || {
-                            serve(socket, config, &town, &stopped, twist)
+                            serve(socket, config, &*answer, &stopped)
                         }));
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -130,9 +141,8 @@ impl Drop for Responder {
 fn serve(
     socket: TcpStream,
     config: Arc<ServerConfig>,
-    town: &Mutex<Town>,
+    answer: &impl Fn(&mut [u8], &Sender<Vec<u8>>) -> bool,
     stop: &AtomicBool,
-    twist: Twist,
 ) {
     socket.set_nonblocking(false).unwrap();
     socket.set_nodelay(true).unwrap();
@@ -160,7 +170,7 @@ fn serve(
             match cut(&text, &Limits::default(), &mut state) {
                 Cut::Message { total, .. } => {
                     let mut bytes: Vec<u8> = text.drain(..total).collect();
-                    if !answer(&mut bytes, &sender, town, twist) {
+                    if !answer(&mut bytes, &sender) {
                         return;
                     }
                 }
@@ -327,7 +337,7 @@ fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u
     town.lines[watcher].send(out).unwrap();
 }
 
-fn is_right(authorization: &str, user: &str) -> bool {
+pub fn is_right(authorization: &str, user: &str) -> bool {
     let params = AuthParams::parse(authorization).unwrap();
     let challenge = Challenge {
         algorithm: Algorithm::Sha256,

@@ -22,6 +22,7 @@ mod progress;
 mod record;
 mod report;
 mod run;
+mod soak;
 mod stage;
 mod ticket;
 mod tls;

@@ -126,6 +126,19 @@ pub fn memory(root: u32) -> io::Result<Memory> {
     Ok(memory)
 }
 
+/// The resident memory of `root` and its descendants, KiB: cheap, and pages shared among them count for each.
+pub fn rss_kib(root: u32) -> Option<u64> {
+    let page_kib = rustix::param::page_size() as u64 / 1024;
+    let mut pages = 0;
+    for process in tree(root).ok()? {
+        let statm = fs::read_to_string(format!("/proc/{process}/statm")).ok();
+        pages += statm
+            .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok())
+            .unwrap_or(0);
+    }
+    (pages > 0).then_some(pages * page_kib)
+}
+
 /// The kernel's slab memory of the whole machine, KiB: sockets of both ends are in it, and whatever else the machine
 /// does meanwhile.
 pub fn slab_kib() -> Option<u64> {

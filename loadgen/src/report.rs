@@ -109,7 +109,7 @@ pub struct Row {
 }
 
 impl Row {
-    fn of(what: &str, histogram: &Histogram<u64>) -> Row {
+    pub fn of(what: &str, histogram: &Histogram<u64>) -> Row {
         Row {
             what: what.into(),
             count: histogram.len(),
@@ -146,6 +146,10 @@ impl Faults {
             .0
             .iter()
             .for_each(|(what, count)| self.add(what.clone(), *count));
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        self.0.iter().map(|(what, count)| (what.as_str(), *count))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -794,7 +794,7 @@ fn presentity_of(call_id: &str, run: u32, index: u32) -> Option<u32> {
 }
 
 /// The strongest challenge we can answer, and whether it only says that the nonce is too old.
-fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)> {
+pub fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)> {
     let name = if status == 401 {
         Name::WwwAuthenticate
     } else {
@@ -828,7 +828,7 @@ fn challenge_of(message: &Message<'_>, status: u16) -> Option<(Challenge, bool)>
 }
 
 /// For how long the registrar keeps the binding: the shortest of what it says (RFC 3261 §10.3 step 8).
-fn granted_s(message: &Message<'_>) -> Option<u32> {
+pub fn granted_s(message: &Message<'_>) -> Option<u32> {
     let of_contacts = match message.contacts() {
         Ok(Contacts::List(contacts)) => contacts
             .iter()

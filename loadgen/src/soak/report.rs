@@ -1,0 +1,369 @@
+//! A soak's end: the table, `report.json`, the histograms of each interval as a log of HdrHistogram, growth and verdict.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::time::Duration;
+
+use hdrhistogram::serialization::V2Serializer;
+use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
+use serde::Serialize;
+
+use super::check::Verdict;
+use super::sight::{Counts, Histograms, Timed};
+use crate::report::{Faults, Row, time};
+
+/// One interval of the run, as the plot shows it.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Sample {
+    /// Its end, s from the start.
+    pub at_s: f64,
+    pub online: u64,
+    /// Of the server's processes; PSS is read less often, since reading it costs the server time.
+    pub rss_kib: Option<u64>,
+    pub pss_kib: Option<u64>,
+    /// Cores used, by the server and by this program.
+    pub server_cores: Option<f64>,
+    pub own_cores: f64,
+    /// Count, p50 and p99 (µs) of what was timed, by its label.
+    pub timed: Vec<(String, u64, u64, u64)>,
+}
+
+impl Sample {
+    pub fn set_timed(&mut self, histograms: &Histograms) {
+        self.timed = Timed::ALL
+            .into_iter()
+            .map(|what| (what, histograms.of(what)))
+            .filter(|(_, histogram)| !histogram.is_empty())
+            .map(|(what, histogram)| {
+                let at = |quantile| histogram.value_at_quantile(quantile);
+                (what.label().to_string(), histogram.len(), at(0.5), at(0.99))
+            })
+            .collect();
+    }
+
+    /// p50 and p99, µs.
+    pub fn latency(&self, what: Timed) -> Option<(u64, u64)> {
+        self.timed
+            .iter()
+            .find(|(label, ..)| label == what.label())
+            .map(|(_, _, p50, p99)| (*p50, *p99))
+    }
+}
+
+/// How memory went after warm-up: the line that fits the readings best, from its start to its end.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Growth {
+    /// PSS or RSS.
+    pub of: String,
+    pub from_kib: f64,
+    pub to_kib: f64,
+    pub percent: f64,
+    pub readings: usize,
+    /// What the run fails above; absent where growth is only told.
+    pub percent_max: Option<f64>,
+}
+
+impl Growth {
+    /// From (s, KiB); `None` of fewer than three readings.
+    pub fn of(name: &str, readings: &[(f64, f64)], percent_max: Option<f64>) -> Option<Growth> {
+        if readings.len() < 3 {
+            return None;
+        }
+        let count = readings.len() as f64;
+        let mean_s = readings.iter().map(|(s, _)| s).sum::<f64>() / count;
+        let mean_kib = readings.iter().map(|(_, kib)| kib).sum::<f64>() / count;
+        let (mut covariance, mut variance) = (0.0, 0.0);
+        for (s, kib) in readings {
+            covariance += (s - mean_s) * (kib - mean_kib);
+            variance += (s - mean_s) * (s - mean_s);
+        }
+        let slope = if variance > 0.0 {
+            covariance / variance
+        } else {
+            0.0
+        };
+        let at = |s: f64| mean_kib + slope * (s - mean_s);
+        let (from_kib, to_kib) = (at(readings[0].0), at(readings[readings.len() - 1].0));
+        Some(Growth {
+            of: name.to_string(),
+            from_kib,
+            to_kib,
+            percent: (to_kib - from_kib) / from_kib.max(1.0) * 100.0,
+            readings: readings.len(),
+            percent_max,
+        })
+    }
+
+    pub fn is_below(&self) -> bool {
+        self.percent_max.is_none_or(|most| self.percent < most)
+    }
+}
+
+/// A whole soak.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    pub server: String,
+    /// What was asked for, in words.
+    pub asked: String,
+    pub users: u32,
+    pub endpoints: u32,
+    pub seconds: f64,
+    /// Latencies over the whole run.
+    pub rows: Vec<Row>,
+    pub counts: Counts,
+    pub verdict: Checked,
+    pub growth: Option<Growth>,
+    /// CPU time of the server after warm-up: cores, and µs an event of the plan.
+    pub server_cores: Option<f64>,
+    pub own_cores: f64,
+    pub refusals: Faults,
+    pub faults: Faults,
+    /// (what, s from the start)
+    pub acts: Vec<(String, f64)>,
+    pub samples: Vec<Sample>,
+}
+
+/// What the checks of messages found.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Checked {
+    pub delivered: u64,
+    pub lost: u64,
+    pub unjudged: u64,
+    pub examples: Vec<String>,
+}
+
+impl From<Verdict> for Checked {
+    fn from(verdict: Verdict) -> Checked {
+        let Verdict {
+            delivered,
+            lost,
+            unjudged,
+            examples,
+        } = verdict;
+        Checked {
+            delivered,
+            lost,
+            unjudged,
+            examples,
+        }
+    }
+}
+
+impl Report {
+    /// What fails the run, in words; empty where it passed.
+    pub fn failures(&self) -> Vec<String> {
+        let counts = &self.counts;
+        let mut failures: Vec<String> = [
+            (
+                self.verdict.lost,
+                "messages lost: answered 200, and never delivered",
+            ),
+            (counts.duplicated, "messages duplicated"),
+            (counts.reordered, "messages reordered"),
+            (counts.altered, "messages altered"),
+            (counts.misdelivered, "messages delivered to the wrong one"),
+            (counts.unanswered, "requests not answered"),
+            (counts.cut, "connections cut by the server"),
+        ]
+        .iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+        if counts.accepted == 0 && counts.events > 0 && self.verdict.delivered == 0 {
+            failures.push("no message was delivered at all: nothing was shown".into());
+        }
+        if let Some(growth) = self.growth.as_ref().filter(|growth| !growth.is_below()) {
+            failures.push(format!(
+                "memory grew by {:.2} % after warm-up, more than {} %",
+                growth.percent,
+                growth.percent_max.unwrap_or_default()
+            ));
+        }
+        if failures.is_empty() && !self.faults.is_empty() {
+            failures.push("there were faults".into());
+        }
+        failures
+    }
+
+    pub fn passed(&self) -> bool {
+        self.failures().is_empty()
+    }
+
+    /// For a person.
+    pub fn table(&self) -> String {
+        let mut out = String::new();
+        let _ = writeln!(out, "soak at {}: {}", self.server, self.asked);
+        let _ = writeln!(
+            out,
+            "\n{:<26}{:>10}{:>11}{:>11}{:>11}{:>11}",
+            "", "count", "p50", "p99", "p99.9", "max"
+        );
+        for row in &self.rows {
+            let [p50, p99, p999, max] = [row.p50_us, row.p99_us, row.p999_us, row.max_us].map(time);
+            let _ = writeln!(
+                out,
+                "{:<26}{:>10}{p50:>11}{p99:>11}{p999:>11}{max:>11}",
+                row.what, row.count
+            );
+        }
+        let counts = &self.counts;
+        let _ = writeln!(
+            out,
+            "\nmessages      {} accepted, {} delivered to members, {} lost, {} duplicated, {} reordered, {} altered, {} misdelivered",
+            counts.accepted,
+            self.verdict.delivered,
+            self.verdict.lost,
+            counts.duplicated,
+            counts.reordered,
+            counts.altered,
+            counts.misdelivered
+        );
+        if self.verdict.unjudged > 0 {
+            let _ = writeln!(
+                out,
+                "              {} more to members of a conference who came late, left early or were cut off: owed or not cannot be told",
+                self.verdict.unjudged
+            );
+        }
+        let _ = writeln!(
+            out,
+            "events        {} of the plan; {} skipped (not logged on, or no such session), {} shed with 503, {} held back for Retry-After, {} refused; {} handshakes resumed",
+            counts.events,
+            counts.skipped,
+            counts.shed,
+            counts.held_back,
+            counts.refused,
+            counts.resumed
+        );
+        if counts.strays > 0 {
+            let _ = writeln!(
+                out,
+                "              {} messages came to members who had given the session up, and were refused",
+                counts.strays
+            );
+        }
+        if let Some(cores) = self.server_cores {
+            let _ = writeln!(
+                out,
+                "CPU           server {cores:.2} cores after warm-up, this program {:.2}",
+                self.own_cores
+            );
+        }
+        if let Some(growth) = &self.growth {
+            let judged = match growth.percent_max {
+                Some(most) if growth.is_below() => format!("growth below {most} %: yes"),
+                Some(most) => format!("growth below {most} %: NO"),
+                None => "not judged".into(),
+            };
+            let _ = writeln!(
+                out,
+                "memory        {} {:.1} -> {:.1} MiB after warm-up, {:+.2} % ({} readings; {judged})",
+                growth.of,
+                growth.from_kib / 1024.0,
+                growth.to_kib / 1024.0,
+                growth.percent,
+                growth.readings
+            );
+        }
+        for (title, list) in [("refused", &self.refusals), ("fault", &self.faults)] {
+            for (what, count) in list.iter() {
+                let _ = writeln!(out, "{title:<14}{count} {what}");
+            }
+        }
+        for example in &self.verdict.examples {
+            let _ = writeln!(out, "{example}");
+        }
+        match self.failures() {
+            failures if failures.is_empty() => out.push_str("PASSED\n"),
+            failures => drop(writeln!(out, "FAILED: {}", failures.join("; "))),
+        }
+        out
+    }
+}
+
+/// Rows of the table from the whole run's histograms.
+pub fn rows(histograms: &Histograms) -> Vec<Row> {
+    Timed::ALL
+        .into_iter()
+        .map(|what| (what, histograms.of(what)))
+        .filter(|(_, histogram)| !histogram.is_empty())
+        .map(|(what, histogram)| Row::of(what.label(), histogram))
+        .collect()
+}
+
+/// Writes all intervals as an interval log (HdrHistogram's HistogramLogProcessor reads it): µs, one tag for each thing timed.
+pub fn write_log(
+    to: &mut impl Write,
+    intervals: &[Histograms],
+    interval_us: u64,
+) -> io::Result<()> {
+    let mut serializer = V2Serializer::new();
+    let mut builder = IntervalLogWriterBuilder::new();
+    builder
+        .add_comment("loadgen soak: microseconds")
+        .with_max_value_divisor(1.0);
+    let mut log = builder.begin_log_with(to, &mut serializer)?;
+    let interval = Duration::from_micros(interval_us);
+    for (index, histograms) in intervals.iter().enumerate() {
+        for what in Timed::ALL {
+            let histogram = histograms.of(what);
+            // A tag holds no comma, space or line end.
+            let name = what.label().replace([',', ' '], "_");
+            if histogram.is_empty() {
+                continue;
+            }
+            log.write_histogram(
+                histogram,
+                interval * index as u32,
+                interval,
+                Tag::new(&name),
+            )
+            .map_err(|error| io::Error::other(format!("{error:?}")))?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_that_of_the_line_through_noise() {
+        let flat: Vec<(f64, f64)> = (0..100)
+            .map(|s| (f64::from(s), 1000.0 + f64::from(s % 7) * 10.0))
+            .collect();
+        let growth = Growth::of("RSS", &flat, Some(1.0)).unwrap();
+        assert!(
+            growth.percent.abs() < 0.5 && growth.is_below(),
+            "{growth:?}"
+        );
+        let rising: Vec<(f64, f64)> = (0..100)
+            .map(|s| (f64::from(s), 1000.0 + f64::from(s)))
+            .collect();
+        let growth = Growth::of("RSS", &rising, Some(1.0)).unwrap();
+        assert!((growth.percent - 9.9).abs() < 0.01 && !growth.is_below());
+        assert!(
+            Growth {
+                percent_max: None,
+                ..growth
+            }
+            .is_below(),
+            "told, not judged"
+        );
+        assert_eq!(Growth::of("RSS", &rising[..2], None), None);
+    }
+
+    #[test]
+    fn the_log_is_read_back() {
+        let mut histograms = Histograms::default();
+        histograms.record(Timed::Delivered, 1234);
+        let mut log = Vec::new();
+        write_log(&mut log, &[Histograms::default(), histograms], 500_000).unwrap();
+        let lines = String::from_utf8(log).unwrap();
+        assert!(
+            lines.contains("Tag=message_delivered,0.500,0.500,1239"),
+            "{lines}"
+        );
+    }
+}
