@@ -6,6 +6,7 @@
 //! The way in is `incoming`, the way out `outgoing`; where connections come from and go to is `adoption`. Nothing here decides about SIP.
 
 mod incoming;
+mod moderation;
 mod outgoing;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::shard::{Core, ShardId};
 use crate::shell::clock::Clock;
 use crate::shell::connection::{ConnectionLimits, Scratch, Stage};
 use crate::shell::envelope::{Command, Envelope, UserChange};
+use crate::shell::executor::moderation::Moderation;
 use crate::shell::listener::Listener;
 use crate::shell::mailbox::{Mailbox, Outbox};
 use crate::shell::outlet::Outlet;
@@ -120,6 +122,9 @@ pub(super) struct Executor<C> {
     breathed: Instant,
     /// When a turn last had something to do.
     busy_at: Instant,
+    moderation: Moderation,
+    /// The beginning of the turn that moderation heard of last.
+    moderated: Now,
     /// Listeners with connections.
     pub(super) knocking: Vec<usize>,
     pub(super) accepting_again: Option<Now>,
@@ -166,6 +171,8 @@ impl<C: Core> Executor<C> {
             alarm: None,
             breathed: Instant::now(),
             busy_at: Instant::now(),
+            moderation: Moderation::default(),
+            moderated: now,
             knocking: Vec::new(),
             accepting_again: None,
             queue: VecDeque::new(),
@@ -240,6 +247,11 @@ impl<C: Core> Executor<C> {
 
     /// Waits in the readiness set, which the mailbox's bell stands in too. Nothing else runs on this thread but the pulse.
     fn linger(&mut self) {
+        if let Some(nap) = self.moderation.nap() {
+            // Nobody need ring while this shard looks by itself soon.
+            std::thread::sleep(nap);
+            return;
+        }
         if !self.own_mailbox().arm_bell() {
             return;
         }
@@ -322,6 +334,10 @@ impl<C: Core> Executor<C> {
         {
             outbox.flush(mailbox);
         }
+        let since = self
+            .now
+            .since(core::mem::replace(&mut self.moderated, self.now));
+        self.moderation.note(self.inputs, since.as_secs_f64());
         if self.inputs > 0 {
             self.busy_at = Instant::now();
             self.telemetry

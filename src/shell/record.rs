@@ -1,15 +1,19 @@
-//! The TLS record layer of one connection: rustls' unbuffered API over buffers that belong to the shard.
+//! The TLS record layer of one connection, over buffers that belong to the shard.
 //!
-//! It holds keys and the state of the handshake, never bytes: what is incomplete stays with the connection, so an idle
-//! connection costs about 4 KiB instead of 8 and more.
+//! rustls shakes hands; from then on TLS 1.3 is `traffic`'s and TLS 1.2 stays with rustls' unbuffered API. What is kept are
+//! keys and counts, never bytes: what is incomplete stays with the connection.
+
+mod traffic;
 
 use std::sync::Arc;
 
-use rustls::ServerConfig;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
+use rustls::{ProtocolVersion, ServerConfig};
+
+use crate::shell::record::traffic::{Record, Traffic};
 
 /// What a record adds at most to what it carries: header, explicit nonce, content type and tag, with room to spare.
 const RECORD_OVERHEAD: usize = 64;
@@ -17,9 +21,17 @@ const RECORD_OVERHEAD: usize = 64;
 const RECORD_BYTES_MAX: usize = 16 * 1024;
 
 /// One TLS connection, the server's side.
-pub(super) struct Records {
-    connection: Box<UnbufferedServerConnection>,
-    established: bool,
+pub(super) struct Records(Keys);
+
+/// Who has the keys.
+enum Keys {
+    /// rustls, before the end of the handshake.
+    Handshake(Box<UnbufferedServerConnection>),
+    /// rustls, for TLS 1.2.
+    Rustls(Box<UnbufferedServerConnection>),
+    Traffic(Box<Traffic>),
+    /// Nobody: the handover failed.
+    Lost,
 }
 
 /// What came of bytes from the peer.
@@ -36,10 +48,9 @@ pub(super) struct Opened {
 impl Records {
     /// A connection before its handshake.
     pub(super) fn new(config: Arc<ServerConfig>) -> Result<Records, rustls::Error> {
-        Ok(Records {
-            connection: Box::new(UnbufferedServerConnection::new(config)?),
-            established: false,
-        })
+        Ok(Records(Keys::Handshake(Box::new(
+            UnbufferedServerConnection::new(config)?,
+        ))))
     }
 
     /// Takes what was received: appends what it says to `plain`, and what must be sent back (handshake, tickets, alerts) to `out`.
@@ -51,120 +62,202 @@ impl Records {
         out: &mut Vec<u8>,
     ) -> Result<Opened, rustls::Error> {
         let mut opened = Opened::default();
-        loop {
-            let rest = received.get_mut(opened.consumed..).unwrap_or_default();
-            let UnbufferedStatus { mut discard, state } = self.connection.process_tls_records(rest);
-            let mut done = false;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(record) = traffic.next_record() {
-                        let record = record?;
-                        discard += record.discard;
-                        plain.extend_from_slice(record.payload);
+        match &mut self.0 {
+            Keys::Handshake(connection) => {
+                if drive(connection, received, plain, out, &mut opened)? == Pause::Traffic {
+                    opened.established = true;
+                    self.hand_over()?;
+                }
+            }
+            Keys::Rustls(connection) => {
+                drive(connection, received, plain, out, &mut opened)?;
+            }
+            Keys::Traffic(_) => {}
+            Keys::Lost => return Err(rustls::Error::HandshakeNotComplete),
+        }
+        if let Keys::Traffic(traffic) = &mut self.0 {
+            while !opened.ended {
+                let rest = received.get_mut(opened.consumed..).unwrap_or_default();
+                match traffic.open(rest, plain, out)? {
+                    Record::Incomplete => break,
+                    Record::Done(bytes) => opened.consumed += bytes,
+                    Record::End(bytes) => {
+                        opened.consumed += bytes;
+                        opened.ended = true;
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    encode(|room| data.encode(room), out)?
-                }
-                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-                Ok(ConnectionState::WriteTraffic(_)) => {
-                    opened.established = !core::mem::replace(&mut self.established, true);
-                    done = true;
-                }
-                Ok(ConnectionState::PeerClosed) => opened.ended = true,
-                Ok(ConnectionState::Closed) => {
-                    opened.ended = true;
-                    done = true;
-                }
-                Ok(ConnectionState::BlockedHandshake) => done = true,
-                // Early data is refused by our settings, so there is none; what else there may be one day cannot be driven.
-                Ok(_) => {
-                    return Err(rustls::Error::General(
-                        "unexpected state of the TLS connection".into(),
-                    ));
-                }
-                Err(error) => {
-                    self.alert(out);
-                    return Err(error);
-                }
-            }
-            opened.consumed += discard;
-            if done {
-                return Ok(opened);
             }
         }
+        if opened.ended {
+            // What a peer sends after its end has no meaning (RFC 8446 §6.1).
+            opened.consumed = received.len();
+        }
+        Ok(opened)
     }
 
-    /// Appends the alert that explains the last error to `out`, if there is one.
-    fn alert(&mut self, out: &mut Vec<u8>) {
-        // One alert and one signal that it was sent; more states than that are not to be expected after an error.
-        for _ in 0..4 {
-            match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    if encode(|room| data.encode(room), out).is_err() {
-                        return;
-                    }
-                }
-                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-                _ => return,
-            }
-        }
+    /// The handshake is complete: from now on TLS 1.3 is ours.
+    fn hand_over(&mut self) -> Result<(), rustls::Error> {
+        let Keys::Handshake(connection) = core::mem::replace(&mut self.0, Keys::Lost) else {
+            return Ok(());
+        };
+        self.0 = if connection.protocol_version() == Some(ProtocolVersion::TLSv1_3) {
+            Keys::Traffic(Box::new(Traffic::take_over(*connection)?))
+        } else {
+            Keys::Rustls(connection)
+        };
+        Ok(())
     }
 
     /// Encrypts `plain` and appends it to `out`. Only after the handshake.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), rustls::Error> {
-        let records = plain.len().div_ceil(RECORD_BYTES_MAX);
-        let start = out.len();
-        loop {
-            match self.connection.process_tls_records(&mut []).state? {
-                ConnectionState::EncodeTlsData(mut data) => encode(|room| data.encode(room), out)?,
-                ConnectionState::TransmitTlsData(sent) => sent.done(),
-                ConnectionState::WriteTraffic(mut traffic) => {
-                    let start = out.len().max(start);
-                    out.resize(start + plain.len() + records * RECORD_OVERHEAD, 0);
-                    let written = loop {
-                        match traffic.encrypt(plain, &mut out[start..]) {
-                            Ok(written) => break written,
-                            // A pending key update goes first and takes room.
-                            Err(EncryptError::InsufficientSize(InsufficientSizeError {
-                                required_size,
-                            })) => out.resize(start + required_size, 0),
-                            Err(EncryptError::EncryptExhausted) => {
-                                out.truncate(start);
-                                return Err(rustls::Error::EncryptError);
-                            }
-                        }
-                    };
-                    out.truncate(start + written);
-                    return Ok(());
-                }
-                // The peer has ended its side; ours may still speak. The next state says how.
-                ConnectionState::PeerClosed => {}
-                _ => return Err(rustls::Error::HandshakeNotComplete),
-            }
+        match &mut self.0 {
+            Keys::Traffic(traffic) => traffic.seal(plain, out),
+            Keys::Rustls(connection) => seal(connection, plain, out),
+            Keys::Handshake(_) | Keys::Lost => Err(rustls::Error::HandshakeNotComplete),
         }
     }
 
     /// Appends close_notify to `out`. Harmless before the handshake is complete, and after an error.
     pub(super) fn close(&mut self, out: &mut Vec<u8>) {
-        for _ in 0..4 {
-            match self.connection.process_tls_records(&mut []).state {
-                Ok(ConnectionState::WriteTraffic(mut traffic)) => {
-                    let start = out.len();
-                    out.resize(start + RECORD_OVERHEAD, 0);
-                    let written = traffic.queue_close_notify(&mut out[start..]).unwrap_or(0);
-                    out.truncate(start + written);
+        match &mut self.0 {
+            // What cannot be sealed is not said; the connection closes all the same.
+            Keys::Traffic(traffic) => drop(traffic.close(out)),
+            Keys::Handshake(connection) | Keys::Rustls(connection) => close(connection, out),
+            Keys::Lost => {}
+        }
+    }
+}
+
+/// Where rustls stands when it has nothing more to do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Pause {
+    /// In the handshake.
+    Handshake,
+    /// Bytes of the application can go both ways.
+    Traffic,
+    /// Both ends have said their end.
+    Closed,
+}
+
+/// Lets rustls take what was received, until it has nothing more to do.
+fn drive(
+    connection: &mut UnbufferedServerConnection,
+    received: &mut [u8],
+    plain: &mut Vec<u8>,
+    out: &mut Vec<u8>,
+    opened: &mut Opened,
+) -> Result<Pause, rustls::Error> {
+    loop {
+        let rest = received.get_mut(opened.consumed..).unwrap_or_default();
+        let UnbufferedStatus { mut discard, state } = connection.process_tls_records(rest);
+        let mut pause = None;
+        match state {
+            Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+                while let Some(record) = traffic.next_record() {
+                    let record = record?;
+                    discard += record.discard;
+                    plain.extend_from_slice(record.payload);
+                }
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => encode(|room| data.encode(room), out)?,
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            Ok(ConnectionState::WriteTraffic(_)) => pause = Some(Pause::Traffic),
+            Ok(ConnectionState::PeerClosed) => opened.ended = true,
+            Ok(ConnectionState::Closed) => {
+                opened.ended = true;
+                pause = Some(Pause::Closed);
+            }
+            Ok(ConnectionState::BlockedHandshake) => pause = Some(Pause::Handshake),
+            // Early data is refused by our settings, so there is none; what else there may be one day cannot be driven.
+            Ok(_) => {
+                return Err(rustls::Error::General(
+                    "unexpected state of the TLS connection".into(),
+                ));
+            }
+            Err(error) => {
+                alert(connection, out);
+                return Err(error);
+            }
+        }
+        opened.consumed += discard;
+        if let Some(pause) = pause {
+            return Ok(pause);
+        }
+    }
+}
+
+/// Appends the alert that explains the last error to `out`, if there is one.
+fn alert(connection: &mut UnbufferedServerConnection, out: &mut Vec<u8>) {
+    // One alert and one signal that it was sent; more states than that are not to be expected after an error.
+    for _ in 0..4 {
+        match connection.process_tls_records(&mut []).state {
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                if encode(|room| data.encode(room), out).is_err() {
                     return;
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                    if encode(|room| data.encode(room), out).is_err() {
-                        return;
-                    }
-                }
-                Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-                Ok(ConnectionState::PeerClosed) => {}
-                _ => return,
             }
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            _ => return,
+        }
+    }
+}
+
+/// Lets rustls encrypt `plain` to the end of `out`.
+fn seal(
+    connection: &mut UnbufferedServerConnection,
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), rustls::Error> {
+    let records = plain.len().div_ceil(RECORD_BYTES_MAX);
+    let start = out.len();
+    loop {
+        match connection.process_tls_records(&mut []).state? {
+            ConnectionState::EncodeTlsData(mut data) => encode(|room| data.encode(room), out)?,
+            ConnectionState::TransmitTlsData(sent) => sent.done(),
+            ConnectionState::WriteTraffic(mut traffic) => {
+                let start = out.len().max(start);
+                out.resize(start + plain.len() + records * RECORD_OVERHEAD, 0);
+                let written = loop {
+                    match traffic.encrypt(plain, &mut out[start..]) {
+                        Ok(written) => break written,
+                        Err(EncryptError::InsufficientSize(InsufficientSizeError {
+                            required_size,
+                        })) => out.resize(start + required_size, 0),
+                        Err(EncryptError::EncryptExhausted) => {
+                            out.truncate(start);
+                            return Err(rustls::Error::EncryptError);
+                        }
+                    }
+                };
+                out.truncate(start + written);
+                return Ok(());
+            }
+            // The peer has ended its side; ours may still speak. The next state says how.
+            ConnectionState::PeerClosed => {}
+            _ => return Err(rustls::Error::HandshakeNotComplete),
+        }
+    }
+}
+
+/// Lets rustls append close_notify to `out`.
+fn close(connection: &mut UnbufferedServerConnection, out: &mut Vec<u8>) {
+    for _ in 0..4 {
+        match connection.process_tls_records(&mut []).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let start = out.len();
+                out.resize(start + RECORD_OVERHEAD, 0);
+                let written = traffic.queue_close_notify(&mut out[start..]).unwrap_or(0);
+                out.truncate(start + written);
+                return;
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                if encode(|room| data.encode(room), out).is_err() {
+                    return;
+                }
+            }
+            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
+            Ok(ConnectionState::PeerClosed) => {}
+            _ => return,
         }
     }
 }
@@ -273,7 +366,7 @@ mod tests {
         for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
             let (mut client, mut server) = pair(&[version]);
             assert!(talk(&mut client, &mut server, 1).is_empty());
-            assert!(server.established && !client.is_handshaking());
+            assert!(!matches!(server.0, Keys::Handshake(_)) && !client.is_handshaking());
             client.writer().write_all(b"to the server").expect("memory");
             assert_eq!(talk(&mut client, &mut server, 3), b"to the server");
             // More than one record's worth, and close_notify behind it.
@@ -322,6 +415,72 @@ mod tests {
         // Alert, fatal.
         assert_eq!((out.first(), out.get(5)), (Some(&21), Some(&2)), "{out:?}");
         server.close(&mut out);
+    }
+
+    /// Lets the client take what the server has sent.
+    fn hand(client: &mut ClientConnection, mut sent: &[u8]) -> Result<(), rustls::Error> {
+        while !sent.is_empty() {
+            client.read_tls(&mut sent).expect("memory");
+            client.process_new_packets()?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_record_that_was_touched_is_answered_with_an_alert() {
+        type Touch = fn(&mut Vec<u8>);
+        let touches: [(Touch, _); 4] = [
+            (|sent| sent[20] ^= 1, rustls::AlertDescription::BadRecordMac),
+            (
+                |sent| sent[3..5].copy_from_slice(&0x4101u16.to_be_bytes()),
+                rustls::AlertDescription::RecordOverflow,
+            ),
+            (
+                |sent| sent[0] = 20,
+                rustls::AlertDescription::UnexpectedMessage,
+            ),
+            (
+                |sent| sent[0] = 22,
+                rustls::AlertDescription::UnexpectedMessage,
+            ),
+        ];
+        for (touch, expected) in touches {
+            let (mut client, mut server) = pair(&[&rustls::version::TLS13]);
+            talk(&mut client, &mut server, 4_096);
+            client.writer().write_all(b"to be touched").expect("memory");
+            let mut sent = Vec::new();
+            client.write_tls(&mut sent).expect("memory");
+            touch(&mut sent);
+            let (mut plain, mut out) = (Vec::new(), Vec::new());
+            server
+                .open(&mut sent, &mut plain, &mut out)
+                .expect_err("touched");
+            assert!(plain.is_empty());
+            assert_eq!(
+                hand(&mut client, &out),
+                Err(rustls::Error::AlertReceived(expected))
+            );
+        }
+    }
+
+    #[test]
+    fn our_key_is_renewed_before_it_wears_out() {
+        let (mut client, mut server) = pair(&[&rustls::version::TLS13]);
+        talk(&mut client, &mut server, 4_096);
+        let mut renewals = 0;
+        for number in 0..2_500u32 {
+            let mut out = Vec::new();
+            server
+                .seal(&number.to_be_bytes(), &mut out)
+                .expect("sealed");
+            // A record of four bytes, and one of a KeyUpdate in front of it now and then.
+            renewals += usize::from(out.len() > 2 * (5 + 4 + 17));
+            hand(&mut client, &out).expect("keys that both know");
+            let mut got = [0; 4];
+            client.reader().read_exact(&mut got).expect("a number");
+            assert_eq!(got, number.to_be_bytes());
+        }
+        assert_eq!(renewals, 2, "the tests' keys last a thousand records");
     }
 
     #[test]

@@ -162,6 +162,8 @@ fn settings(
     config.send_tls13_tickets = 1;
     // A message must not be taken twice: no 0-RTT data.
     config.max_early_data_size = 0;
+    // The record layer takes the keys over after the handshake (`record`); they go nowhere else.
+    config.enable_secret_extraction = true;
     Ok(Arc::new(config))
 }
 
