@@ -209,7 +209,7 @@ const FILES_BESIDES: u64 = 64;
 const FILES_A_THREAD: u64 = 3;
 /// More users than this need several source addresses. An address has some 28,000 ports; half empty they are found at once.
 const USERS_A_SOURCE: u32 = 12_500;
-const USERS_WITHOUT_SOURCES_MAX: u32 = 20_000;
+const USERS_WITHOUT_SOURCES_MAX: u32 = 10_000;
 const BEGINNING_MAX: usize = 64;
 const BEGINNING_MIN: usize = 8;
 

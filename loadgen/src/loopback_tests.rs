@@ -2,7 +2,7 @@
 //!
 //! The responder registers, relays, and notifies; a `Twist` makes it do one thing wrong.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -49,6 +49,8 @@ enum Twist {
     Busy(u32),
     /// Tells one entry of each contact list too few.
     Forget,
+    /// Grants everything for a second only.
+    Brief,
 }
 
 #[derive(Default)]
@@ -63,18 +65,25 @@ struct Town {
     states: u32,
     notifies: u32,
     put_off: [u32; 2],
+    /// Users who registered, and who subscribed, more than once on a connection.
+    refreshed: [HashSet<String>; 2],
 }
 
 pub struct Responder {
     pub address: SocketAddr,
     stop: Arc<AtomicBool>,
+    town: Arc<Mutex<Town>>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Responder {
     fn start(twist: Twist) -> Responder {
-        let town = Mutex::new(Town::default());
-        Responder::serving(move |bytes, sender| answer(bytes, sender, &town, twist))
+        let town = Arc::<Mutex<Town>>::default();
+        let ours = Arc::clone(&town);
+        let mut responder =
+            Responder::serving(move |bytes, sender| answer(bytes, sender, &town, twist));
+        responder.town = ours;
+        responder
     }
 
     /// `answer` gets each message and where its connection takes what is to be sent; says whether the connection is kept.
@@ -124,6 +133,7 @@ impl Responder {
         Responder {
             address,
             stop,
+            town: Arc::default(),
             thread: Some(thread),
         }
     }
@@ -202,7 +212,12 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
         }
         Method::Register => match message.header(Name::Authorization) {
             Some(value) if is_right(value, &user) && twist != Twist::Refuse => {
-                let contact = format!("{};expires=600", message.header(Name::Contact).unwrap());
+                let granted_s = if twist == Twist::Brief { 1 } else { 600 };
+                let contact = message.header(Name::Contact).unwrap();
+                let contact = format!("{contact};expires={granted_s}");
+                if town.lines.contains_key(&user) {
+                    town.refreshed[0].insert(user.clone());
+                }
                 build::response(&mut out, &message, 200, Some("r")).header("Contact", contact);
                 town.lines.insert(user, sender.clone());
             }
@@ -275,8 +290,14 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
             }
         }
         Method::Subscribe => {
+            if message.to().tag().is_some() {
+                assert_eq!(message.to().tag(), Some("s"));
+                assert_eq!(message.uri(), "sip:s@localhost");
+                town.refreshed[1].insert(user.clone());
+            }
+            let granted_s = if twist == Twist::Brief { 1 } else { 600 };
             build::response(&mut out, &message, 200, Some("s"))
-                .header("Expires", 600)
+                .header("Expires", granted_s)
                 .header("Contact", "<sip:s@localhost>");
             sender.send(std::mem::take(&mut out)).unwrap();
             notify(&mut town, &user, &called, raw.clone(), twist);
@@ -322,7 +343,7 @@ fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u
         .header("CSeq", format_args!("{number} NOTIFY"))
         .header("Event", "presence")
         .header("Subscription-State", "active;expires=600");
-    if presentity == "contacts" {
+    if presentity == "contacts" && !subscribe.body().is_empty() {
         let asked = String::from_utf8_lossy(subscribe.body()).into_owned();
         let entries = asked.matches("<entry ").count() - usize::from(twist == Twist::Forget);
         let list = format!("<list>{}</list>", "<resource />".repeat(entries));
@@ -490,6 +511,20 @@ fn who_is_put_off_comes_again() {
     );
     let notes = report.notes.join("\n");
     assert!(notes.contains("6 requests were put off"), "{notes}");
+}
+
+#[test]
+fn what_was_granted_is_refreshed() {
+    let responder = Responder::start(Twist::Brief);
+    let arguments = format!(
+        "idle --users 5 --hold 3.5 --contacts 2 --server {}",
+        responder.address
+    );
+    let (_, wanted) = crate::cli::tests::parsed(&arguments).unwrap();
+    let report = conduct(&wanted).unwrap();
+    assert!(report.passed() && report.users == 5, "{}", report.table());
+    let refreshed = &responder.town.lock().unwrap().refreshed;
+    assert_eq!(refreshed.each_ref().map(HashSet::len), [5, 5]);
 }
 
 #[test]

@@ -53,45 +53,46 @@ impl Timed {
     }
 }
 
-/// One histogram for each thing timed; a thread has its own, merged at the end.
-pub struct Latencies(Vec<Histogram<u64>>);
-
-impl Default for Latencies {
-    fn default() -> Latencies {
-        let fresh = || {
-            Histogram::new_with_bounds(1, 600_000_000, 3)
-                .expect("constant bounds that hdrhistogram takes")
-        };
-        Latencies(Timed::ALL.iter().map(|_| fresh()).collect())
-    }
-}
+/// One histogram for each thing timed, made when it is needed (172 KB each); a thread has its own, merged at the end.
+#[derive(Default)]
+pub struct Latencies([Option<Histogram<u64>>; Timed::ALL.len()]);
 
 impl Latencies {
     /// Ten minutes is the most that is told apart.
     pub fn record(&mut self, what: Timed, us: u64) {
-        self.0[what as usize].saturating_record(us.max(1));
+        let histogram = self.0[what as usize].get_or_insert_with(|| {
+            Histogram::new_with_bounds(1, 600_000_000, 3)
+                .expect("constant bounds that hdrhistogram takes")
+        });
+        histogram.saturating_record(us.max(1));
     }
 
     pub fn merge(&mut self, other: &Latencies) {
         for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            mine.add(theirs)
-                .expect("histograms made with the same bounds");
+            match (mine, theirs) {
+                (_, None) => {}
+                (mine @ None, Some(_)) => mine.clone_from(theirs),
+                (Some(mine), Some(theirs)) => {
+                    mine.add(theirs)
+                        .expect("histograms made with the same bounds");
+                }
+            }
         }
     }
 
     pub fn count(&self, what: Timed) -> u64 {
-        self.0[what as usize].len()
+        self.0[what as usize].as_ref().map_or(0, Histogram::len)
     }
 
+    /// 0 where nothing was timed.
     pub fn p99_us(&self, what: Timed) -> u64 {
-        self.0[what as usize].value_at_quantile(0.99)
+        let histogram = self.0[what as usize].as_ref();
+        histogram.map_or(0, |histogram| histogram.value_at_quantile(0.99))
     }
 
     pub fn rows(&self) -> Vec<Row> {
-        let used = Timed::ALL
-            .iter()
-            .filter(|what| !self.0[**what as usize].is_empty());
-        used.map(|what| Row::of(what.label(), &self.0[*what as usize]))
+        let all = Timed::ALL.iter();
+        all.filter_map(|what| Some(Row::of(what.label(), self.0[*what as usize].as_ref()?)))
             .collect()
     }
 }

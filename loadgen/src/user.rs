@@ -845,7 +845,8 @@ fn seconds(us: u64) -> u32 {
 
 /// When to refresh what was granted just now.
 fn refresh_s(now_us: u64, granted_s: u32) -> u32 {
-    seconds(now_us).saturating_add(granted_s / 10 * 8).max(1)
+    let wait_s = (u64::from(granted_s) * 8 / 10).max(1);
+    seconds(now_us).saturating_add(u32::try_from(wait_s).unwrap_or(u32::MAX))
 }
 
 /// After how many seconds to come again, where a client would (RFC 3261 §21.5.4).
