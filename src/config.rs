@@ -15,6 +15,9 @@ use crate::shard;
 use crate::shell::run::ConnectionLimits;
 use crate::sip::frame;
 
+/// More shards on one core only cost.
+const SHARDS_PER_CORE_MAX: u64 = 64;
+
 /// A certificate chain and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateFiles {
@@ -52,6 +55,8 @@ pub struct Config {
     pub tls: Option<CertificateFiles>,
     /// The cores to run a shard on each; `None`: every core this process may run on.
     pub cores: Option<Vec<usize>>,
+    /// Shards on each core; `None`: one, or as many as the limit on open files makes necessary for `connections_max`.
+    pub shards_per_core: Option<usize>,
     /// What a peer may send.
     pub frame: frame::Limits,
     /// How long a peer may take, and how much may wait for it.
@@ -122,7 +127,7 @@ impl Config {
         };
         let listen = listen(top.section("listen")?)?;
         let tls = tls(top.section("tls")?, folder)?;
-        let cores = cores(top.section("shards")?)?;
+        let (cores, shards_per_core) = shards(top.section("shards")?)?;
         let (limits, shard) = rooms::read(&mut top, &domains)?;
         top.finish()?;
         Ok(Config {
@@ -132,6 +137,7 @@ impl Config {
             listen,
             tls,
             cores,
+            shards_per_core,
             frame: limits.frame,
             connection: limits.connection,
             connections_max: limits.connections_max,
@@ -288,9 +294,18 @@ fn tls(
     }
 }
 
-fn cores(mut section: Section<'_, '_>) -> Result<Option<Vec<usize>>, ConfigError> {
+/// The cores, and how many shards there are on each.
+fn shards(
+    mut section: Section<'_, '_>,
+) -> Result<(Option<Vec<usize>>, Option<usize>), ConfigError> {
     let list = section.numbers("cores", 0..=4095, "[0, 1]")?;
+    let per_core = section.number("per_core", 1..=SHARDS_PER_CORE_MAX)?;
     section.finish()?;
+    let per_core = per_core.and_then(|At { value, .. }| usize::try_from(value).ok());
+    Ok((cores(list)?, per_core))
+}
+
+fn cores(list: Option<At<Vec<u64>>>) -> Result<Option<Vec<usize>>, ConfigError> {
     let Some(At { value, place }) = list else {
         return Ok(None);
     };
@@ -309,7 +324,7 @@ fn cores(mut section: Section<'_, '_>) -> Result<Option<Vec<usize>>, ConfigError
     if cores.len() < value.len() {
         return Err(place.wrong(
             "`shards.cores` names a core twice",
-            "name each core once: one shard a core",
+            "name each core once; `per_core` says how many shards are on each",
         ));
     }
     Ok(Some(cores))
@@ -427,6 +442,14 @@ mod tests {
         check(
             "[shards]\ncores = [1, 1]",
             &at(2, "`shards.cores` names a core twice"),
+        );
+        check("[shards]\nper_core = 27", "fine");
+        check(
+            "[shards]\nper_core = 0",
+            &at(
+                2,
+                "`shards.per_core` is 0; a whole number from 1 to 64 is right here",
+            ),
         );
         check(
             "[shards]\ncores = [-1]",

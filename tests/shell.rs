@@ -14,5 +14,7 @@ mod pulse;
 mod server;
 /// Work that competes with the shards for their cores.
 mod spinners;
+/// Shards with tables of descriptors of their own.
+mod tables;
 /// Starting, certificates, telemetry, stopping.
 mod whole_life;

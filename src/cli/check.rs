@@ -57,7 +57,8 @@ fn fatal(text: impl Into<String>) -> Finding {
 
 pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file).map_err(Failure::config)?;
-    let mut findings = vec![kernel(), rings(), open_files(), cores(&config)];
+    let mut findings = vec![kernel(), rings(), cores(&config)];
+    findings.extend(open_files(&config));
     findings.extend(
         config
             .listen
@@ -131,13 +132,14 @@ fn rings() -> Finding {
     }
 }
 
-fn open_files() -> Finding {
-    let host = limits::raise();
-    if host.connections_max() < 1024 {
-        worse(host.to_string())
+fn open_files(config: &Config) -> Option<Finding> {
+    // What is wrong with the cores is said for itself.
+    let (_, capacity) = serve::plan(config, &limits::raise()).ok()?;
+    Some(if capacity.is_enough() {
+        fine(capacity.to_string())
     } else {
-        fine(host.to_string())
-    }
+        worse(capacity.to_string())
+    })
 }
 
 fn port(address: SocketAddr, what: &str) -> Finding {
@@ -163,8 +165,11 @@ fn data_dir(config: &Config) -> Finding {
 }
 
 fn cores(config: &Config) -> Finding {
-    match serve::cores(config) {
-        Ok(cores) => fine(format!("{} shards, on the cores {cores:?}", cores.len())),
+    match serve::plan(config, &limits::raise()) {
+        Ok((cores, capacity)) => fine(format!(
+            "{} shards, on the cores {cores:?}",
+            capacity.shards
+        )),
         Err(failure) => fatal(failure.to_string()),
     }
 }

@@ -43,8 +43,8 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         Some(_) => Vec::new(),
     };
 
-    let cores = cores(&config)?;
-    let host = limits::raise();
+    let (cores, capacity) = plan(&config, &limits::raise())?;
+    let shards = u16::try_from(capacity.shards).unwrap_or(u16::MAX);
     let clock = Clock::start();
     let (cdr, left_over) = CdrWriter::start(&data_dir, clock).map_err(Failure::failed)?;
     if left_over > 0 {
@@ -53,9 +53,9 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         );
     }
     let (keeper, errands) = Keeper::queue();
-    let running = start(&config, &cores, tls, &host, (cdr.events(), keeper))?;
+    let running = start(&config, &cores, tls, &capacity, (cdr.events(), keeper))?;
     let control = running.control();
-    let keeper = keep(store, errands, control.clone(), Route::new(shards(&cores)))?;
+    let keeper = keep(store, errands, control.clone(), Route::new(shards))?;
     control.open();
     let admin = Admin::start(config.listen.admin, control.clone()).map_err(|error| {
         Failure::failed(format!(
@@ -65,7 +65,11 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     })?;
 
     tracing::info!("{}", ready_line(&running, &admin));
-    tracing::info!("{host}");
+    if capacity.is_enough() {
+        tracing::info!("{capacity}");
+    } else {
+        tracing::warn!("{capacity}");
+    }
     if config.file.is_none() {
         demo::say_what_next(&running.sips, &certificate, &demo);
     }
@@ -114,10 +118,6 @@ fn forget_unused_credentials(store: &mut Store, config: &Config) -> Result<(), F
         );
     }
     Ok(())
-}
-
-fn shards(cores: &[usize]) -> u16 {
-    u16::try_from(cores.len()).unwrap_or(u16::MAX)
 }
 
 fn ready_line(running: &Running, admin: &Admin) -> String {
@@ -224,8 +224,17 @@ pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     file.write_all(text.as_bytes())
 }
 
-/// The cores to run a shard on each.
-pub(super) fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
+/// The cores to run on, and how many shards there are on them for how many connections.
+pub(super) fn plan(
+    config: &Config,
+    host: &limits::Host,
+) -> Result<(Vec<usize>, limits::Capacity), Failure> {
+    let cores = cores(config)?;
+    let capacity = host.plan(cores.len(), config.shards_per_core, config.connections_max);
+    Ok((cores, capacity))
+}
+
+fn cores(config: &Config) -> Result<Vec<usize>, Failure> {
     let allowed: Vec<usize> = core_affinity::get_core_ids()
         .unwrap_or_default()
         .iter()
@@ -246,9 +255,17 @@ fn start(
     config: &Config,
     cores: &[usize],
     tls: Arc<ServerConfig>,
-    host: &limits::Host,
+    capacity: &limits::Capacity,
     (cdr, keeper): (Sender<CdrEvent>, Sender<Errand>),
 ) -> Result<Running, Failure> {
+    // Neighbours by number are on different cores.
+    let of_shards: Vec<usize> = cores
+        .iter()
+        .copied()
+        .cycle()
+        .take(capacity.shards)
+        .collect();
+    let shards = u16::try_from(capacity.shards).unwrap_or(u16::MAX);
     let settings = run::Settings {
         sips: config.listen.sips.clone(),
         sip: config.listen.sip.clone(),
@@ -257,13 +274,14 @@ fn start(
         connections_max: config
             .connections_max
             .unwrap_or(usize::MAX)
-            .min(host.connections_max()),
-        ..run::Settings::new(cores.to_vec(), tls)
+            .min(capacity.connections_max()),
+        own_tables: capacity.own_tables,
+        ..run::Settings::new(of_shards, tls)
     };
     let mut nonce_key = [0u8; 32];
     getrandom::fill(&mut nonce_key).map_err(Failure::failed)?;
     let shard_settings = shard::Settings {
-        shards: shards(cores),
+        shards,
         ..config.shard.clone()
     };
     run::start(settings, cdr, keeper, move |id| {
@@ -360,7 +378,10 @@ fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &D
         ("domains", running.domains == config.domains),
         ("data_dir", running.data_dir == config.data_dir),
         ("[listen]", running.listen == config.listen),
-        ("[shards]", running.cores == config.cores),
+        (
+            "[shards]",
+            running.cores == config.cores && running.shards_per_core == config.shards_per_core,
+        ),
         (
             "[limits]",
             running.frame == config.frame

@@ -19,6 +19,10 @@ use crate::sip::time::Now;
 
 use super::request::{ALLOW, EVENTS, SUPPORTED};
 
+/// Who finds no room comes again after so many seconds, and up to so many more.
+const NO_ROOM_AFTER_S: usize = 10;
+const NO_ROOM_SPREAD_S: usize = 50;
+
 impl Shard {
     /// Takes one input in at `now` and pushes what is to be done into `effects`.
     pub fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
@@ -30,6 +34,10 @@ impl Shard {
                 connection,
                 message,
             } => on_bytes(self, connection, message, effects),
+            Input::NoRoom {
+                connection,
+                message,
+            } => on_no_room(self, connection, message, effects),
             Input::Malformed {
                 connection,
                 malformed,
@@ -90,6 +98,41 @@ fn on_bytes(
     } else {
         on_answer::on_answer(shard, connection, message, effects);
     }
+}
+
+/// There is no room where the connection belongs: who asks is asked to come again, each a little later than the other.
+fn on_no_room(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    let Some(link) = shard
+        .connections
+        .get(connection)
+        .map(|connection| connection.link)
+    else {
+        return;
+    };
+    if !message.is_request() || message.method() == Method::Ack {
+        return;
+    }
+    let request = Request {
+        connection,
+        link,
+        message,
+    };
+    let after_s = NO_ROOM_AFTER_S + connection.slot() % NO_ROOM_SPREAD_S;
+    shard.answer_with(
+        request,
+        503,
+        "No Room For This User Now",
+        effects,
+        |mut draft| {
+            draft.header("Retry-After", after_s);
+            draft.finish();
+        },
+    );
 }
 
 fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {

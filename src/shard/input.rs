@@ -33,6 +33,14 @@ pub enum Input<'a> {
         /// What is wrong, and as much of the head as could be read.
         malformed: &'a Malformed<'a>,
     },
+    /// A message that made the core ask for its connection to move, and there is no room for it on that shard. The connection has come
+    /// (back) by `Opened`; the message is to be answered here, by a refusal.
+    NoRoom {
+        /// Where it came in, and stays.
+        connection: ConnectionId,
+        /// The message.
+        message: &'a Message<'a>,
+    },
     /// The peer reads too slowly: more than the high-water mark waits to be sent.
     Behind {
         /// Whose peer.

@@ -3,6 +3,9 @@
 //! A connection moves as it is: descriptor, TLS state, bytes received and not consumed (the message at hand in front),
 //! bytes not sent. On its socket no operation is ever in flight, reads and writes are done or not done when
 //! they return, so there is nothing to cancel: it leaves the old shard's readiness set, and the new one reports whatever is there.
+//!
+//! Where each shard has a table of descriptors of its own, the descriptor goes ahead (`passage`), and only where there is a seat for it: a shard
+//! whose table is full sends what it accepts on to another, and the core is told where its owner's is (`Input::NoRoom`).
 
 use std::sync::atomic::Ordering;
 
@@ -12,6 +15,7 @@ use crate::shell::connection::{Connection, Stage};
 use crate::shell::envelope::Envelope;
 use crate::shell::executor::{ACCEPT_PAUSE, Executor};
 use crate::shell::listener::{Accepted, Taken};
+use crate::shell::passage::Passage;
 use crate::shell::socket::Socket;
 use crate::shell::telemetry::Timed;
 use crate::sip::frame::FrameState;
@@ -31,6 +35,18 @@ impl<C: Core> Executor<C> {
                 {
                     self.pause_accepting(
                         "as many connections are open as may be; raise the limit of open files",
+                    );
+                    break;
+                }
+                if self
+                    .equipment
+                    .passage
+                    .as_ref()
+                    .is_some_and(|passage| !passage.has_room())
+                {
+                    self.pause_accepting(
+                        "all tables of descriptors are full; more shards a core make more of them ([shards] per_core), \
+                         or raise the limit of open files (LimitNOFILE=)",
                     );
                     break;
                 }
@@ -77,6 +93,12 @@ impl<C: Core> Executor<C> {
         };
         self.equipment.connections.fetch_add(1, Ordering::Relaxed);
         self.telemetry.counters.connections_accepted += 1;
+        if let Some(passage) = &self.equipment.passage {
+            let place = passage.place();
+            if place != self.equipment.shard {
+                return self.send_off(place, Box::new(connection));
+            }
+        }
         let open = connection.stage == Stage::Open;
         let Some(id) = self.settle(Box::new(connection)) else {
             return;
@@ -161,7 +183,13 @@ impl<C: Core> Executor<C> {
         });
     }
 
-    /// Sends a connection to another shard, with `rest` as what it received and has not consumed.
+    /// Takes a seat for a connection in another shard's table; true also where all share one table.
+    pub(super) fn has_seat(&self, to: ShardId) -> bool {
+        let passage = self.equipment.passage.as_ref();
+        passage.is_none_or(|passage| passage.take_seat(to))
+    }
+
+    /// Sends a connection to another shard, with `rest` as what it received and has not consumed. A seat was taken for it there.
     pub(super) fn give_away(&mut self, id: ConnectionId, to: ShardId, rest: Vec<u8>) {
         // What the core said on it before goes first, in order.
         self.flush_connection(id);
@@ -170,6 +198,9 @@ impl<C: Core> Executor<C> {
             .get_mut(id)
             .is_none_or(|connection| connection.stage != Stage::Open)
         {
+            if let Some(passage) = &self.equipment.passage {
+                passage.return_seat(to);
+            }
             return;
         }
         let Some(mut connection) = self.table.remove(id) else {
@@ -182,13 +213,35 @@ impl<C: Core> Executor<C> {
         connection.queued = false;
         connection.dirty = false;
         connection.link.moves = connection.link.moves.saturating_add(1);
+        self.send_off(to, connection);
+    }
+
+    fn send_off(&mut self, to: ShardId, connection: Box<Connection>) {
         let posted = self.equipment.clock.now();
-        self.post(to, Envelope::Adopted { posted, connection });
+        let ticket = None;
+        self.post(
+            to,
+            Envelope::Adopted {
+                posted,
+                connection,
+                ticket,
+            },
+        );
     }
 
     /// Takes in a connection from another shard.
-    pub(super) fn arrive(&mut self, mut connection: Box<Connection>) {
+    pub(super) fn arrive(&mut self, mut connection: Box<Connection>, ticket: Option<u64>) {
         self.telemetry.counters.connections_adopted += 1;
+        if let (Some(ticket), Some(passage)) = (ticket, &mut self.equipment.passage) {
+            let Some(descriptor) = passage.receive(ticket) else {
+                // The seats are counted so that this cannot be.
+                tracing::error!(peer = %connection.link.peer, "a connection's descriptor was lost between two shards");
+                passage.leave_seat();
+                self.equipment.connections.fetch_sub(1, Ordering::Relaxed);
+                return;
+            };
+            connection.socket = Socket::new(descriptor);
+        }
         // The new set reports what is there; until it does, a try costs one call.
         connection.readable = true;
         connection.writable = true;
@@ -208,6 +261,38 @@ impl<C: Core> Executor<C> {
             if behind {
                 self.give(Input::Behind { connection: id });
             }
+        }
+    }
+}
+
+/// Whether an envelope may go into the mailbox of shard `to`: one with a connection only once its descriptor has gone ahead.
+pub(super) fn sets_out(
+    passage: &mut Option<Passage>,
+    to: ShardId,
+    envelope: &mut Envelope,
+) -> bool {
+    let (
+        Some(passage),
+        Envelope::Adopted {
+            connection,
+            ticket: ticket @ None,
+            ..
+        },
+    ) = (passage, envelope)
+    else {
+        return true;
+    };
+    let Some(descriptor) = connection.socket.take() else {
+        return true;
+    };
+    match passage.send(to, descriptor) {
+        Ok(given) => {
+            *ticket = Some(given);
+            true
+        }
+        Err(back) => {
+            connection.socket = Socket::new(back);
+            false
         }
     }
 }

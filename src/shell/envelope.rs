@@ -36,6 +36,8 @@ pub(super) enum Envelope {
         /// When it was posted.
         posted: Now,
         connection: Box<Connection>,
+        /// Under which its descriptor has gone ahead, where each shard has a table of its own.
+        ticket: Option<u64>,
     },
     /// From the store.
     User(UserChange),

@@ -32,6 +32,7 @@ use crate::shell::executor::moderation::Moderation;
 use crate::shell::listener::Listener;
 use crate::shell::mailbox::{Mailbox, Outbox};
 use crate::shell::outlet::Outlet;
+use crate::shell::passage::Passage;
 use crate::shell::socket::ReadySet;
 use crate::shell::store::Errand;
 use crate::shell::table::Table;
@@ -75,6 +76,8 @@ pub(super) struct Equipment {
     /// Of the process.
     pub(super) connections: Arc<AtomicUsize>,
     pub(super) listeners: Vec<Listener>,
+    /// Where each shard has a table of descriptors of its own.
+    pub(super) passage: Option<Passage>,
     /// Of all shards, by number.
     pub(super) mailboxes: Arc<[Mailbox<Envelope>]>,
     pub(super) recorder: Outlet<CdrEvent>,
@@ -154,8 +157,7 @@ impl<C: Core> Executor<C> {
     /// A shard that is not yet open.
     pub(super) fn new(equipment: Equipment, core: C) -> std::io::Result<Executor<C>> {
         let now = equipment.clock.now();
-        let set = ReadySet::new()?;
-        equipment.mailboxes[usize::from(equipment.shard.0)].set_bell(set.bell()?);
+        let set = ReadySet::new(equipment.mailboxes[usize::from(equipment.shard.0)].bell())?;
         let outboxes = equipment
             .mailboxes
             .iter()
@@ -327,13 +329,7 @@ impl<C: Core> Executor<C> {
         self.flush();
         self.equipment.recorder.flush();
         self.equipment.keeper.flush();
-        for (outbox, mailbox) in self
-            .outboxes
-            .iter_mut()
-            .zip(self.equipment.mailboxes.iter())
-        {
-            outbox.flush(mailbox);
-        }
+        self.flush_outboxes();
         let since = self
             .now
             .since(core::mem::replace(&mut self.moderated, self.now));
@@ -371,12 +367,16 @@ impl<C: Core> Executor<C> {
                     );
                     self.give(Input::Letter(letter));
                 }
-                Envelope::Adopted { posted, connection } => {
+                Envelope::Adopted {
+                    posted,
+                    connection,
+                    ticket,
+                } => {
                     self.telemetry.record(
                         Timed::CrossShardHop,
                         self.equipment.clock.now().since(posted),
                     );
-                    self.arrive(connection);
+                    self.arrive(connection, ticket);
                 }
                 Envelope::User(UserChange::Put(record)) => self.give(Input::UserPut(record)),
                 Envelope::User(UserChange::Removed(aor)) => self.give(Input::UserRemoved(aor)),

@@ -5,8 +5,14 @@ use core::fmt;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that are not connections: listeners, rings, databases, logs.
-const DESCRIPTORS_RESERVED: u64 = 256;
+/// Descriptors in the common table that are not connections: listeners, databases, logs.
+const DESCRIPTORS_RESERVED: u64 = 192;
+/// The same in a table of a shard's own.
+const OWN_TABLE_RESERVED: u64 = 64;
+/// Descriptors that a shard costs in every table: rings, eventfds, listeners, its door.
+const DESCRIPTORS_A_SHARD: u64 = 8;
+/// Shards on one core at most, as in the config.
+const PER_CORE_MAX: usize = 64;
 /// glommio refuses to start a ring below this, in bytes.
 pub const MEMLOCK_MIN: u64 = 512 * 1024;
 
@@ -41,13 +47,32 @@ pub fn raise() -> Host {
 }
 
 impl Host {
-    /// How many connections the limit on open files leaves room for.
-    pub fn connections_max(&self) -> usize {
-        let left = self
-            .open_files
-            .unwrap_or(u64::MAX)
-            .saturating_sub(DESCRIPTORS_RESERVED);
-        usize::try_from(left).unwrap_or(usize::MAX)
+    /// How many shards on each of `cores` cores, and which tables they use, where `per_core` and `connections` are what is configured.
+    ///
+    /// One shard a core and one table where that has room enough. Otherwise each shard has a table of its own, and where
+    /// nothing is said of their number there are as many as are needed.
+    pub fn plan(
+        &self,
+        cores: usize,
+        per_core: Option<usize>,
+        connections: Option<usize>,
+    ) -> Capacity {
+        let capacity = |per_core: usize, own_tables| Capacity {
+            shards: cores * per_core,
+            own_tables,
+            open_files: self.open_files,
+            wanted: connections,
+        };
+        if let Some(per_core) = per_core {
+            let common = capacity(per_core, false);
+            return capacity(per_core, per_core > 1 || !common.fits());
+        }
+        let common = capacity(1, false);
+        if common.fits() || cores == 0 {
+            return common;
+        }
+        let enough = (1..=PER_CORE_MAX).find(|per_core| capacity(*per_core, true).fits());
+        capacity(enough.unwrap_or(PER_CORE_MAX), true)
     }
 
     /// Whether io_uring's rings can be made at all.
@@ -56,16 +81,130 @@ impl Host {
     }
 }
 
-impl fmt::Display for Host {
+/// Shards, their tables of descriptors, and the connections for which these have room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Capacity {
+    /// All shards.
+    pub shards: usize,
+    /// Each shard has a table of its own.
+    pub own_tables: bool,
+    /// Descriptors of one table, where there is a limit.
+    open_files: Option<u64>,
+    /// Connections that are configured.
+    wanted: Option<usize>,
+}
+
+impl Capacity {
+    fn connections_a_table(&self) -> usize {
+        let Some(files) = self.open_files else {
+            return usize::MAX;
+        };
+        let fixed = if self.own_tables {
+            OWN_TABLE_RESERVED
+        } else {
+            DESCRIPTORS_RESERVED
+        };
+        let reserved = fixed + DESCRIPTORS_A_SHARD * self.shards as u64;
+        usize::try_from(files.saturating_sub(reserved)).unwrap_or(usize::MAX)
+    }
+
+    fn tables(&self) -> usize {
+        if self.own_tables { self.shards } else { 1 }
+    }
+
+    /// How many connections all tables have room for, each filled to its last descriptor.
+    pub fn connections_max(&self) -> usize {
+        self.connections_a_table().saturating_mul(self.tables())
+    }
+
+    /// Whether the configured connections fit. Users fall on their shards by a hash, so a table of a shard's own must have room for
+    /// its part and four times its deviation.
+    pub fn fits(&self) -> bool {
+        let Some(wanted) = self.wanted else {
+            return true;
+        };
+        let part = wanted as f64 / self.tables().max(1) as f64;
+        let deviation = if self.own_tables { part.sqrt() } else { 0.0 };
+        part + 4.0 * deviation <= self.connections_a_table() as f64
+    }
+
+    /// Whether there is room for what is configured, or else for what is worth a server.
+    pub fn is_enough(&self) -> bool {
+        self.fits() && self.connections_max() >= 1024
+    }
+}
+
+impl fmt::Display for Capacity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.open_files {
-            None => f.write_str("no limit on open files: memory caps the connections"),
-            Some(files) => write!(
+        let Some(files) = self.open_files else {
+            return f.write_str("no limit on open files: memory caps the connections");
+        };
+        write!(
+            f,
+            "room for {} connections: {} {} of {files} open files, {} of them for connections",
+            self.connections_max(),
+            self.tables(),
+            if self.tables() == 1 {
+                "table"
+            } else {
+                "tables"
+            },
+            self.connections_a_table(),
+        )?;
+        match self.wanted {
+            Some(wanted) if !self.fits() => write!(
                 f,
-                "room for {} connections: {files} open files is what caps it; for more raise the hard limit \
-                 (LimitNOFILE= in the systemd unit, see tuning/muster.service, or `ulimit -Hn` before the start)",
-                self.connections_max()
-            ),
+                "; {wanted} are configured and do not fit ([limits] connections_max): "
+            )?,
+            _ => f.write_str("; for more ")?,
         }
+        f.write_str(
+            "raise the hard limit (LimitNOFILE= in the systemd unit, see tuning/muster.service, or `ulimit -Hn` before the start), \
+             or where that can't be, [shards] per_core: a table a shard",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(open_files: u64) -> Host {
+        Host {
+            open_files: Some(open_files),
+            locked_bytes: None,
+        }
+    }
+
+    #[test]
+    fn a_high_limit_leaves_one_shard_a_core_and_one_table() {
+        let plan = host(1_048_576).plan(2, None, Some(1_000_000));
+        assert_eq!(
+            (plan.shards, plan.own_tables, plan.fits()),
+            (2, false, true)
+        );
+        let plan = host(20_000).plan(2, None, None);
+        assert_eq!(
+            (plan.shards, plan.own_tables, plan.fits()),
+            (2, false, true)
+        );
+    }
+
+    #[test]
+    fn a_low_limit_makes_as_many_tables_as_the_connections_need() {
+        let plan = host(20_000).plan(1, None, Some(1_000_000));
+        assert!(plan.own_tables && plan.fits());
+        assert!((52..=54).contains(&plan.shards), "{plan:?}");
+        let plan = host(20_000).plan(2, None, Some(30_000));
+        assert_eq!((plan.shards, plan.own_tables), (2, true));
+        let plan = host(20_000).plan(1, Some(4), None);
+        assert_eq!((plan.shards, plan.own_tables), (4, true));
+        let plan = host(20_000).plan(1, Some(4), Some(100_000));
+        assert!(
+            !plan.fits()
+                && plan
+                    .to_string()
+                    .contains("100000 are configured and do not fit")
+        );
     }
 }

@@ -46,23 +46,25 @@ pub(super) enum Taken {
     Exhausted(io::Error),
 }
 
-/// Binds one listener a shard to `address`, all to the same port; port 0 chooses a free one. Each inner `Vec` is one shard's.
-/// Refuses an address that another process listens on, which SO_REUSEPORT alone would silently share.
-pub(super) fn bind(
-    address: SocketAddr,
-    transport: Transport,
-    shards: usize,
-) -> io::Result<(SocketAddr, Vec<Listener>)> {
+/// An address that is held for the listeners of all shards, until they listen.
+pub(super) struct Held {
+    /// With the port that was chosen.
+    pub(super) address: SocketAddr,
+    _probe: Socket2,
+}
+
+/// Holds `address`; port 0 chooses a free one. Refuses an address that another process listens on, which SO_REUSEPORT alone would
+/// silently share.
+pub(super) fn hold(address: SocketAddr) -> io::Result<Held> {
     let probe = socket(address)?;
     // With SO_REUSEADDR only a listener is in the way, not connections of a server that has just stopped.
     probe.set_reuse_address(true)?;
     probe.bind(&SockAddr::from(address))?;
-    let bound = probe.local_addr()?.as_socket().unwrap_or(address);
-    drop(probe);
-    let listeners = (0..shards)
-        .map(|_| listen(bound, transport))
-        .collect::<io::Result<Vec<_>>>()?;
-    Ok((bound, listeners))
+    let address = probe.local_addr()?.as_socket().unwrap_or(address);
+    Ok(Held {
+        address,
+        _probe: probe,
+    })
 }
 
 fn socket(address: SocketAddr) -> io::Result<Socket2> {
@@ -78,7 +80,8 @@ fn socket(address: SocketAddr) -> io::Result<Socket2> {
     Ok(socket)
 }
 
-fn listen(address: SocketAddr, transport: Transport) -> io::Result<Listener> {
+/// One shard's listener on an address that is held.
+pub(super) fn listen(address: SocketAddr, transport: Transport) -> io::Result<Listener> {
     let socket = socket(address)?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
@@ -144,20 +147,25 @@ impl AsFd for Listener {
 mod tests {
     use super::*;
 
+    fn bind(shards: usize) -> (SocketAddr, Vec<Listener>) {
+        let held = hold(([127, 0, 0, 1], 0).into()).expect("a free port");
+        let listeners = (0..shards)
+            .map(|_| listen(held.address, Transport::Tcp).expect("it is held for us"))
+            .collect();
+        (held.address, listeners)
+    }
+
     #[test]
     fn all_shards_share_the_chosen_port_and_nobody_else_does() {
-        let (bound, listeners) =
-            bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 3).expect("a free port");
+        let (bound, _listeners) = bind(3);
         assert_ne!(bound.port(), 0);
-        assert_eq!(listeners.len(), 3);
-        let error = bind(bound, Transport::Tcp, 1).expect_err("the port is taken");
+        let error = hold(bound).map(|_| ()).expect_err("the port is taken");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn a_restart_may_bind_while_old_connections_die() {
-        let (bound, listeners) =
-            bind(([127, 0, 0, 1], 0).into(), Transport::Tcp, 1).expect("a free port");
+        let (bound, listeners) = bind(1);
         let client = std::net::TcpStream::connect(bound).expect("connected");
         let Taken::Connection(accepted) = listeners[0].accept() else {
             panic!("a connection waits")
@@ -167,6 +175,7 @@ mod tests {
         drop(accepted);
         drop(listeners);
         drop(client);
-        bind(bound, Transport::Tcp, 1).expect("TIME_WAIT is not in the way");
+        let held = hold(bound).expect("TIME_WAIT is not in the way");
+        listen(held.address, Transport::Tcp).expect("nor here");
     }
 }

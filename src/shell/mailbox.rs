@@ -8,7 +8,7 @@
 //! At most one wake is outstanding a mailbox: glommio counts foreign wakes in 16 bits and panics in the sender beyond.
 
 use std::collections::VecDeque;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU8, Ordering, fence};
 use std::task::Waker;
@@ -73,6 +73,11 @@ impl<T> Mailbox<T> {
     /// The reader's bell: an eventfd that stands in its readiness set. Only the first is kept.
     pub fn set_bell(&self, bell: OwnedFd) {
         self.bell.get_or_init(|| bell);
+    }
+
+    /// Its bell, where it has one.
+    pub fn bell(&self) -> Option<BorrowedFd<'_>> {
+        self.bell.get().map(|bell| bell.as_fd())
     }
 
     /// The next letter. For the one reader.
@@ -143,8 +148,18 @@ impl<T> Default for Outbox<T> {
 impl<T> Outbox<T> {
     /// Puts a letter into the mailbox, or keeps it behind those that are kept already.
     pub fn post(&mut self, mailbox: &Mailbox<T>, letter: T) {
+        self.post_when(mailbox, letter, |_| true);
+    }
+
+    /// The same for a letter that may go only once `ready` says so; it is asked again at each flush until then.
+    pub fn post_when(
+        &mut self,
+        mailbox: &Mailbox<T>,
+        mut letter: T,
+        ready: impl FnOnce(&mut T) -> bool,
+    ) {
         self.rings = true;
-        if self.kept.is_empty() {
+        if self.kept.is_empty() && ready(&mut letter) {
             if let Err(letter) = mailbox.push(letter) {
                 self.kept.push_back(letter);
             }
@@ -155,7 +170,16 @@ impl<T> Outbox<T> {
 
     /// Moves what was kept as far as there is room, and wakes the reader if anything was posted since the last flush.
     pub fn flush(&mut self, mailbox: &Mailbox<T>) {
-        while let Some(letter) = self.kept.pop_front() {
+        self.flush_when(mailbox, |_| true);
+    }
+
+    /// The same, up to the first letter of which `ready` does not say that it may go. It may be asked again after it has said so.
+    pub fn flush_when(&mut self, mailbox: &Mailbox<T>, mut ready: impl FnMut(&mut T) -> bool) {
+        while let Some(mut letter) = self.kept.pop_front() {
+            if !ready(&mut letter) {
+                self.kept.push_front(letter);
+                break;
+            }
             if let Err(letter) = mailbox.push(letter) {
                 self.kept.push_front(letter);
                 break;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use glommio::{LocalExecutorBuilder, Placement};
+use rustix::event::{EventfdFlags, eventfd};
 use rustls::ServerConfig;
 
 use crate::shard::cdr_event::CdrEvent;
@@ -18,22 +18,23 @@ use crate::shell::clock::Clock;
 pub use crate::shell::connection::ConnectionLimits;
 pub use crate::shell::envelope::UserChange;
 use crate::shell::envelope::{Command, Envelope};
-use crate::shell::executor::{Equipment, Executor};
-use crate::shell::listener::{self, Listener};
+use crate::shell::executor::Equipment;
+use crate::shell::listener::{self, Held};
 use crate::shell::mailbox::Mailbox;
 use crate::shell::outlet::Outlet;
+use crate::shell::passage::Doors;
 use crate::shell::pulse::{Heart, Pulse};
+use crate::shell::shard_thread::{Plan, Waiting};
 use crate::shell::store::Errand;
 use crate::shell::telemetry::Telemetry;
 use crate::sip::frame;
 use crate::sip::link::Transport;
 
-/// Letters that a mailbox holds.
+/// Letters that a mailbox holds at most, and at least where there are many.
 const MAILBOX_LETTERS_MAX: usize = 8_192;
-/// Registered memory of an executor; its files and its default of 10 MiB are not used.
-const IO_MEMORY_BYTES: usize = 64 << 10;
-/// Entries of an executor's rings; one descriptor is waited on, so few are ever used.
-const RING_DEPTH: usize = 64;
+const MAILBOX_LETTERS_MIN: usize = 1_024;
+/// Letters that all mailboxes hold together, within those bounds.
+const MAILBOXES_LETTERS: usize = 65_536;
 /// How long a full mailbox is let alone before a plain thread tries again.
 const FULL_SLEEP: Duration = Duration::from_millis(1);
 /// A stopping server has settled when no shard has had anything in flight for so long.
@@ -48,8 +49,10 @@ pub struct Settings {
     pub sips: Vec<SocketAddr>,
     /// Where SIP over plain TCP is taken.
     pub sip: Vec<SocketAddr>,
-    /// One shard a core, pinned to it.
+    /// The core of each shard, which is pinned to it.
     pub cores: Vec<usize>,
+    /// Each shard has a table of descriptors of its own, so that the limit on open files counts for each shard by itself.
+    pub own_tables: bool,
     /// For connections accepted from now on.
     pub tls: Arc<ServerConfig>,
     /// What a peer may send.
@@ -70,6 +73,7 @@ impl Settings {
             sips: Vec::new(),
             sip: Vec::new(),
             cores,
+            own_tables: false,
             tls,
             frame: frame::Limits::default(),
             connection: ConnectionLimits::default(),
@@ -156,7 +160,7 @@ pub struct Control {
     ended: Arc<AtomicBool>,
 }
 
-/// Binds all addresses and starts one shard a core, each with a core made on its own thread by `make_core`.
+/// Holds all addresses and starts one shard for each of `settings.cores`, each with a core made on its own thread by `make_core`.
 /// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`,
 /// what is to be kept of users to `keeper`: their bounds press back, and their readers must live until [`Running::stop`] has returned.
 pub fn start<C, F>(
@@ -173,26 +177,28 @@ where
     if shards == 0 {
         return Err(StartError::NoCores);
     }
-    let mut listeners: Vec<Vec<Listener>> = (0..shards).map(|_| Vec::new()).collect();
-    let mut bind_all = |addresses: &[SocketAddr], transport| {
-        let mut bound = Vec::new();
-        for &address in addresses {
-            let (at, of_shards) = listener::bind(address, transport, shards)
-                .map_err(|error| StartError::Listen { address, error })?;
-            bound.push(at);
-            for (shard, listener) in listeners.iter_mut().zip(of_shards) {
-                shard.push(listener);
-            }
-        }
-        Ok(bound)
+    let hold = |addresses: &[SocketAddr]| {
+        let held = |&address| {
+            listener::hold(address).map_err(|error| StartError::Listen { address, error })
+        };
+        addresses.iter().map(held).collect::<Result<Vec<Held>, _>>()
     };
-    let sips = bind_all(&settings.sips, Transport::Tls)?;
-    let sip = bind_all(&settings.sip, Transport::Tcp)?;
+    let (held_tls, held_tcp) = (hold(&settings.sips)?, hold(&settings.sip)?);
+    let chosen = |held: &[Held]| held.iter().map(|held| held.address).collect::<Vec<_>>();
+    let (sips, sip) = (chosen(&held_tls), chosen(&held_tcp));
+    let addresses: Vec<_> = (sips.iter().map(|address| (*address, Transport::Tls)))
+        .chain(sip.iter().map(|address| (*address, Transport::Tcp)))
+        .collect();
 
     let clock = Clock::start();
-    let mailboxes: Arc<[Mailbox<Envelope>]> = (0..shards)
-        .map(|_| Mailbox::new(MAILBOX_LETTERS_MAX))
-        .collect();
+    let first_core = settings.cores[0];
+    let no_descriptor = |error: io::Error| StartError::Shard {
+        core: first_core,
+        why: error.to_string(),
+    };
+    let mailboxes = mailboxes(shards).map_err(no_descriptor)?;
+    let doors =
+        (settings.own_tables.then(|| Doors::new(shards)).transpose()).map_err(no_descriptor)?;
     let connections = Arc::new(AtomicUsize::new(0));
     let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
     let settled: Vec<Arc<AtomicBool>> = (0..shards).map(|_| Arc::default()).collect();
@@ -201,40 +207,44 @@ where
         mailboxes: mailboxes.clone(),
         ended: Arc::default(),
     };
-    let mut threads = Vec::new();
-    for (index, listeners) in listeners.into_iter().enumerate() {
-        let shard = ShardId(u16::try_from(index).expect("fewer cores than 65,536"));
-        let core = settings.cores[index];
+    let mut waiting = Vec::new();
+    for (index, &core) in settings.cores.iter().enumerate() {
         let equipment = Equipment {
-            shard,
+            shard: ShardId(u16::try_from(index).expect("fewer shards than 65,536")),
             clock,
             tls: settings.tls.clone(),
             frame: settings.frame,
             limits: settings.connection,
             connections_max: settings.connections_max,
             connections: connections.clone(),
-            listeners,
+            listeners: Vec::new(),
+            passage: None,
             mailboxes: mailboxes.clone(),
             recorder: Outlet::new("call detail records", cdr.clone()),
             keeper: Outlet::new("changes of users", keeper.clone()),
             settled: settled[index].clone(),
         };
-        let started = start_one(
+        let plan = Plan {
             core,
-            settings.preempt_timer,
-            equipment,
-            pulses[index].clone(),
-            make_core.clone(),
-        );
-        match started {
+            preempt_timer: settings.preempt_timer,
+            pulse: pulses[index].clone(),
+            addresses: addresses.clone(),
+            doors: doors.clone(),
+        };
+        waiting.push(Waiting::start(plan, equipment, make_core.clone())?);
+    }
+    let mut threads = Vec::new();
+    for shard in waiting {
+        match shard.go() {
             Ok(thread) => threads.push(thread),
-            Err(why) => {
+            Err(error) => {
                 control.tell_all(|| Command::Finish, END_WITHIN);
                 join(threads);
-                return Err(StartError::Shard { core, why });
+                return Err(error);
             }
         }
     }
+    drop((held_tls, held_tcp));
     let heart = Heart::start(pulses).map_err(|error| StartError::Shard {
         core: settings.cores[0],
         why: error.to_string(),
@@ -249,52 +259,15 @@ where
     })
 }
 
-/// Starts one shard and waits until it runs.
-fn start_one<C, F>(
-    core: usize,
-    preempt_timer: Duration,
-    equipment: Equipment,
-    pulse: Arc<Pulse>,
-    make_core: Arc<F>,
-) -> Result<JoinHandle<()>, String>
-where
-    C: Core + 'static,
-    F: Fn(ShardId) -> C + Send + Sync + 'static,
-{
-    let (tell, told) = bounded::<Result<(), String>>(1);
-    let shard = equipment.shard;
-    let body = move || {
-        let executor = LocalExecutorBuilder::new(Placement::Fixed(core))
-            .io_memory(IO_MEMORY_BYTES)
-            .ring_depth(RING_DEPTH)
-            .preempt_timer(preempt_timer)
-            .make();
-        let executor = match executor {
-            Ok(executor) => executor,
-            // Who starts it waits for exactly one word.
-            Err(error) => return drop(tell.send(Err(error.to_string()))),
-        };
-        executor.run(async move {
-            pulse.install();
-            let core = make_core(shard);
-            match Executor::new(equipment, core) {
-                Ok(executor) => {
-                    drop(tell.send(Ok(())));
-                    executor.run().await;
-                }
-                Err(error) => drop(tell.send(Err(error.to_string()))),
-            }
-        });
+/// The mailboxes of all shards, each with its bell. Smaller ones where there are many: all that press on one are many then.
+fn mailboxes(shards: usize) -> io::Result<Arc<[Mailbox<Envelope>]>> {
+    let letters = (MAILBOXES_LETTERS / shards).clamp(MAILBOX_LETTERS_MIN, MAILBOX_LETTERS_MAX);
+    let mailbox = |_| {
+        let mailbox = Mailbox::new(letters);
+        mailbox.set_bell(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        Ok(mailbox)
     };
-    let thread = thread::Builder::new()
-        .name(format!("shard-{}", shard.0))
-        .spawn(body)
-        .map_err(|error| error.to_string())?;
-    match told.recv() {
-        Ok(Ok(())) => Ok(thread),
-        Ok(Err(why)) => Err(why),
-        Err(_) => Err("its thread panicked; what it said is above".into()),
-    }
+    (0..shards).map(mailbox).collect()
 }
 
 /// Waits for threads to end; false when one did not in time, or panicked.

@@ -14,7 +14,6 @@ use futures_lite::AsyncRead;
 use glommio::net::TcpStream;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::{self, RecvFlags, SendFlags, Shutdown};
 
@@ -51,28 +50,27 @@ pub(super) struct ReadySet {
     events: Vec<epoll::Event>,
     /// The events are those of a wait, and were not handed out yet.
     waited: bool,
-    /// Rung by other threads while this one waits in the set.
-    bell: OwnedFd,
     /// Armed on the set while the executor waits.
     watch: Option<TcpStream>,
 }
 
 impl ReadySet {
-    pub(super) fn new() -> io::Result<ReadySet> {
+    /// An empty set. The bell is rung by other threads while this one waits in the set.
+    pub(super) fn new(bell: Option<BorrowedFd<'_>>) -> io::Result<ReadySet> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        // Edge-triggered: each ring is told once, and nobody has to read it away.
-        epoll::add(
-            &epoll,
-            &bell,
-            EventData::new_u64(BELL),
-            EventFlags::IN | EventFlags::ET,
-        )?;
+        if let Some(bell) = bell {
+            // Edge-triggered: each ring is told once, and nobody has to read it away.
+            epoll::add(
+                &epoll,
+                bell,
+                EventData::new_u64(BELL),
+                EventFlags::IN | EventFlags::ET,
+            )?;
+        }
         Ok(ReadySet {
             epoll,
             events: Vec::with_capacity(EVENTS_MAX),
             waited: false,
-            bell,
             watch: None,
         })
     }
@@ -97,7 +95,7 @@ impl ReadySet {
         let all = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(
             &self.epoll,
-            &socket.0,
+            socket,
             EventData::new_u64(connection.0),
             all,
         )?)
@@ -107,11 +105,6 @@ impl ReadySet {
     pub(super) fn remove(&self, source: impl AsFd) {
         // It can only fail for what is not in the set, and then there is nothing to do.
         let _ = epoll::delete(&self.epoll, source);
-    }
-
-    /// A bell for a mailbox.
-    pub(super) fn bell(&self) -> io::Result<OwnedFd> {
-        self.bell.try_clone()
     }
 
     /// Blocks this thread until something is ready, the bell rings, or `ms` milliseconds have passed. What is ready is
@@ -183,8 +176,10 @@ impl ReadySet {
 }
 
 /// One connected socket, never blocking. Dropping it closes it.
+///
+/// Without a descriptor only while it is on its way into another table of descriptors.
 #[derive(Debug)]
-pub(super) struct Socket(OwnedFd);
+pub(super) struct Socket(Option<OwnedFd>);
 
 /// What one read brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,14 +200,19 @@ pub(super) enum Received {
 impl Socket {
     /// Wraps a connected descriptor that does not block.
     pub(super) fn new(descriptor: OwnedFd) -> Socket {
-        Socket(descriptor)
+        Socket(Some(descriptor))
+    }
+
+    /// Takes its descriptor out, to send it into another table.
+    pub(super) fn take(&mut self) -> Option<OwnedFd> {
+        self.0.take()
     }
 
     /// Appends what the peer sent to `buffer`, as far as its capacity goes.
     pub(super) fn read(&self, buffer: &mut Vec<u8>) -> io::Result<Received> {
         let room = buffer.capacity() - buffer.len();
         debug_assert!(room > 0, "a read into a full buffer would look like an end");
-        match net::recv(&self.0, spare_capacity(buffer), RecvFlags::DONTWAIT) {
+        match net::recv(self, spare_capacity(buffer), RecvFlags::DONTWAIT) {
             Ok((0, _)) => Ok(Received::End),
             Ok((count, _)) => Ok(Received::Bytes {
                 count,
@@ -225,7 +225,7 @@ impl Socket {
 
     /// Sends as much of `bytes` as the system takes now; 0 when it takes nothing.
     pub(super) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match net::send(&self.0, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
+        match net::send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL) {
             Ok(count) => Ok(count),
             Err(Errno::WOULDBLOCK | Errno::INTR) => Ok(0),
             Err(error) => Err(error.into()),
@@ -235,12 +235,15 @@ impl Socket {
     /// Tells the peer that nothing more comes.
     pub(super) fn end(&self) {
         // Fails only where the peer is gone already.
-        let _ = net::shutdown(&self.0, Shutdown::Write);
+        let _ = net::shutdown(self, Shutdown::Write);
     }
 }
 
 impl AsFd for Socket {
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.0
+            .as_ref()
+            .expect("a socket is used only in a shard, where it has its descriptor")
+            .as_fd()
     }
 }

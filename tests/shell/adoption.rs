@@ -18,14 +18,27 @@ use super::spinners::{Spinners, two_cores};
 /// Messages between two moves; no divisor of what the shell handles at once.
 const BETWEEN_MOVES: u32 = 7;
 const MESSAGES: u32 = 400;
-const MOVES: u8 = (MESSAGES / BETWEEN_MOVES) as u8;
+pub const MOVES: u8 = (MESSAGES / BETWEEN_MOVES) as u8;
 
-/// Answers each message, but gives the connection to the other shard at every seventh: that one is answered there.
-struct Wanderer {
+/// Answers each message, but gives the connection to the next shard at every seventh: that one is answered there.
+pub struct Wanderer {
     shard: ShardId,
+    shards: u16,
     /// Connections here, and whether the first message has come.
     here: HashMap<ConnectionId, (u8, bool)>,
     moves: Arc<AtomicU32>,
+}
+
+impl Wanderer {
+    /// One of `shards`.
+    pub fn new(shard: ShardId, shards: u16) -> Wanderer {
+        Wanderer {
+            shard,
+            shards,
+            here: HashMap::new(),
+            moves: Arc::default(),
+        }
+    }
 }
 
 impl Core for Wanderer {
@@ -49,7 +62,7 @@ impl Core for Wanderer {
                     self.moves.fetch_add(1, Ordering::Relaxed);
                     effects.list.push(Effect::Adopt {
                         connection,
-                        to: ShardId(1 - self.shard.0),
+                        to: ShardId((self.shard.0 + 1) % self.shards),
                     });
                     return;
                 }
@@ -70,9 +83,8 @@ fn server(moves: Arc<AtomicU32>) -> Server {
     start(
         |_| (),
         move |shard| Wanderer {
-            shard,
-            here: HashMap::new(),
             moves: moves.clone(),
+            ..Wanderer::new(shard, 2)
         },
     )
 }
@@ -88,7 +100,7 @@ fn numbers(mut seed: u64) -> impl FnMut(usize) -> usize {
 }
 
 /// Pipelines all messages in pieces that have nothing to do with their borders, reads in between, and checks every answer.
-fn wander(mut peer: Peer, seed: u64) {
+pub fn wander(mut peer: Peer, seed: u64) {
     let mut random = numbers(seed);
     let bodies: Vec<String> = (1..=MESSAGES)
         .map(|number| format!("{number}:{}", "x".repeat(random(900))))

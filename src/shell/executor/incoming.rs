@@ -214,8 +214,16 @@ impl<C: Core> Executor<C> {
                         Err(malformed) => self.refuse(id, peer, malformed),
                     }
                     self.serving = None;
-                    if self.adopted_by.is_some() {
-                        return false;
+                    if let Some(to) = self.adopted_by {
+                        if self.has_seat(to) {
+                            return false;
+                        }
+                        self.adopted_by = None;
+                        self.stay(
+                            id,
+                            peer,
+                            plain.get_mut(*at..*at + total).unwrap_or_default(),
+                        );
                     }
                     *at += total;
                 }
@@ -239,6 +247,26 @@ impl<C: Core> Executor<C> {
             *work += 1;
         }
         true
+    }
+
+    /// Tells the core that a connection stays here with the message that was to move it: there is no room where it belongs.
+    fn stay(&mut self, id: ConnectionId, peer: SocketAddr, bytes: &mut [u8]) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        let link = connection.link;
+        self.give(Input::Opened {
+            connection: id,
+            link,
+        });
+        // It was one a moment ago.
+        if let Ok(mut message) = Message::parse(bytes) {
+            message.set_source(peer);
+            self.give(Input::NoRoom {
+                connection: id,
+                message: &message,
+            });
+        }
     }
 
     fn refuse(&mut self, connection: ConnectionId, peer: SocketAddr, mut malformed: Malformed<'_>) {

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use crate::shard::effect::Effect;
 use crate::shard::input::Input;
 use crate::shard::{Core, ShardId};
+use crate::shell::adoption::sets_out;
 use crate::shell::connection::{Flow, NO_SEND, Stage};
 use crate::shell::envelope::Envelope;
 use crate::shell::executor::{Executor, Happened, Send};
@@ -30,6 +31,9 @@ impl<C: Core> Executor<C> {
                 Effect::Close { connection, reason } => self.close(connection, reason, true),
                 Effect::Adopt { connection, to } if self.serving == Some(connection) => {
                     self.adopted_by = Some(to)
+                }
+                Effect::Adopt { connection, to } if !self.has_seat(to) => {
+                    self.close(connection, "no room on the shard it belongs to", true);
                 }
                 Effect::Adopt { connection, to } => {
                     let rest = self
@@ -64,8 +68,24 @@ impl<C: Core> Executor<C> {
 
     /// Puts an envelope into another shard's mailbox, or keeps it until there is room.
     pub(in crate::shell) fn post(&mut self, to: ShardId, envelope: Envelope) {
-        let to = usize::from(to.0);
-        self.outboxes[to].post(&self.equipment.mailboxes[to], envelope);
+        let index = usize::from(to.0);
+        let passage = &mut self.equipment.passage;
+        self.outboxes[index].post_when(&self.equipment.mailboxes[index], envelope, |envelope| {
+            sets_out(passage, to, envelope)
+        });
+    }
+
+    /// Passes on what waits for other shards, as far as there is room.
+    pub(super) fn flush_outboxes(&mut self) {
+        let passage = &mut self.equipment.passage;
+        for ((outbox, mailbox), to) in self
+            .outboxes
+            .iter_mut()
+            .zip(self.equipment.mailboxes.iter())
+            .zip(0..)
+        {
+            outbox.flush_when(mailbox, |envelope| sets_out(passage, ShardId(to), envelope));
+        }
     }
 
     /// Chains a piece of output to those of its connection.
@@ -267,6 +287,10 @@ impl<C: Core> Executor<C> {
             self.happened.push_back(Happened::Closed(id));
         }
         self.equipment.connections.fetch_sub(1, Ordering::Relaxed);
+        drop(connection);
+        if let Some(passage) = &self.equipment.passage {
+            passage.leave_seat();
+        }
         1
     }
 }
