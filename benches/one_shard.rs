@@ -50,6 +50,7 @@ impl OneShard {
                 message,
             };
             shard.handle(now, input, effects);
+            tell_on(shard, now, effects);
         };
         if self.counts {
             counted(&mut serve);
@@ -186,6 +187,16 @@ impl OneShard {
 #[inline(never)]
 fn counted(serve: &mut dyn FnMut()) {
     serve();
+}
+
+/// What the shard has put off until others had their turn; the last of its effects.
+fn tell_on(shard: &mut Shard, now: Now, effects: &mut Effects) {
+    let is_letter = |effect: &Effect| matches!(effect, Effect::Post { .. });
+    while let Some(at) = effects.list.iter().rposition(is_letter) {
+        if let Effect::Post { letter, .. } = effects.list.remove(at) {
+            shard.handle(now, Input::Letter(letter), effects);
+        }
+    }
 }
 
 /// Runs `step` for about a second, or `--once N` times (for callgrind), and prints the time of one.

@@ -6,6 +6,8 @@ mod client;
 mod conversation;
 /// The built binary driven over TCP and TLS with real clients written by others, where they are installed.
 mod interop;
+/// Too much: what is shed and what never is, and how a change that many watch lets others in between.
+mod overload;
 /// Drives the built binary only: commands, config, signals, exit status, bad input on the socket.
 mod program;
 /// The runtime under the shell: no executor ever hangs, no byte is lost in adoption.

@@ -4,6 +4,8 @@
 mod adoption;
 /// What a peer may do wrong on a socket: nothing, too little, too much, too slowly.
 mod bad_peer;
+/// A shard that cannot keep up sheds polls, and the messages of a conversation pass.
+mod overload;
 /// A peer written with what the standard library and rustls offer, blocking.
 mod peer;
 /// Full queues push back and drop nothing.

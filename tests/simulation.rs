@@ -89,6 +89,8 @@ struct Run {
     users: usize,
     letters: usize,
     theme: Theme,
+    /// Its shards are overloaded now and then.
+    pressed: bool,
 }
 
 /// Lends a run's parts to a fellow.
@@ -107,7 +109,11 @@ macro_rules! scene {
 fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
     let mut dice = Dice::new(seed);
     let plan = Plan::of(seed, &mut dice);
-    let mut world = World::new(plan.shards, seed, &Settings::default());
+    let settings = Settings {
+        slice_watchers: [1, 3, 64][(seed / 3 % 3) as usize],
+        ..Settings::default()
+    };
+    let mut world = World::new(plan.shards, seed, &settings);
     for user in 0..plan.users {
         world.add_user(&aor(user), &format!("User {user}"), &password(user));
     }
@@ -134,6 +140,7 @@ fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
         users: plan.users,
         letters: plan.letters,
         theme: Theme::of(seed),
+        pressed: seed % 3 == 1,
     };
     let steps = plan.steps.min(steps_max);
     for step in 0..steps {
@@ -173,6 +180,13 @@ impl Run {
             55..=56 => {
                 let by = Duration::from_millis(self.dice.next() % 700);
                 self.world.move_clock(by);
+            }
+            57..=59 if self.pressed => {
+                let shard = self.dice.below(self.world.shards());
+                let least = Duration::from_millis([0, 4, 9, 30][self.dice.below(4)]);
+                self.ledger
+                    .note(|| format!("at shard {shard} all waits for {least:?}"));
+                self.world.press(shard, least);
             }
             _ => self.someone_acts(),
         }
@@ -558,6 +572,13 @@ impl Run {
     fn quiet(&mut self) {
         self.ledger.note(|| "quiet".to_owned());
         self.world.store_fails = false;
+        for shard in 0..self.world.shards() {
+            (0..64).for_each(|_| self.world.press(shard, Duration::ZERO));
+        }
+        if self.world.levels.iter().any(|level| *level > 0) {
+            self.ledger
+                .blame("nothing waits, and something is shed".to_owned());
+        }
         self.spend(QUIET_S);
         for fellow in &self.fellows {
             fellow.check_answered(&mut self.ledger);

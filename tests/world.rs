@@ -93,6 +93,10 @@ pub struct World {
     pub records: Vec<CdrEvent>,
     /// All that the store was asked to keep and has kept.
     pub kept: Vec<Change>,
+    /// Requests that were shed, by class.
+    pub shed: [u32; 4],
+    /// How many classes each shard sheds.
+    pub levels: Vec<u8>,
     limits: Limits,
     effects: Effects,
     ticked: Now,
@@ -126,6 +130,8 @@ impl World {
             store_fails: false,
             records: Vec::new(),
             kept: Vec::new(),
+            shed: [0; 4],
+            levels: vec![0; usize::from(shards)],
             limits: Limits::default(),
             effects: Effects::default(),
             ticked: START,
@@ -394,6 +400,11 @@ impl World {
         }
     }
 
+    /// The shell has measured on a shard, over a tenth of a second.
+    pub fn press(&mut self, shard: usize, least: Duration) {
+        self.handle(shard, Input::Pressure { least });
+    }
+
     /// The server is told to stop.
     pub fn stop(&mut self) {
         for shard in 0..self.shards.len() {
@@ -541,6 +552,8 @@ impl World {
                     self.mail_between(shard, store)
                         .push_back(Parcel::Keep(ticket, change));
                 }
+                Effect::Shed(class) => self.shed[class as usize] += 1,
+                Effect::Level(level) => self.levels[shard] = level,
                 Effect::Observe { .. } | Effect::Count { .. } => {}
             }
         }

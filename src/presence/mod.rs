@@ -18,6 +18,7 @@ mod choice;
 mod contact_edit;
 mod contacts;
 mod content;
+mod fanout;
 mod level;
 mod line;
 mod list;
@@ -46,6 +47,7 @@ pub use choice::{
 pub use contact_edit::{ContactEdit, Item};
 pub use contacts::{CONTACTS_MAX, Contact, ContactError, Contacts, GROUPS_MAX, NAME_CHARS_MAX};
 pub use content::{Chosen, Content, LOCATION_CHARS_MAX, Machine, Rare, SUBJECT_CHARS_MAX, Span};
+pub use fanout::{Fanout, Fanouts};
 pub use level::Level;
 pub use line::is_line;
 pub use list::{Line, List, Replaced};

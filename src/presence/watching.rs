@@ -63,8 +63,8 @@ struct View {
 
 #[derive(Debug, Default)]
 struct Moving {
-    /// Sorted by the subscription.
-    all: Vec<(SubscriptionKey, Level, Shown)>,
+    /// Sorted by the subscription. With each what it held, and whether it had been told of that.
+    all: Vec<(SubscriptionKey, Level, Shown, bool)>,
 }
 
 impl Watching {
@@ -131,10 +131,11 @@ impl Watching {
         }
         match before {
             None => Placed::New,
-            Some((from, held)) => Placed::Moved {
+            Some((from, held, told)) => Placed::Moved {
                 from,
-                changed: !Arc::ptr_eq(&held.document, &view.shown.document)
-                    && held.document != view.shown.document,
+                changed: !told
+                    || (!Arc::ptr_eq(&held.document, &view.shown.document)
+                        && held.document != view.shown.document),
             },
         }
     }
@@ -147,7 +148,7 @@ impl Watching {
         subscription: SubscriptionKey,
     ) -> Option<Level> {
         let seen = self.seen_mut(package, user)?;
-        let (level, _) = seen.take(subscription)?;
+        let (level, ..) = seen.take(subscription)?;
         if seen.views.is_empty() && seen.moving.is_none() {
             self.tables.get_mut(package as usize)?.remove(user);
         }
@@ -193,9 +194,16 @@ impl Watching {
                 .find(subscription)
                 .ok()
                 .and_then(|at| moving.all.get(at))
-                .map(|(_, _, held)| held),
+                .map(|(_, _, held, _)| held),
             (None, None) => None,
         }
+    }
+
+    /// Who watches `user` at `level`, sorted: all who see what was put there last.
+    pub fn view(&self, package: Package, user: &Aor, level: Level) -> &[SubscriptionKey] {
+        let views = self.seen(package, user).map(|seen| &seen.views);
+        let view = views.into_iter().flatten().find(|view| view.level == level);
+        view.map_or(&[], |view| &view.subscriptions)
     }
 
     /// The address of a watched user as it is kept here, for others to share.
@@ -213,15 +221,21 @@ impl Watching {
         let moving = seen.moving.iter().flat_map(|moving| &moving.all);
         let mut all: Vec<SubscriptionKey> = placed
             .copied()
-            .chain(moving.map(|(key, _, _)| *key))
+            .chain(moving.map(|(key, ..)| *key))
             .collect();
         all.sort_unstable();
         all
     }
 
     /// What they may see is to be asked anew: returns who asks. Those that ask already are not among them: their question
-    /// is still on its way to the owner, for an answer would have come before the word that made us ask.
-    pub fn move_all(&mut self, package: Package, user: &Aor) -> Vec<SubscriptionKey> {
+    /// is still on its way to the owner, for an answer would have come before the word that made us ask. `is_untold` says
+    /// who has not been told yet of what they see: what they will see is new to them in any case.
+    pub fn move_all(
+        &mut self,
+        package: Package,
+        user: &Aor,
+        is_untold: impl Fn(Level, SubscriptionKey) -> bool,
+    ) -> Vec<SubscriptionKey> {
         let Some(seen) = self.seen_mut(package, user) else {
             return Vec::new();
         };
@@ -230,10 +244,11 @@ impl Watching {
         for view in core::mem::take(&mut seen.views) {
             for key in view.subscriptions {
                 asking.push(key);
-                moving.all.push((key, view.level, view.shown.clone()));
+                let told = !is_untold(view.level, key);
+                moving.all.push((key, view.level, view.shown.clone(), told));
             }
         }
-        moving.all.sort_unstable_by_key(|(key, _, _)| *key);
+        moving.all.sort_unstable_by_key(|(key, ..)| *key);
         asking.sort_unstable();
         seen.moving = Some(moving);
         asking
@@ -251,16 +266,16 @@ impl Watching {
 }
 
 impl Seen {
-    /// Takes a subscription out of wherever it is: its level, and what it held.
-    fn take(&mut self, subscription: SubscriptionKey) -> Option<(Level, Shown)> {
+    /// Takes a subscription out of wherever it is: its level, what it held, and whether it had been told of that.
+    fn take(&mut self, subscription: SubscriptionKey) -> Option<(Level, Shown, bool)> {
         if let Some(moving) = &mut self.moving
             && let Ok(at) = moving.find(subscription)
         {
-            let (_, level, held) = moving.all.remove(at);
+            let (_, level, held, told) = moving.all.remove(at);
             if moving.all.is_empty() {
                 self.moving = None;
             }
-            return Some((level, held));
+            return Some((level, held, told));
         }
         for at in 0..self.views.len() {
             let view = self.views.get_mut(at)?;
@@ -268,7 +283,7 @@ impl Seen {
                 continue;
             };
             view.subscriptions.remove(place);
-            let taken = (view.level, view.shown.clone());
+            let taken = (view.level, view.shown.clone(), true);
             let (count, capacity) = (view.subscriptions.len(), view.subscriptions.capacity());
             if count == 0 {
                 self.views.remove(at);
@@ -284,7 +299,7 @@ impl Seen {
 impl Moving {
     fn find(&self, subscription: SubscriptionKey) -> Result<usize, usize> {
         self.all
-            .binary_search_by_key(&subscription, |(key, _, _)| *key)
+            .binary_search_by_key(&subscription, |(key, ..)| *key)
     }
 }
 

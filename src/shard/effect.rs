@@ -6,6 +6,7 @@ use crate::shard::ShardId;
 use crate::shard::cdr_event::CdrEvent;
 use crate::shard::change::{Change, KeepTicket};
 use crate::shard::letter::Letter;
+use crate::shard::overload::Class;
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 
@@ -72,6 +73,10 @@ pub enum Effect {
         /// The beginning.
         since: Now,
     },
+    /// Count a request that was shed.
+    Shed(Class),
+    /// So many classes of requests are shed from now on, see `overload`: 0 to 4.
+    Level(u8),
     /// Count a final answer that this server gave (`ours`) or got.
     Count {
         /// Index into `sip::message::Method`'s table, see `Method::index`.

@@ -10,7 +10,9 @@ use crate::shard::{
     Shard, lync, on_answer, on_call_pass, on_command, on_connection, on_invite, on_kept, on_leg,
     on_letter, on_lines, on_message,
 };
-use crate::shard::{on_publish, on_refer, on_register, on_subscribe, on_tick, padding, sealing};
+use crate::shard::{
+    on_publish, on_refer, on_register, on_subscribe, on_tick, overload, padding, sealing,
+};
 use crate::sip::dialog::DialogKey;
 use crate::sip::header::{Name, tokens};
 use crate::sip::link::ConnectionId;
@@ -33,7 +35,10 @@ impl Shard {
             Input::Message {
                 connection,
                 message,
-            } => on_bytes(self, connection, message, effects),
+            } => {
+                self.telling.messages += 1;
+                on_bytes(self, connection, message, effects);
+            }
             Input::NoRoom {
                 connection,
                 message,
@@ -51,6 +56,7 @@ impl Shard {
             Input::UserPut(record) => on_register::user_put(self, record, effects),
             Input::UserRemoved(aor) => on_register::user_removed(self, &aor, effects),
             Input::Kept { ticket, outcome } => on_kept::on_kept(self, ticket, outcome, effects),
+            Input::Pressure { least } => overload::on_pressure(self, least, effects),
             Input::Tick => on_tick::on_tick(self, effects),
             Input::Stop => on_tick::on_stop(self, effects),
         }
@@ -161,6 +167,9 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
             draft.header("Retry-After", 2);
             draft.finish();
         });
+    }
+    if overload::sheds(shard, request, effects) {
+        return;
     }
     if message.header(Name::MaxForwards) == Some("0")
         && method != Method::Register

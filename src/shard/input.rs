@@ -1,5 +1,7 @@
 //! All that can come in to a shard: a closed list.
 
+use core::time::Duration;
+
 use crate::shard::UserRecord;
 use crate::shard::change::{KeepTicket, NotKept};
 use crate::shard::letter::Letter;
@@ -68,6 +70,12 @@ pub enum Input<'a> {
         ticket: KeepTicket,
         /// How it ended.
         outcome: Result<(), NotKept>,
+    },
+    /// The least time that anything waited to be handled since the last word of this, measured over about a tenth of a
+    /// second; a long one is a queue that stands.
+    Pressure {
+        /// So long.
+        least: Duration,
     },
     /// Time has passed. Comes at least every 250 ms; timers fire on it.
     Tick,

@@ -585,6 +585,9 @@ pub enum Letter {
         answer: Box<Answer>,
     },
 
+    /// To the shard itself: a change that many watch is told to the next of them.
+    TellOn,
+
     /// To every shard: who of its users is meant? Exactly one `SearchFound` comes from each.
     Search {
         /// The search, on the shard of who asks.

@@ -27,6 +27,7 @@ mod on_command;
 mod on_connection;
 mod on_convey;
 mod on_deliver;
+mod on_fanout;
 mod on_focus;
 mod on_invite;
 mod on_kept;
@@ -48,6 +49,7 @@ mod on_tick;
 mod on_waiting;
 mod on_watch;
 mod on_winfo;
+pub mod overload;
 mod own_copy;
 mod padding;
 mod reach;
@@ -59,6 +61,7 @@ mod subscriber;
 mod usage;
 mod wheel;
 
+use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -80,7 +83,9 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::lync::directory::Directory;
+use crate::shard::on_fanout::Telling;
 use crate::shard::on_kept::{KeepKey, Keeping};
+use crate::shard::overload::Overload;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
 use crate::shard::route::Route;
@@ -189,6 +194,10 @@ pub struct Settings {
     pub pending_max: u16,
     /// How long a connection may stay without authenticating, in seconds.
     pub anonymous_s: u64,
+    /// Watchers who are told of a change at once; where there are more, others come in between.
+    pub slice_watchers: usize,
+    /// What comes in should not wait for longer than this, else some of it is shed (`overload`). Zero: nothing ever is.
+    pub overload_wait: Duration,
 }
 
 impl Default for Settings {
@@ -204,6 +213,8 @@ impl Default for Settings {
             dialogs_max: 3_000,
             pending_max: 256,
             anonymous_s: 30,
+            slice_watchers: 64,
+            overload_wait: Duration::from_millis(5),
         }
     }
 }
@@ -255,6 +266,7 @@ pub struct Shard {
     gruu_seal: Seal,
     branches: Branches,
     stopping: bool,
+    overload: Overload,
     /// Lync endpoints that are still to be told that the server stops.
     farewells: Vec<ConnectionId>,
 
@@ -270,6 +282,8 @@ pub struct Shard {
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
     watching: Watching,
+    /// Changes that are told bit by bit.
+    telling: Telling,
     subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
@@ -356,6 +370,8 @@ pub struct Census {
     pub pagers: usize,
     /// Presentities watched from here.
     pub watched: usize,
+    /// Changes that have not been told to all who watch.
+    pub fanouts: usize,
     /// Users who subscribe to something from here.
     pub subscribers: usize,
     /// Rosters watched from here.
@@ -407,6 +423,7 @@ impl Shard {
             now,
             route: Route::new(settings.shards),
             authenticator: Authenticator::new(settings.auth.clone(), &nonce_key),
+            overload: Overload::new(settings.overload_wait),
             gruu_seal: Seal::new(&nonce_key),
             settings,
             rng,
@@ -423,6 +440,7 @@ impl Shard {
             users: SlotMap::with_key(),
             by_aor,
             watching,
+            telling: Telling::default(),
             left_behind,
             winfo_waits,
             directory: Directory::default(),
@@ -471,6 +489,7 @@ impl Shard {
             ends: self.ends.len(),
             pagers: self.pagers.len(),
             watched: self.watching.len(),
+            fanouts: self.telling.len(),
             subscribers: self.subscribers.len(),
             rosters: self.rosters.len(),
             keeping: self.keeping.len(),

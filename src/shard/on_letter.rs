@@ -7,8 +7,8 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
     lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver,
-    on_focus, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news, on_session,
-    on_state, on_subscribe, on_watch, on_winfo, own_copy,
+    on_fanout, on_focus, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news,
+    on_session, on_state, on_subscribe, on_watch, on_winfo, own_copy,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -317,6 +317,8 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::CallAnswer { ticket, answer } => {
             on_call_pass::answer(shard, Shard::ticket_key(ticket), &answer, effects);
         }
+
+        Letter::TellOn => on_fanout::go_on(shard, effects),
 
         Letter::Search {
             ticket,

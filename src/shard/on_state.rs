@@ -9,11 +9,11 @@ use slotmap::{Key, KeyData};
 use crate::immcu::content::Outcome;
 use crate::presence::{Level, Package, Placed, Shown, SubscriptionKey};
 use crate::shard::change::Change;
-use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::on_kept::Keeping;
 use crate::shard::usage::{Association, Subject, Usage};
-use crate::shard::{Shard, on_alert, on_leg, on_list, on_subscribe};
+use crate::shard::{Shard, on_alert, on_fanout, on_leg, on_list, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -127,15 +127,15 @@ pub(super) fn state(
     effects: &mut Effects,
 ) {
     let told = shard.watching.put(package, user, level, shown);
-    let told = told.to_vec();
-    for key in &told {
-        changed(shard, user, *key, effects);
-    }
-    if let (Some(since), false) = (published, told.is_empty()) {
-        effects.list.push(Effect::Observe {
-            latency: Latency::PublishToNotify,
-            since,
-        });
+    if told.len() > shard.settings.slice_watchers {
+        on_fanout::begin(shard, package, user, level, published, effects);
+    } else if !told.is_empty() {
+        let told = told.to_vec();
+        shard.telling.fanouts.forget(package, user, level);
+        for key in told {
+            changed(shard, user, key, effects);
+        }
+        on_fanout::observe(published, effects);
     }
     if let Some(asked) = answers {
         answered(shard, package, user, level, shown, asked, effects);
@@ -176,7 +176,16 @@ fn answered(
     };
     let placed = shard.watching.place(package, user, level, shown, watch_key);
     let watcher = asked.watcher.aor.clone();
-    let different = !matches!(placed, Placed::Moved { changed: false, .. });
+    let mut different = !matches!(placed, Placed::Moved { changed: false, .. });
+    let fanouts = &mut shard.telling.fanouts;
+    if let Placed::Moved { from, .. } = placed
+        && !fanouts.is_empty()
+    {
+        different |= fanouts.is_untold(package, user, from, watch_key);
+    }
+    if different && !fanouts.is_empty() {
+        fanouts.heard(package, user, level, watch_key);
+    }
     if let Placed::Moved { from, .. } = placed {
         give_back(
             shard,
@@ -191,7 +200,7 @@ fn answered(
         on_alert::seen(shard, alerted, user, effects);
     } else if on_list::is_list(shard, key) {
         on_list::watched(shard, key, user, different, effects);
-    } else if matches!(placed, Placed::Moved { changed: true, .. }) {
+    } else if different && placed != Placed::New {
         shard.notify(key, effects);
     }
     if waits && alert {
@@ -204,7 +213,7 @@ fn answered(
 }
 
 /// What is seen of a user has changed: the watcher is told, by itself or with others of a list.
-fn changed(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effects: &mut Effects) {
+pub(super) fn changed(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effects: &mut Effects) {
     if let Some(alerted) = on_alert::user_of(key) {
         return on_alert::seen(shard, alerted, user, effects);
     }
@@ -237,16 +246,31 @@ pub(super) fn refused(
 
 /// The owner's rules have changed: each subscription asks anew what it may see.
 pub(super) fn relevel(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
-    for key in shard.watching.move_all(package, user) {
-        match on_alert::user_of(key) {
-            Some(alerted) => on_alert::ask(shard, alerted, user.clone(), effects),
-            None => ask(shard, package, user.clone(), dialog_key(key), effects),
-        }
+    let fanouts = &mut shard.telling.fanouts;
+    let asking = shard.watching.move_all(package, user, |level, key| {
+        fanouts.is_untold(package, user, level, key)
+    });
+    fanouts.forget_all(package, user);
+    on_fanout::ask_anew(shard, package, user, asking, effects);
+}
+
+/// One of them asks. Who has gone meanwhile does not, and who has asked otherwise meanwhile pays one answer back.
+pub(super) fn ask_anew(
+    shard: &mut Shard,
+    package: Package,
+    user: &Aor,
+    key: SubscriptionKey,
+    effects: &mut Effects,
+) {
+    match on_alert::user_of(key) {
+        Some(alerted) => on_alert::ask(shard, alerted, user.clone(), effects),
+        None => ask(shard, package, user.clone(), dialog_key(key), effects),
     }
 }
 
 /// The user is no more: so are the subscriptions.
 pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
+    shard.telling.forget(package, user);
     for key in shard.watching.subscriptions(package, user) {
         if let Some(alerted) = on_alert::user_of(key) {
             on_alert::unknown(shard, alerted, user, effects);

@@ -97,6 +97,18 @@ pub(super) enum Stage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Broken(pub(super) &'static str);
 
+impl Broken {
+    /// More waits for the peer than may.
+    const TOO_MUCH_UNREAD: Broken = Broken("peer reads too slowly");
+    /// The peer takes nothing of what waits for it.
+    const NOTHING_READ: Broken = Broken("peer reads nothing");
+
+    /// Is it that the peer reads too slowly, or not at all?
+    pub(super) fn is_slow_reader(self) -> bool {
+        self == Broken::TOO_MUCH_UNREAD || self == Broken::NOTHING_READ
+    }
+}
+
 /// What a read brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Taken {
@@ -374,7 +386,7 @@ impl Connection {
     pub(super) fn flow(&mut self, limits: &ConnectionLimits, now: Now) -> Result<Flow, Broken> {
         let waits = self.unsent_bytes();
         if waits > limits.unsent_bytes_max {
-            return Err(Broken("peer reads too slowly"));
+            return Err(Broken::TOO_MUCH_UNREAD);
         }
         if !self.behind && waits > limits.unsent_high_bytes {
             self.behind = true;
@@ -470,7 +482,8 @@ impl Connection {
                     };
                     due(self.partial_since, limits.message, why);
                 }
-                due(self.unread_since, limits.unread, "peer reads nothing");
+                let Broken(why) = Broken::NOTHING_READ;
+                due(self.unread_since, limits.unread, why);
             }
             Stage::Closing { by, .. } => due(Some(by), Duration::ZERO, "closed"),
         }

@@ -37,6 +37,7 @@ use crate::shell::socket::ReadySet;
 use crate::shell::store::Errand;
 use crate::shell::table::Table;
 use crate::shell::telemetry::{Telemetry, Timed};
+use crate::shell::waiting::Waiting;
 use crate::sip::frame;
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -148,6 +149,7 @@ pub(super) struct Executor<C> {
     /// The connection whose message the core is handling, and where the core wants it.
     serving: Option<ConnectionId>,
     adopted_by: Option<ShardId>,
+    waiting: Waiting,
     /// Inputs of this turn.
     inputs: usize,
     pub(super) telemetry: Telemetry,
@@ -191,6 +193,7 @@ impl<C: Core> Executor<C> {
             join: Vec::new(),
             serving: None,
             adopted_by: None,
+            waiting: Waiting::new(now),
             inputs: 0,
             telemetry: Telemetry::new(),
             equipment,
@@ -210,6 +213,7 @@ impl<C: Core> Executor<C> {
                 sleep(PRESSED_SLEEP).await;
                 self.breathed = Instant::now();
             } else if !self.has_work() {
+                self.waiting.sleeps(self.equipment.clock.now());
                 if self.busy_at.elapsed() < LINGER && self.breathed.elapsed() < LINGER_BREATH {
                     self.linger();
                 } else if self.busy_at.elapsed() < LINGER {
@@ -308,6 +312,7 @@ impl<C: Core> Executor<C> {
         self.tell_what_happened();
         self.take_mail();
         self.take_ready();
+        self.waiting.looks(self.now, !self.queue.is_empty());
         if !self.queue.is_empty() || !self.knocking.is_empty() {
             self.busy_at = Instant::now();
         }
@@ -428,6 +433,9 @@ impl<C: Core> Executor<C> {
     fn tick(&mut self) {
         self.next_tick = self.now.after(TICK);
         self.alarm = None;
+        if let Some(least) = self.waiting.least() {
+            self.give(Input::Pressure { least });
+        }
         self.give(Input::Tick);
         if !self.is_pressed() {
             let mut due = core::mem::take(&mut self.due);
@@ -443,7 +451,7 @@ impl<C: Core> Executor<C> {
                         if let Stage::Closing { .. } = connection.stage {
                             self.drop_connection(id, broken.0);
                         } else {
-                            self.telemetry.counters.connections_cut += 1;
+                            self.count_cut(id, broken);
                             self.close(id, broken.0, true);
                         }
                     }

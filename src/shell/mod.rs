@@ -26,3 +26,4 @@ pub mod store;
 mod table;
 pub mod telemetry;
 pub mod tls;
+mod waiting;

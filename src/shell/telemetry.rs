@@ -14,6 +14,7 @@ use hdrhistogram::serialization::interval_log::{
 };
 
 use crate::shard::effect::Latency;
+use crate::shard::overload::Class;
 use crate::sip::message::Method;
 
 /// Longer times than a minute are recorded as a minute.
@@ -80,7 +81,7 @@ impl From<Latency> for Timed {
     }
 }
 
-/// What is counted, apart from answers. All only grow, but for `connections_open`.
+/// What is counted, apart from answers. All only grow, but for `connections_open` and `overload_level`.
 #[derive(Clone, Default, Debug)]
 pub struct Counters {
     /// Connections that are open now.
@@ -111,11 +112,17 @@ pub struct Counters {
     pub turns_pressed: u64,
     /// Connections whose peer read too slowly, each time that happened.
     pub peers_behind: u64,
+    /// Connections cut because their peer read too slowly or nothing; among `connections_cut`.
+    pub slow_readers_cut: u64,
+    /// How many classes of requests are shed now; of several shards the highest.
+    pub overload_level: u64,
+    /// Requests that were shed, by class.
+    pub shed: [u64; Class::ALL.len()],
 }
 
 impl Counters {
     /// Name, whether it only grows, and value of each.
-    pub fn named(&self) -> [(&'static str, bool, u64); 14] {
+    pub fn named(&self) -> [(&'static str, bool, u64); 16] {
         [
             ("connections_open", false, self.connections_open),
             ("connections_accepted", true, self.connections_accepted),
@@ -131,6 +138,8 @@ impl Counters {
             ("letters_out", true, self.letters_out),
             ("turns_pressed", true, self.turns_pressed),
             ("peers_behind", true, self.peers_behind),
+            ("slow_readers_cut", true, self.slow_readers_cut),
+            ("overload_level", false, self.overload_level),
         ]
     }
 
@@ -149,6 +158,11 @@ impl Counters {
         self.letters_out += other.letters_out;
         self.turns_pressed += other.turns_pressed;
         self.peers_behind += other.peers_behind;
+        self.slow_readers_cut += other.slow_readers_cut;
+        self.overload_level = self.overload_level.max(other.overload_level);
+        for (mine, its) in self.shed.iter_mut().zip(other.shed) {
+            *mine += its;
+        }
     }
 }
 
@@ -258,6 +272,11 @@ impl Telemetry {
                     writeln!(out, "muster_answers_total{{method=\"{method}\",by=\"{by}\",class=\"{class}xx\"}} {count}").expect(INFALLIBLE);
                 }
             }
+        }
+        out.push_str("# HELP muster_shed_total Requests answered 503 for overload, by class.\n# TYPE muster_shed_total counter\n");
+        for (class, count) in Class::ALL.iter().zip(self.counters.shed) {
+            let class = class.name();
+            writeln!(out, "muster_shed_total{{class=\"{class}\"}} {count}").expect(INFALLIBLE);
         }
         for (name, grows, value) in self.counters.named() {
             let (suffix, kind) = if grows {

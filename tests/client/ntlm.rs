@@ -158,6 +158,10 @@ impl Ntlm {
     pub fn check(&mut self, heard: &Heard) -> Result<(), String> {
         let refused =
             heard.method == "REGISTER" && heard.status.is_some_and(|status| status >= 300);
+        if refused && heard.status == Some(503) && self.before.is_none() {
+            // A logon that is shed: the server has nothing to sign with yet.
+            return Ok(());
+        }
         let checks = match &mut self.before {
             Some(before) if refused => Some(before),
             _ => self.checks.as_mut(),

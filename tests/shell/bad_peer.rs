@@ -117,6 +117,16 @@ fn eventually(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
+/// Counted apart from all who are cut, for it is the operator's to know.
+fn slow_readers_cut(server: &Server) -> u64 {
+    let control = server.running.control();
+    let telemetry = control.telemetry(Duration::from_secs(5));
+    telemetry
+        .expect("both shards answer")
+        .counters
+        .slow_readers_cut
+}
+
 #[test]
 fn silence_and_halves_are_cut_and_disturb_nobody() {
     let (server, told) = server(impatient);
@@ -322,6 +332,7 @@ fn a_peer_that_reads_nothing_is_closed() {
     assert!(start.elapsed() < Duration::from_secs(10));
     eventually("it is closed", || Told::of(&told.closed) == 1);
     assert!(Told::of(&told.behind) >= 1);
+    assert_eq!(slow_readers_cut(&server), 1);
     server.stop();
 }
 
@@ -333,6 +344,7 @@ fn output_beyond_the_last_mark_closes_at_once() {
     peer.send(&request(1, &format!("1000 {}", "x".repeat(60_000))))
         .expect("written");
     eventually("it is closed", || Told::of(&told.closed) == 1);
+    assert_eq!(slow_readers_cut(&server), 1);
     server.stop();
 }
 

@@ -1105,7 +1105,13 @@ impl Fellow {
             }
             return;
         }
+        let shed = status == 503 && heard.reason == "Overloaded";
+        if shed {
+            check_shed(scene, &heard, &pending);
+        }
         match pending.purpose {
+            // It comes back later.
+            Purpose::Register if shed => self.cut(scene),
             Purpose::Register => {
                 self.registered = status == 200;
                 // Its user may have been taken out of the store.
@@ -1729,4 +1735,22 @@ fn brief(body: &str) -> String {
         .map(|c| if c.is_control() { ' ' } else { c })
         .take(120)
         .collect()
+}
+
+/// What was shed is told when to come back, and was nothing that goes on.
+fn check_shed(scene: &mut Scene<'_>, heard: &Heard, pending: &Pending) {
+    let after = heard
+        .header("Retry-After")
+        .and_then(|text| text.parse().ok());
+    let in_dialog = pending
+        .lines
+        .lines()
+        .any(|line| line.starts_with("To: ") && line.contains(";tag="));
+    let goes_on = in_dialog || matches!(pending.method, "BYE" | "ACK" | "CANCEL" | "INFO");
+    if goes_on || !matches!(after, Some(5..=60u32)) {
+        let (method, lines, heard) = (pending.method, &pending.lines, heard.full());
+        scene
+            .ledger
+            .blame(format!("shed: {method}\n{lines}\nwith\n{heard}"));
+    }
 }

@@ -68,8 +68,8 @@ fn who_asks_anew_is_told_nothing_until_the_answer() {
     watching.place(P, &alice, Level::Friends, &shown(5), A);
     watching.place(P, &alice, Level::Friends, &shown(5), B);
     watching.place(P, &alice, Level::External, &shown(3), C);
-    assert_eq!(watching.move_all(P, &alice), [B, C, A]);
-    assert_eq!(watching.move_all(P, &alice), []);
+    assert_eq!(watching.move_all(P, &alice, |_, _| false), [B, C, A]);
+    assert_eq!(watching.move_all(P, &alice, |_, _| false), []);
     assert_eq!(watching.put(P, &alice, Level::Friends, &shown(6)), []);
     assert_eq!(watching.shown(P, &alice, A), Some(&shown(5)));
 
@@ -174,7 +174,7 @@ proptest! {
                         }
                     }
                     let asking: Vec<_> = asking.into_iter().map(SubscriptionKey).collect();
-                    prop_assert_eq!(watching.move_all(P, name), asking);
+                    prop_assert_eq!(watching.move_all(P, name, |_, _| false), asking);
                 }
             }
             for who in 0u8..3 {

@@ -14,12 +14,15 @@ use crate::shard::letter::Letter;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target, dialog_contact};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_state, on_subscribe};
+use crate::shard::{Look, Shard, on_fanout, on_state, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::uri::Aor;
 
 /// How long an answer waits for the owners of all whom its request names. Those who have not answered look offline in it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+
+/// Notifications without an answer that are sent at once: well below what may wait for a peer that has just caught up.
+const AT_ONCE_MAX: usize = 32;
 
 /// How long after somebody was nobody they are asked about again: they may be added to the store, and no client asks for that.
 const AGAIN: Duration = Duration::from_secs(300);
@@ -260,9 +263,10 @@ pub(in crate::shard) fn notify(shard: &mut Shard, key: DialogKey, effects: &mut 
         return;
     }
     let at_once = match subscription.telling.benotify {
-        true => usize::MAX,
+        true => AT_ONCE_MAX,
         false => 1,
     };
+    let benotify = subscription.telling.benotify;
     let news = list.take_news(at_once);
     let more = list.has_news();
     for (user, watched) in news {
@@ -275,6 +279,10 @@ pub(in crate::shard) fn notify(shard: &mut Shard, key: DialogKey, effects: &mut 
     }) = shard.dialogs.get_mut(key)
     {
         subscription.stale = more;
+    }
+    // No answer to one of them brings the others along.
+    if more && benotify {
+        on_fanout::more_of_list(shard, key, effects);
     }
 }
 

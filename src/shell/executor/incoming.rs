@@ -56,7 +56,7 @@ impl<C: Core> Executor<C> {
         let mut work = 0;
         for _ in 0..self.queue.len() {
             if work >= TURN_WORK_MAX || self.is_pressed() {
-                break;
+                return;
             }
             let Some(id) = self.queue.pop_front() else {
                 break;
@@ -66,6 +66,7 @@ impl<C: Core> Executor<C> {
                 work += self.serve(id);
             }
         }
+        self.waiting.served_all();
     }
 
     /// Sends what waits on a connection, reads it once, and handles what it has, up to a bound. Answers with the work done.

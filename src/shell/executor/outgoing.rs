@@ -7,7 +7,7 @@ use crate::shard::effect::Effect;
 use crate::shard::input::Input;
 use crate::shard::{Core, ShardId};
 use crate::shell::adoption::sets_out;
-use crate::shell::connection::{Flow, NO_SEND, Stage};
+use crate::shell::connection::{Broken, Flow, NO_SEND, Stage};
 use crate::shell::envelope::Envelope;
 use crate::shell::executor::{Executor, Happened, Send};
 use crate::sip::link::ConnectionId;
@@ -53,6 +53,8 @@ impl<C: Core> Executor<C> {
                 Effect::Record(event) => self.equipment.recorder.pass(event),
                 Effect::Keep { ticket, change } => self.equipment.keeper.pass((ticket, change)),
                 Effect::Observe { latency, since } => self.observed.push((latency.into(), since)),
+                Effect::Shed(class) => self.telemetry.counters.shed[class as usize] += 1,
+                Effect::Level(level) => self.overloaded(level),
                 Effect::Count {
                     method,
                     status,
@@ -63,6 +65,20 @@ impl<C: Core> Executor<C> {
         self.effects.list = list;
         if self.effects.bytes.len() > ARENA_BYTES_MAX {
             self.flush();
+        }
+    }
+
+    /// The core sheds more or less than before: the operator hears when it begins and when it is over.
+    fn overloaded(&mut self, level: u8) {
+        let before = core::mem::replace(
+            &mut self.telemetry.counters.overload_level,
+            u64::from(level),
+        );
+        let shard = self.equipment.shard.0;
+        match (before, level) {
+            (0, _) => tracing::warn!(shard, "overloaded: some of what comes in is shed"),
+            (_, 0) => tracing::info!(shard, "overloaded no longer"),
+            _ => tracing::debug!(shard, level, "overloaded"),
         }
     }
 
@@ -184,7 +200,7 @@ impl<C: Core> Executor<C> {
                 self.enqueue(id);
             }
             Err(broken) => {
-                self.telemetry.counters.connections_cut += 1;
+                self.count_cut(id, broken);
                 self.drop_connection(id, broken.0);
                 return;
             }
@@ -194,6 +210,19 @@ impl<C: Core> Executor<C> {
         {
             let at = self.now.after(self.equipment.limits.unread);
             self.table.look_at(id, at);
+        }
+    }
+
+    /// Counts a connection that is cut because of a limit; of one that reads too slowly the operator hears why.
+    pub(super) fn count_cut(&mut self, id: ConnectionId, broken: Broken) {
+        self.telemetry.counters.connections_cut += 1;
+        if !broken.is_slow_reader() {
+            return;
+        }
+        self.telemetry.counters.slow_readers_cut += 1;
+        if let Some(connection) = self.table.get_mut(id) {
+            let (peer, unsent_bytes) = (connection.link.peer, connection.unsent_bytes());
+            tracing::info!(%peer, unsent_bytes, reason = broken.0, "slow reader cut");
         }
     }
 

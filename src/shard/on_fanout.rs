@@ -1,0 +1,142 @@
+//! What many watch is told bit by bit: after each slice others have their turn, and then a letter of the shard to itself goes on.
+//!
+//! A shard with much to do tells more at a time, as many watchers as it has taken in messages meanwhile: so what is told
+//! and what comes in each get about half of a full shard, and neither waits for the end of the other.
+
+use std::collections::VecDeque;
+
+use crate::presence::{Fanouts, Level, Package, SubscriptionKey};
+use crate::shard::effect::{Effect, Effects, Latency};
+use crate::shard::letter::Letter;
+use crate::shard::lync::on_batch;
+use crate::shard::{Shard, on_state};
+use crate::sip::dialog::DialogKey;
+use crate::sip::time::Now;
+use crate::sip::uri::Aor;
+
+/// Watchers in a slice, however busy the shard is: about a millisecond of the core's work.
+const SLICE_MAX: usize = 256;
+
+/// What is told bit by bit.
+#[derive(Debug, Default)]
+pub(crate) struct Telling {
+    /// Changes, each to many watchers.
+    pub fanouts: Fanouts,
+    /// Watchers who are to ask anew what they may see, of whom of what.
+    asks: VecDeque<(Package, Aor, Vec<SubscriptionKey>)>,
+    /// Lists of which more is new than one turn may tell. A list may stand here twice; then the second time there is nothing.
+    lists: VecDeque<DialogKey>,
+    /// A letter is on its way that goes on.
+    going: bool,
+    /// Messages that have come since the last slice.
+    pub messages: usize,
+}
+
+impl Telling {
+    /// How many changes and lists have not been told to the end.
+    pub fn len(&self) -> usize {
+        self.fanouts.len() + self.asks.len() + self.lists.len()
+    }
+
+    /// Nobody can see anything of `user` any more.
+    pub fn forget(&mut self, package: Package, user: &Aor) {
+        self.fanouts.forget_all(package, user);
+        self.asks
+            .retain(|(of, whom, _)| *of != package || whom != user);
+    }
+}
+
+/// A change that more watch than are told at once.
+pub(super) fn begin(
+    shard: &mut Shard,
+    package: Package,
+    user: &Aor,
+    level: Level,
+    published: Option<Now>,
+    effects: &mut Effects,
+) {
+    let fanouts = &mut shard.telling.fanouts;
+    fanouts.begin(package, user, level, published);
+    start(shard, effects);
+}
+
+/// These ask anew what they may see.
+pub(super) fn ask_anew(
+    shard: &mut Shard,
+    package: Package,
+    user: &Aor,
+    keys: Vec<SubscriptionKey>,
+    effects: &mut Effects,
+) {
+    if keys.len() <= shard.settings.slice_watchers {
+        for key in keys {
+            on_state::ask_anew(shard, package, user, key, effects);
+        }
+        return;
+    }
+    shard.telling.asks.push_back((package, user.clone(), keys));
+    start(shard, effects);
+}
+
+/// There is more to say of a list than a turn may take.
+pub(super) fn more_of_list(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    shard.telling.lists.push_back(key);
+    start(shard, effects);
+}
+
+fn start(shard: &mut Shard, effects: &mut Effects) {
+    if core::mem::replace(&mut shard.telling.going, true) {
+        return;
+    }
+    shard.telling.messages = 0;
+    // Not through `post`, which would go on at once.
+    let (to, letter) = (shard.me, Letter::TellOn);
+    effects.list.push(Effect::Post { to, letter });
+}
+
+/// The next slice of whatever's turn it is.
+pub(super) fn go_on(shard: &mut Shard, effects: &mut Effects) {
+    let messages = core::mem::take(&mut shard.telling.messages);
+    let least = shard.settings.slice_watchers.max(1);
+    let count_max = messages.clamp(least, SLICE_MAX.max(least));
+    if let Some(mut fanout) = shard.telling.fanouts.pop() {
+        let mut slice = Vec::with_capacity(count_max);
+        let watching = shard
+            .watching
+            .view(fanout.package, &fanout.user, fanout.level);
+        let more = fanout.take(watching, count_max, &mut slice);
+        for key in slice {
+            on_state::changed(shard, &fanout.user, key, effects);
+        }
+        if more {
+            shard.telling.fanouts.later(fanout);
+        } else {
+            observe(fanout.since, effects);
+        }
+    }
+    if let Some((package, user, mut keys)) = shard.telling.asks.pop_front() {
+        for key in keys.split_off(keys.len().saturating_sub(count_max)) {
+            on_state::ask_anew(shard, package, &user, key, effects);
+        }
+        if !keys.is_empty() {
+            shard.telling.asks.push_back((package, user, keys));
+        }
+    }
+    if let Some(list) = shard.telling.lists.pop_front() {
+        on_batch::notify(shard, list, effects);
+    }
+    shard.telling.going = false;
+    if shard.telling.len() > 0 {
+        start(shard, effects);
+    }
+}
+
+/// All watchers on this shard have been told of what was published then.
+pub(super) fn observe(published: Option<Now>, effects: &mut Effects) {
+    if let Some(since) = published {
+        effects.list.push(Effect::Observe {
+            latency: Latency::PublishToNotify,
+            since,
+        });
+    }
+}

@@ -1,0 +1,142 @@
+//! How long what comes in on sockets waits for its shard: the least wait over each tenth of a second is what the core hears.
+//!
+//! When an event came is not known, only in which look at the readiness set it was first seen; so it is taken to have come
+//! right after the look before, unless the shard slept in between. A shard that sleeps at all has nothing standing.
+
+use std::time::Duration;
+
+use crate::sip::time::Now;
+
+/// Waiting for longer than this is sleep; for less, there was something already.
+const AWAKE: Duration = Duration::from_micros(20);
+
+/// One shard's measurement.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    /// The last look at the readiness set.
+    looked: Now,
+    /// Since when the shard waits for something to happen.
+    sleeps_since: Option<Now>,
+    /// When the oldest came that has not been served.
+    oldest: Option<Now>,
+    /// The least wait of the turns since the last word to the core.
+    least: Option<Duration>,
+    turns: u32,
+}
+
+impl Waiting {
+    pub(super) fn new(now: Now) -> Waiting {
+        Waiting {
+            looked: now,
+            sleeps_since: None,
+            oldest: None,
+            least: None,
+            turns: 0,
+        }
+    }
+
+    /// The shard has nothing to do and waits.
+    pub(super) fn sleeps(&mut self, now: Now) {
+        self.sleeps_since = Some(now);
+    }
+
+    /// A turn that began at `now` has looked at the readiness set; `any` is there to be served.
+    pub(super) fn looks(&mut self, now: Now, any: bool) {
+        let before = core::mem::replace(&mut self.looked, now);
+        let slept = self
+            .sleeps_since
+            .take()
+            .is_some_and(|since| now.since(since) > AWAKE);
+        let came = if slept { now } else { before };
+        self.oldest = any.then(|| self.oldest.unwrap_or(came));
+        let waited = self
+            .oldest
+            .map_or(Duration::ZERO, |oldest| now.since(oldest));
+        self.least = Some(self.least.map_or(waited, |least| least.min(waited)));
+        self.turns = self.turns.saturating_add(1);
+    }
+
+    /// The turn has served all that was there when it looked. Else what is left is as old as it was.
+    pub(super) fn served_all(&mut self) {
+        self.oldest = None;
+    }
+
+    /// The least wait since the last word, for the core. One long turn alone says nothing yet.
+    pub(super) fn least(&mut self) -> Option<Duration> {
+        let least = self.least?;
+        if self.turns < 2 && !least.is_zero() {
+            return None;
+        }
+        (self.least, self.turns) = (None, 0);
+        Some(least)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now(1_000_000 + ms * 1_000)
+    }
+
+    #[test]
+    fn turns_without_sleep_wait_as_long_as_they_last() {
+        let mut waiting = Waiting::new(at(0));
+        for ms in [20, 45, 60] {
+            waiting.looks(at(ms), true);
+            waiting.served_all();
+        }
+        assert_eq!(waiting.least(), Some(Duration::from_millis(15)));
+        assert_eq!(waiting.least(), None);
+    }
+
+    #[test]
+    fn a_sleep_or_an_empty_look_means_that_nothing_stands() {
+        let mut waiting = Waiting::new(at(0));
+        waiting.looks(at(50), true);
+        waiting.served_all();
+        waiting.sleeps(at(60));
+        waiting.looks(at(61), true);
+        assert_eq!(waiting.least(), Some(Duration::ZERO));
+        waiting.looks(at(90), true);
+        waiting.served_all();
+        waiting.looks(at(120), false);
+        assert_eq!(waiting.least(), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_wait_that_ends_at_once_is_no_sleep() {
+        let mut waiting = Waiting::new(at(0));
+        for ms in [10, 20, 30] {
+            waiting.sleeps(at(ms));
+            waiting.looks(Now(at(ms).0 + 5), true);
+            waiting.served_all();
+        }
+        let least = waiting.least().expect("three turns");
+        assert!(least >= Duration::from_millis(10), "{least:?}");
+    }
+
+    #[test]
+    fn what_is_left_over_is_as_old_as_it_was() {
+        let mut waiting = Waiting::new(at(0));
+        waiting.looks(at(10), true);
+        waiting.looks(at(20), true);
+        waiting.looks(at(30), true);
+        assert_eq!(waiting.least(), Some(Duration::from_millis(10)));
+        waiting.looks(at(40), true);
+        waiting.looks(at(50), true);
+        assert_eq!(waiting.least(), Some(Duration::from_millis(40)));
+    }
+
+    #[test]
+    fn one_long_turn_alone_is_not_told() {
+        let mut waiting = Waiting::new(at(0));
+        waiting.looks(at(500), true);
+        waiting.served_all();
+        assert_eq!(waiting.least(), None);
+        waiting.sleeps(at(501));
+        waiting.looks(at(600), true);
+        assert_eq!(waiting.least(), Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,347 @@
+//! Too much: what is shed and what never is, and how a change that many watch lets others in between.
+
+use std::time::Duration;
+
+use crate::client::{Heard, Inbox, authorization};
+use crate::world::World;
+use muster::shard::Settings;
+
+/// A client with one connection.
+struct Client {
+    name: String,
+    socket: usize,
+    inbox: Inbox,
+    requests: u32,
+}
+
+impl Client {
+    fn connect(world: &mut World, name: &str) -> Client {
+        let peer = ([10, 0, 0, 1], 5060).into();
+        Client {
+            name: name.to_owned(),
+            socket: world.connect(0, peer),
+            inbox: Inbox::default(),
+            requests: 0,
+        }
+    }
+
+    /// Connected and registered.
+    fn up(world: &mut World, name: &str) -> Client {
+        world.add_user(&format!("{name}@example.com"), name, "secret");
+        let mut client = Client::connect(world, name);
+        assert_eq!(client.register(world), 200);
+        client
+    }
+
+    fn register(&mut self, world: &mut World) -> u16 {
+        let to = self.name.clone();
+        let contact = format!("Contact: <sip:{to}@10.0.0.1:5060;transport=tls>\r\n");
+        let first = self.ask(world, "REGISTER", &to, &contact, "");
+        if first.status != Some(401) {
+            return first.status.unwrap_or(0);
+        }
+        let uri = format!("sip:{to}@example.com");
+        let answer = authorization(&first, "REGISTER", &uri, &to, "secret", 1).expect("a digest");
+        let lines = format!("{contact}Authorization: {answer}\r\n");
+        let last = self.ask(world, "REGISTER", &to, &lines, "");
+        last.status.unwrap_or(0)
+    }
+
+    /// Sends a request to a user.
+    fn send(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) {
+        self.requests += 1;
+        let (name, number) = (&self.name, self.requests);
+        // What is in a dialog says so itself.
+        let (mut to_line, mut call) = (
+            format!("To: <sip:{to}@example.com>\r\n"),
+            format!("Call-ID: {name}{number}\r\n"),
+        );
+        if lines.contains("Call-ID: ") {
+            (to_line, call) = (String::new(), String::new());
+        }
+        let request = format!(
+            "{method} sip:{to}@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.1:5060;branch=z9hG4bK{name}{number}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{name}@example.com>;tag=f\r\n{to_line}{call}CSeq: {number} {method}\r\n\
+             {lines}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        world.send(self.socket, request.as_bytes());
+    }
+
+    /// Sends a request and reads its final answer, once all has arrived.
+    fn ask(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) -> Heard {
+        self.send(world, method, to, lines, body);
+        world.settle();
+        let heard = self.read(world);
+        let number = self.requests;
+        let mine = |heard: &Heard| heard.status.is_some_and(|s| s >= 200) && heard.cseq() == number;
+        heard.into_iter().find(mine).expect("an answer")
+    }
+
+    /// What has come; requests are answered 200.
+    fn read(&mut self, world: &mut World) -> Vec<Heard> {
+        let bytes = world.read(self.socket);
+        let heard = self.inbox.push(&bytes);
+        for request in heard.iter().filter(|heard| heard.status.is_none()) {
+            world.send(self.socket, &request.response(200, "OK", "w", "", ""));
+        }
+        heard
+    }
+
+    fn publish(&mut self, world: &mut World, note: &str, tag: &str) -> Heard {
+        let name = self.name.clone();
+        let body = format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+             entity=\"sip:{name}@example.com\"><tuple id=\"a\"><status><basic>open</basic></status><note>{note}</note>\
+             </tuple></presence>"
+        );
+        let lines = format!(
+            "Event: presence\r\n{tag}Content-Type: application/pidf+xml\r\nExpires: 3600\r\n"
+        );
+        self.send(world, "PUBLISH", &name, &lines, &body);
+        let number = self.requests;
+        let answer = self.read(world).into_iter();
+        let mut answer = answer.filter(|heard| heard.status.is_some() && heard.cseq() == number);
+        answer.next().expect("an answer")
+    }
+
+    fn watch(&mut self, world: &mut World, whom: &str, expires_s: u32) -> Heard {
+        let lines = format!(
+            "Contact: <sip:{}@10.0.0.1:5060;transport=tls>\r\nEvent: presence\r\nExpires: {expires_s}\r\n",
+            self.name
+        );
+        self.ask(world, "SUBSCRIBE", whom, &lines, "")
+    }
+
+    /// A SUBSCRIBE in the dialog of an earlier one.
+    fn renew(&mut self, world: &mut World, granted: &Heard, expires_s: u32) -> Heard {
+        let lines = format!(
+            "To: {}\r\nCall-ID: {}\r\nContact: <sip:{}@10.0.0.1:5060;transport=tls>\r\nEvent: presence\r\n\
+             Expires: {expires_s}\r\n",
+            granted.header("To").expect("To"),
+            granted.call_id(),
+            self.name
+        );
+        self.ask(world, "SUBSCRIBE", "alice", &lines, "")
+    }
+
+    fn page(&mut self, world: &mut World, whom: &str) {
+        self.send(
+            world,
+            "MESSAGE",
+            whom,
+            "Content-Type: text/plain\r\n",
+            "hello",
+        );
+    }
+}
+
+/// The final answer of a page that `other` takes.
+fn paged(world: &mut World, from: &mut Client, to: &mut Client) -> Heard {
+    from.page(world, &to.name);
+    world.settle();
+    to.read(world);
+    world.settle();
+    let heard = from.read(world);
+    heard
+        .into_iter()
+        .find(|heard| heard.status >= Some(200))
+        .expect("an answer")
+}
+
+fn assert_shed(answer: &Heard, what: &str) {
+    assert_eq!(answer.status, Some(503), "{what}: {}", answer.full());
+    let after = answer
+        .header("Retry-After")
+        .and_then(|text| text.parse().ok());
+    assert!(
+        matches!(after, Some(5..=60u32)),
+        "{what}: {}",
+        answer.full()
+    );
+}
+
+#[test]
+fn what_begins_is_shed_and_what_goes_on_is_not() {
+    let mut world = World::new(1, 7, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    let mut carol = Client::up(&mut world, "carol");
+    let watching = bob.watch(&mut world, "alice", 3600);
+    assert_eq!(watching.status, Some(200));
+    assert_eq!(paged(&mut world, &mut alice, &mut bob).status, Some(200));
+    world.add_user("dave@example.com", "dave", "secret");
+    let mut dave = Client::connect(&mut world, "dave");
+    let mut erin = Client::connect(&mut world, "erin");
+    let asked = dave.ask(&mut world, "REGISTER", "dave", "", "");
+    assert_eq!(asked.status, Some(401));
+
+    for _ in 0..8 {
+        world.press(0, Duration::from_millis(100));
+    }
+    assert_eq!(world.levels, [4]);
+    assert_shed(&bob.watch(&mut world, "carol", 0), "a poll");
+    assert_shed(&bob.watch(&mut world, "carol", 600), "a subscription");
+    assert_shed(&alice.publish(&mut world, "in", ""), "a publication");
+    assert_shed(&paged(&mut world, &mut alice, &mut carol), "a conversation");
+    assert_shed(
+        &carol.ask(&mut world, "INVITE", "bob", "", ""),
+        "an invitation",
+    );
+    assert_shed(&erin.ask(&mut world, "REGISTER", "erin", "", ""), "a logon");
+    let credentials = authorization(
+        &asked,
+        "REGISTER",
+        "sip:dave@example.com",
+        "dave",
+        "secret",
+        1,
+    );
+    let lines = format!("Authorization: {}\r\n", credentials.expect("a digest"));
+    assert_shed(
+        &dave.ask(&mut world, "REGISTER", "dave", &lines, ""),
+        "its rest",
+    );
+    assert_eq!(world.shed, [1, 2, 3, 1]);
+
+    assert_eq!(paged(&mut world, &mut alice, &mut bob).status, Some(200));
+    assert_eq!(bob.renew(&mut world, &watching, 600).status, Some(200));
+    assert_eq!(bob.renew(&mut world, &watching, 0).status, Some(200));
+    assert_eq!(alice.register(&mut world), 200, "a refresh");
+    let options = alice.ask(&mut world, "OPTIONS", "bob", "", "");
+    assert_eq!(options.status, Some(200));
+    assert_eq!(world.shed, [1, 2, 3, 1]);
+
+    for _ in 0..64 {
+        world.press(0, Duration::ZERO);
+    }
+    assert_eq!(world.levels, [0]);
+    assert_eq!(dave.register(&mut world), 200);
+    assert_eq!(bob.watch(&mut world, "carol", 0).status, Some(200));
+}
+
+#[test]
+fn polls_go_before_presence_and_presence_before_what_begins() {
+    let mut world = World::new(1, 8, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    let mut tried = |world: &mut World| {
+        let poll = bob.watch(world, "alice", 0).status;
+        let publish = alice.publish(world, "in", "").status;
+        let begin = alice.ask(world, "INVITE", "nobody", "", "").status;
+        [poll, publish, begin].map(|status| status == Some(503))
+    };
+    assert_eq!(tried(&mut world), [false, false, false]);
+    for _ in 0..100 {
+        world.press(0, Duration::from_millis(9));
+    }
+    assert_eq!(tried(&mut world), [true, false, false]);
+    for _ in 0..100 {
+        world.press(0, Duration::from_millis(20));
+    }
+    assert_eq!(tried(&mut world), [true, true, false]);
+    for _ in 0..100 {
+        world.press(0, Duration::from_millis(25));
+    }
+    assert_eq!(tried(&mut world), [true, true, true]);
+}
+
+/// What a watcher was told, by the note in it.
+fn notes(heard: &[Heard]) -> Vec<&'static str> {
+    let note = |heard: &Heard| {
+        let text = heard.text();
+        let found = ["first", "second"]
+            .into_iter()
+            .find(|note| text.contains(note));
+        found.unwrap_or("")
+    };
+    let notifies = heard
+        .iter()
+        .filter(|heard| heard.method == "NOTIFY" && heard.status.is_none());
+    notifies.map(note).collect()
+}
+
+#[test]
+fn a_change_that_many_watch_lets_others_in_between_and_the_latest_wins() {
+    let mut world = World::new(1, 9, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    let mut carol = Client::up(&mut world, "carol");
+    let mut watchers: Vec<Client> = Vec::new();
+    let mut granted = Vec::new();
+    for number in 0..300 {
+        let mut watcher = Client::up(&mut world, &format!("w{number}"));
+        granted.push(watcher.watch(&mut world, "alice", 3600));
+        watcher.read(&mut world);
+        watchers.push(watcher);
+    }
+    world.settle();
+
+    let answer = alice.publish(&mut world, "first", "");
+    assert_eq!(answer.status, Some(200));
+    world.deliver(0, 0);
+    let told = |watchers: &mut [Client], world: &mut World| -> Vec<Vec<&'static str>> {
+        watchers
+            .iter_mut()
+            .map(|watcher| notes(&watcher.read(world)))
+            .collect()
+    };
+    let mut all = told(&mut watchers, &mut world);
+    let first = all.iter().filter(|notes| **notes == ["first"]).count();
+    assert_eq!(first, 64, "one slice");
+    assert!(all.iter().all(|notes| notes.len() <= 1));
+
+    // Somebody else's message is not behind the rest.
+    bob.page(&mut world, "carol");
+    let heard = carol.read(&mut world);
+    assert!(
+        heard.iter().any(|heard| heard.method == "MESSAGE"),
+        "{heard:?}"
+    );
+    assert!(
+        bob.read(&mut world)
+            .iter()
+            .any(|heard| heard.status == Some(200))
+    );
+    assert_eq!(world.in_flight(), [(0, 0)], "the rest still waits");
+
+    // Some go, and there is something newer.
+    let untold: Vec<usize> = (0..300).filter(|at| all[*at].is_empty()).collect();
+    let gone = [untold[0], untold[100]];
+    world.cut(watchers[gone[0]].socket);
+    let tag = format!(
+        "SIP-If-Match: {}\r\n",
+        answer.header("SIP-ETag").expect("a tag")
+    );
+    assert_eq!(alice.publish(&mut world, "second", &tag).status, Some(200));
+    let ended = {
+        let at = gone[1];
+        let granted = granted[at].clone();
+        let lines = format!(
+            "To: {}\r\nCall-ID: {}\r\nEvent: presence\r\nExpires: 0\r\n",
+            granted.header("To").expect("To"),
+            granted.call_id()
+        );
+        watchers[at].send(&mut world, "SUBSCRIBE", "alice", &lines, "");
+        watchers[at].read(&mut world)
+    };
+    assert_eq!(notes(&ended), ["second"], "its last word is the latest");
+
+    world.settle();
+    for (at, notes) in told(&mut watchers, &mut world).into_iter().enumerate() {
+        all[at].extend(notes);
+    }
+    for (at, notes) in all.iter().enumerate() {
+        match gone.contains(&at) {
+            true => assert!(notes.is_empty(), "{at} is gone: {notes:?}"),
+            false => assert_eq!(notes.last(), Some(&"second"), "{at}"),
+        }
+    }
+    let once = all.iter().filter(|notes| notes.len() == 1).count();
+    assert!(
+        once >= 300 - 64 - 64 - 2,
+        "only {once} were spared the older state"
+    );
+    let census = world.census();
+    assert_eq!(census.first().map(|census| census.fanouts), Some(0));
+}

@@ -1,0 +1,145 @@
+//! A shard that cannot keep up sheds polls, and the messages of a conversation pass.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use muster::auth::{ha1_md5, ha1_sha256};
+use muster::shard::effect::Effects;
+use muster::shard::input::Input;
+use muster::shard::overload::Class;
+use muster::shard::route::Route;
+use muster::shard::{Core, Settings, Shard, ShardId, UserRecord};
+use muster::sip::time::Now;
+use muster::sip::uri::Aor;
+
+use super::peer::Peer;
+use super::server::start;
+use crate::client::{Heard, authorization};
+
+/// The real core on a machine on which each message takes two milliseconds.
+struct Slow(Shard);
+
+impl Core for Slow {
+    fn handle(&mut self, now: Now, input: Input<'_>, effects: &mut Effects) {
+        if let Input::Message { .. } = input {
+            let until = Instant::now() + Duration::from_millis(2);
+            while Instant::now() < until {}
+        }
+        self.0.handle(now, input, effects);
+    }
+}
+
+fn core(shard: ShardId) -> Slow {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .expect("after 1970");
+    let now = Now(u64::try_from(since_epoch.as_micros()).expect("before the end of time"));
+    let settings = Settings {
+        shards: 2,
+        ..Settings::default()
+    };
+    let mut core = Shard::new(shard, settings, [shard.0 as u8; 32], [9; 32], now);
+    for name in ["alice", "bob"] {
+        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
+        if Route::new(2).owner(&aor) != shard {
+            continue;
+        }
+        let record = UserRecord {
+            display_name: "".into(),
+            ha1_md5: Some(ha1_md5(name, "example.com", "secret")),
+            ha1_sha256: Some(ha1_sha256(name, "example.com", "secret")),
+            nt_hash: None,
+            standing: None,
+            aor,
+        };
+        core.handle(now, Input::UserPut(record), &mut Effects::default());
+    }
+    Slow(core)
+}
+
+fn request(method: &str, from: &str, to: &str, number: u32, lines: &str, body: &str) -> Vec<u8> {
+    format!(
+        "{method} sip:{to}@example.com SIP/2.0\r\nVia: SIP/2.0/TCP 127.0.0.1:9;branch=z9hG4bK{from}{number}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:{from}@example.com>;tag=f\r\nTo: <sip:{to}@example.com>\r\nCall-ID: {from}\r\n\
+         CSeq: {number} {method}\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn ask(peer: &mut Peer, bytes: &[u8]) -> Heard {
+    peer.send(bytes).expect("written");
+    Heard::read(peer.message())
+}
+
+fn register(peer: &mut Peer, name: &str) {
+    let contact = format!("Contact: <sip:{name}@127.0.0.1:9;transport=tcp>\r\n");
+    let asked = ask(peer, &request("REGISTER", name, name, 1, &contact, ""));
+    let uri = format!("sip:{name}@example.com");
+    let digest = authorization(&asked, "REGISTER", &uri, name, "secret", 1).expect("a digest");
+    let lines = format!("{contact}Authorization: {digest}\r\n");
+    let answer = ask(peer, &request("REGISTER", name, name, 2, &lines, ""));
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
+/// A message that is taken.
+fn page(alice: &mut Peer, bob: &mut Peer, number: u32) {
+    let lines = "Content-Type: text/plain\r\n";
+    let message = request("MESSAGE", "alice", "bob", number, lines, "hello");
+    alice.send(&message).expect("written");
+    let heard = Heard::read(bob.message());
+    bob.send(&heard.response(200, "OK", "b", "", ""))
+        .expect("written");
+    let answer = Heard::read(alice.message());
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
+#[test]
+fn polls_are_shed_while_a_conversation_goes_on() {
+    let server = start(|_| (), core);
+    let (mut alice, mut bob) = (server.tcp(), server.tcp());
+    register(&mut alice, "alice");
+    register(&mut bob, "bob");
+    page(&mut alice, &mut bob, 10);
+    let (over, shed) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for flood in 0..16 {
+            let (over, shed, mut peer) = (&over, &shed, server.tcp());
+            scope.spawn(move || {
+                let name = format!("flood{flood}");
+                for number in 1.. {
+                    if over.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let lines = "Event: presence\r\nExpires: 0\r\n";
+                    let poll = request("SUBSCRIBE", &name, "alice", number, lines, "");
+                    let answer = ask(&mut peer, &poll);
+                    match answer.status {
+                        Some(401) => {}
+                        Some(503) => {
+                            assert!(answer.header("Retry-After").is_some(), "{}", answer.full());
+                            shed.fetch_add(1, Ordering::SeqCst);
+                        }
+                        _ => panic!("{}", answer.full()),
+                    }
+                }
+            });
+        }
+        let begun = Instant::now();
+        let mut number = 10;
+        while begun.elapsed() < Duration::from_secs(20)
+            && (number < 30 || shed.load(Ordering::SeqCst) < 20)
+        {
+            number += 1;
+            page(&mut alice, &mut bob, number);
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let shed = shed.load(Ordering::SeqCst);
+    assert!(shed >= 20, "only {shed} polls were shed");
+    let telemetry = server.running.control().telemetry(Duration::from_secs(5));
+    let counters = telemetry.expect("both shards answer").counters;
+    assert_eq!(counters.shed[Class::Poll as usize], shed);
+    server.stop();
+}
