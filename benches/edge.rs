@@ -10,14 +10,40 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 mod one_shard;
 
 use muster::sip::link::ConnectionId;
-use one_shard::OneShard;
+use one_shard::{OneShard, resident_bytes};
 
 /// Users who are watched.
 const WATCHED: u32 = 100;
 /// Users who watch each of them.
 const WATCHERS: u32 = 500;
 
+const OF_LIST: &str = "Require: recipient-list-subscribe\r\nSupported: eventlist\r\nContent-Disposition: recipient-list\r\n\
+    Content-Type: application/resource-lists+xml\r\n";
+/// Users who do nothing.
+const IDLE: u32 = 50_000;
+
 fn main() {
+    let mut idle = OneShard::new();
+    let begun = resident_bytes();
+    for number in 0..IDLE {
+        idle.put(number);
+    }
+    let known = resident_bytes();
+    for number in 0..IDLE {
+        idle.register(number);
+    }
+    let registered = resident_bytes();
+    let each = |bytes: u64| bytes as f64 / f64::from(IDLE);
+    println!(
+        "{:<48} {:>12.0} bytes",
+        "a user in the store",
+        each(known - begun)
+    );
+    println!(
+        "{:<48} {:>12.0} bytes",
+        "and registered, idle",
+        each(registered - known)
+    );
     // Kept to the end: what the first one frees the second one would take, and grow by nothing.
     let mut worlds = Vec::new();
     for list in [false, true] {
@@ -31,22 +57,18 @@ fn main() {
         let body = format!(
             "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{entries}</list></resource-lists>"
         );
-        let of_list = format!(
-            "Require: recipient-list-subscribe\r\nSupported: eventlist\r\nContent-Disposition: recipient-list\r\n\
-             Content-Type: application/resource-lists+xml\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
         let before = resident_bytes();
         let mut told = 0;
         for watcher in WATCHED..WATCHED + WATCHERS {
+            let connection = ConnectionId::new(watcher, 1);
             if list {
-                subscribe(&mut world, watcher, "contacts", &of_list);
+                world.subscribe(connection, "contacts", OF_LIST, &body);
                 told += world.answer_notifies();
                 continue;
             }
             for watched in 0..WATCHED {
                 let to = format!("u{watched}");
-                subscribe(&mut world, watcher, &to, "Content-Length: 0\r\n\r\n");
+                world.subscribe(connection, &to, "", "");
                 told += world.answer_notifies();
             }
         }
@@ -62,23 +84,4 @@ fn main() {
         println!("{name:<48} {:>12.0} bytes", grown / edges);
         worlds.push(world);
     }
-}
-
-fn subscribe(world: &mut OneShard, watcher: u32, to: &str, tail: &str) {
-    let connection = ConnectionId::new(watcher, 1);
-    let mut bytes = format!(
-        "SUBSCRIBE sip:{to}@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bK{watcher}{to}\r\n\
-         Max-Forwards: 70\r\nFrom: <sip:u{watcher}@example.com>;tag=f\r\nTo: <sip:{to}@example.com>\r\nCall-ID: {to}-{watcher}\r\n\
-         CSeq: 1 SUBSCRIBE\r\nContact: <sip:u{watcher}@127.1.0.1:40000;transport=tls>\r\nEvent: presence\r\n\
-         Expires: 3600\r\n{tail}"
-    )
-    .into_bytes();
-    world.take(connection, &mut bytes);
-}
-
-/// What the process has in memory (proc_pid_statm(5), in pages of 4 KiB).
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
-    pages.unwrap_or(0_u64) * 4096
 }

@@ -1,8 +1,10 @@
-//! One pure shard and its clients, for the benchmarks: what comes out is read, what goes in is parsed, nothing is sent.
+//! Pure shards and their clients, for the benchmarks: what comes out is read, what goes in is parsed, nothing is sent. A
+//! client is connected to its owner's shard, as it is once it has been adopted; a letter arrives at once.
 
 use muster::auth::{ha1_md5, ha1_sha256};
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
+use muster::shard::route::Route;
 use muster::shard::{Settings, Shard, ShardId, UserRecord};
 use muster::sip::link::{ConnectionId, Link, Transport};
 use muster::sip::message::Message;
@@ -14,9 +16,13 @@ use muster::sip::uri::Aor;
 mod client;
 pub use client::{Heard, authorization};
 
-/// A shard that owns everybody.
+/// One shard that owns everybody, or several that share them.
 pub struct OneShard {
-    pub shard: Shard,
+    shards: Vec<Shard>,
+    /// By a connection's slot: the shard that has it.
+    homes: Vec<usize>,
+    /// How many letters have gone from one shard to another.
+    pub letters: usize,
     pub effects: Effects,
     pub now: Now,
     /// What the shard takes in is to be counted; see `benches/instructions`.
@@ -25,13 +31,30 @@ pub struct OneShard {
 
 impl OneShard {
     pub fn new() -> OneShard {
+        OneShard::of(1)
+    }
+
+    /// So many shards.
+    pub fn of(shards: u16) -> OneShard {
         let now = Now(1_700_000_000_000_000);
         let settings = Settings {
-            shards: 1,
+            shards,
             ..Settings::default()
         };
+        let seed = |number: u16| [number.to_be_bytes()[1].wrapping_add(7); 32];
+        let shard = |number| {
+            Shard::new(
+                ShardId(number),
+                settings.clone(),
+                seed(number),
+                [9; 32],
+                now,
+            )
+        };
         OneShard {
-            shard: Shard::new(ShardId(0), settings, [7; 32], [9; 32], now),
+            shards: (0..shards).map(shard).collect(),
+            homes: Vec::new(),
+            letters: 0,
             effects: Effects::default(),
             now,
             counts: false,
@@ -40,36 +63,62 @@ impl OneShard {
 
     /// Bytes in, effects out; `bytes` is used up, as a receive buffer is.
     pub fn take(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
-        let (shard, now, effects) = (&mut self.shard, self.now, &mut self.effects);
-        let mut serve = || {
-            effects.clear();
+        let home = self.homes[connection.slot()];
+        self.counting(|world| {
             let message = Message::parse(bytes).expect("the benchmark's own message");
             let message = &message;
             let input = Input::Message {
                 connection,
                 message,
             };
-            shard.handle(now, input, effects);
-            tell_on(shard, now, effects);
-        };
-        if self.counts {
-            counted(&mut serve);
-        } else {
-            serve();
-        }
+            world.serve(home, input);
+        });
     }
 
     /// Time passes; timers fire.
     #[allow(dead_code, reason = "not every benchmark waits")]
     pub fn tick(&mut self, after: core::time::Duration) {
         self.now = self.now.after(after);
-        let (shard, now, effects) = (&mut self.shard, self.now, &mut self.effects);
-        effects.clear();
-        let mut serve = || shard.handle(now, Input::Tick, effects);
+        self.counting(|world| {
+            for shard in 0..world.shards.len() {
+                world.serve(shard, Input::Tick);
+            }
+        });
+    }
+
+    /// Is there one shard alone?
+    #[allow(dead_code, reason = "most benchmarks have but one")]
+    pub fn is_one(&self) -> bool {
+        self.shards.len() == 1
+    }
+
+    /// Forgets the effects of before, and does something that counts where anything does.
+    fn counting(&mut self, mut act: impl FnMut(&mut OneShard)) {
+        self.effects.clear();
         if self.counts {
-            counted(&mut serve);
+            counted(&mut || act(self));
         } else {
-            serve();
+            act(self);
+        }
+    }
+
+    /// An input to a shard, and all letters that come of it.
+    fn serve(&mut self, shard: usize, input: Input<'_>) {
+        let (mut done, mut posted) = (self.effects.list.len(), Vec::new());
+        self.shards[shard].handle(self.now, input, &mut self.effects);
+        posted.resize(self.effects.list.len(), shard);
+        while done < self.effects.list.len() {
+            if matches!(self.effects.list[done], Effect::Post { .. })
+                && let Effect::Post { to, letter } = self.effects.list.remove(done)
+            {
+                let (from, to) = (posted.remove(done), usize::from(to.0));
+                // What a shard puts off goes to itself.
+                self.letters += usize::from(from != to);
+                self.shards[to].handle(self.now, Input::Letter(letter), &mut self.effects);
+                posted.resize(self.effects.list.len(), to);
+            } else {
+                done += 1;
+            }
         }
     }
 
@@ -110,6 +159,21 @@ impl OneShard {
         self.register_with(number, "")
     }
 
+    /// A SUBSCRIBE of the user of a connection to the presence of `to`, with these lines and this body.
+    #[allow(dead_code, reason = "not every benchmark watches")]
+    pub fn subscribe(&mut self, connection: ConnectionId, to: &str, lines: &str, body: &str) {
+        let watcher = connection.slot();
+        let mut bytes = format!(
+            "SUBSCRIBE sip:{to}@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bK{watcher}{to}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:u{watcher}@example.com>;tag=f\r\nTo: <sip:{to}@example.com>\r\nCall-ID: {to}-{watcher}\r\n\
+             CSeq: 1 SUBSCRIBE\r\nContact: <sip:u{watcher}@127.1.0.1:40000;transport=tls>\r\nEvent: presence\r\n\
+             Expires: 3600\r\n{lines}Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes();
+        self.take(connection, &mut bytes);
+    }
+
     /// How many BENOTIFYs the last input made, whoever they went to: nobody answers them.
     #[allow(dead_code, reason = "not every benchmark watches")]
     pub fn benotifies(&self) -> usize {
@@ -122,8 +186,8 @@ impl OneShard {
         self.effects.list.iter().filter(is_one).count()
     }
 
-    /// The same, whose REGISTER has these lines.
-    pub fn register_with(&mut self, number: u32, lines: &str) -> ConnectionId {
+    /// The store knows a user, by its number. Its owner.
+    pub fn put(&mut self, number: u32) -> usize {
         let aor = Aor::parse(&format!("u{number}@example.com")).expect("a user");
         let record = UserRecord {
             display_name: "".into(),
@@ -133,9 +197,26 @@ impl OneShard {
             aor,
             standing: None,
         };
-        self.shard
-            .handle(self.now, Input::UserPut(record), &mut self.effects);
+        let owner = usize::from(Route::new(self.shards.len() as u16).owner(&record.aor).0);
+        self.serve(owner, Input::UserPut(record));
+        owner
+    }
+
+    /// The connection of a user goes.
+    #[allow(dead_code, reason = "in most benchmarks everybody stays")]
+    pub fn close(&mut self, connection: ConnectionId) {
+        self.effects.clear();
+        self.serve(self.homes[connection.slot()], Input::Closed { connection });
+    }
+
+    /// Like `register`; its REGISTER has these lines.
+    pub fn register_with(&mut self, number: u32, lines: &str) -> ConnectionId {
+        let owner = self.put(number);
         let connection = ConnectionId::new(number, 1);
+        if self.homes.len() <= connection.slot() {
+            self.homes.resize(connection.slot() + 1, 0);
+        }
+        self.homes[connection.slot()] = owner;
         let [a, b] = (number as u16).to_be_bytes();
         let link = Link {
             transport: Transport::Tls,
@@ -143,11 +224,7 @@ impl OneShard {
             peer: ([127, 1, a, b], 40_000).into(),
             moves: 0,
         };
-        self.shard.handle(
-            self.now,
-            Input::Opened { connection, link },
-            &mut self.effects,
-        );
+        self.serve(owner, Input::Opened { connection, link });
         let register = |credentials: &str, cseq: u32| {
             format!(
                 "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKr{cseq}\r\n\
@@ -183,20 +260,18 @@ impl OneShard {
     }
 }
 
+#[allow(dead_code, reason = "for those that measure memory")]
+/// What the process has in memory (proc_pid_statm(5), in pages of 4 KiB).
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    pages.unwrap_or(0_u64) * 4096
+}
+
 /// What callgrind counts inside of.
 #[inline(never)]
 fn counted(serve: &mut dyn FnMut()) {
     serve();
-}
-
-/// What the shard has put off until others had their turn; the last of its effects.
-fn tell_on(shard: &mut Shard, now: Now, effects: &mut Effects) {
-    let is_letter = |effect: &Effect| matches!(effect, Effect::Post { .. });
-    while let Some(at) = effects.list.iter().rposition(is_letter) {
-        if let Effect::Post { letter, .. } = effects.list.remove(at) {
-            shard.handle(now, Input::Letter(letter), effects);
-        }
-    }
 }
 
 /// Runs `step` for about a second, or `--once N` times (for callgrind), and prints the time of one.

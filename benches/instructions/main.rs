@@ -34,17 +34,15 @@ fn main() {
         world,
         |world, step| {
             let head = format!("MESSAGE sip:u2@example.com m{step} u1 u2 1 MESSAGE");
-            let lines = "Content-Type: text/plain\r\n";
-            say(world, alice, &head, lines, &"x".repeat(600));
-            let copy = world.heard(bob).pop().expect("Bob's copy");
-            world.take(bob, &mut copy.response(200, "OK", "b", "", ""));
-            assert!(!world.heard(alice).is_empty(), "Alice is answered");
+            message(world, alice, bob, &head);
         },
     );
     session();
     for watchers in [1, 40, 100] {
-        publish(watchers);
+        publish(1, watchers);
     }
+    publish(16, 100);
+    growth();
     let (world, watcher) = users(100);
     case("SUBSCRIBE with its NOTIFY's 200", world, |world, step| {
         subscribe(world, watcher, 0, &format!("u{step}"), "", "");
@@ -69,11 +67,45 @@ fn main() {
     });
 }
 
+/// The same work over more shards: whoever writes, whom they write to, and who keeps their order are seldom on one.
+fn growth() {
+    const PAIRS: u32 = 10;
+    for shards in [1, 2, 4, 16, 64] {
+        let mut world = OneShard::of(shards);
+        let users: Vec<_> = (0..2 * PAIRS)
+            .map(|number| world.register(number))
+            .collect();
+        case(
+            &format!("MESSAGE, {shards} shards"),
+            world,
+            |world, step| {
+                let pair = step % PAIRS;
+                let (from, to) = (2 * pair, 2 * pair + 1);
+                let (alice, bob) = (users[from as usize], users[to as usize]);
+                let head = format!("MESSAGE sip:u{to}@example.com m{step} u{from} u{to} 1 MESSAGE");
+                message(world, alice, bob, &head);
+            },
+        );
+    }
+}
+
+/// A message of 600 bytes; both answer.
+fn message(world: &mut OneShard, alice: ConnectionId, bob: ConnectionId, head: &str) {
+    let lines = "Content-Type: text/plain\r\n";
+    say(world, alice, head, lines, &"x".repeat(600));
+    let copy = world.heard(bob).pop().expect("Bob's copy");
+    world.take(bob, &mut copy.response(200, "OK", "b", "", ""));
+    let answer = world.heard(alice).pop().expect("Alice is answered");
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
 /// Runs one case; each step is a second later than the one before.
 fn case(name: &str, mut world: OneShard, mut step: impl FnMut(&mut OneShard, u32)) {
     for number in 0..WARM_UP + STEPS {
-        world.counts = number >= WARM_UP;
+        // Of many shards each has its own second, whatever is said: only one's is counted.
+        world.counts = number >= WARM_UP && world.is_one();
         world.tick(Duration::from_secs(1));
+        world.counts = number >= WARM_UP;
         step(&mut world, number);
     }
     println!("case {name}");
@@ -111,37 +143,28 @@ fn session() {
         format!("{method} {target} call u1 u2;tag={tag} {cseq} {method} {step}")
     };
     say(&mut world, alice, &in_call(0, "ACK", 1), "", "");
-    let text = "x".repeat(600);
     case(
         "MESSAGE in a session, both answers",
         world,
         |world, step| {
-            let lines = "Content-Type: text/plain\r\n";
-            say(
-                world,
-                alice,
-                &in_call(step, "MESSAGE", step + 2),
-                lines,
-                &text,
-            );
-            let copy = world.heard(bob).pop().expect("Bob's copy");
-            world.take(bob, &mut copy.response(200, "OK", "b", "", ""));
-            let answer = world.heard(alice).pop().expect("Alice is answered");
-            assert_eq!(answer.status, Some(200), "{}", answer.full());
+            message(world, alice, bob, &in_call(step, "MESSAGE", step + 2));
         },
     );
 }
 
 /// A publication that changes something, and the 200s of all who are told.
-fn publish(watchers: u32) {
-    let mut world = OneShard::new();
+fn publish(shards: u16, watchers: u32) {
+    let mut world = OneShard::of(shards);
     let alice = world.register(0);
     for number in 1..=watchers {
         let connection = world.register(number);
         subscribe(&mut world, connection, number, "u0", "", "");
         assert_eq!(world.answer_notifies(), 1);
     }
-    let name = format!("PUBLISH, {watchers} watchers, with all answers");
+    let mut name = format!("PUBLISH, {watchers} watchers, with all answers");
+    if shards > 1 {
+        name = format!("{name}, {shards} shards");
+    }
     let mut tag = String::new();
     case(&name, world, |world, step| {
         // Who registers is available: the first one changes that.

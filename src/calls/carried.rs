@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::documents::multipart;
 use crate::documents::sdp::{Description, Kind};
 use crate::sip::build;
-use crate::sip::dialog::{Dialog, ROUTE_BYTES_MAX};
+use crate::sip::dialog::{Dialog, ROUTE_BYTES_MAX, Texts};
 use crate::sip::header::{AuthParams, Contacts, DialogRef, MediaType, Name, NameAddr, has_token};
 use crate::sip::message::{Message, Method};
 use crate::sip::uri::Uri;
@@ -275,17 +275,15 @@ pub struct Invite {
 impl Invite {
     /// The dialog that an INVITE asks for, as whoever gets it sees it: ours to say BYE in.
     pub fn dialog(message: &Message<'_>) -> Dialog {
-        Dialog {
-            call_id: message.call_id().into(),
-            local: without_tag(&message.from()),
-            local_tag: message.from().tag().unwrap_or_default().into(),
-            remote: without_tag(&message.to()),
-            remote_tag: "".into(),
-            target: message.uri().into(),
-            routes: "".into(),
-            local_cseq: message.cseq().number,
-            remote_cseq: 0,
-        }
+        let texts = Texts {
+            call_id: message.call_id(),
+            local: &without_tag(&message.from()),
+            local_tag: message.from().tag().unwrap_or_default(),
+            remote: &without_tag(&message.to()),
+            target: message.uri(),
+            ..Texts::default()
+        };
+        Dialog::new(&texts, message.cseq().number, 0)
     }
 
     /// Whether it comes from a focus.

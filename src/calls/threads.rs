@@ -66,15 +66,17 @@ impl Threads {
         let at = self
             .list
             .iter()
-            .position(|thread| thread.dialog.remote_tag == answer.tag);
+            .position(|thread| *thread.dialog.remote_tag() == *answer.tag);
         let Some(thread) = self.place(at, peer) else {
             return;
         };
-        thread.dialog.remote_tag = answer.tag.clone();
+        let mut texts = thread.dialog.texts();
+        texts.remote_tag = &answer.tag;
         if !answer.contact.is_empty() {
-            thread.dialog.target = answer.contact.clone();
-            thread.dialog.routes = answer.routes.clone();
+            texts.target = &answer.contact;
+            texts.routes = &answer.routes;
         }
+        thread.dialog = thread.dialog.with(&texts);
     }
 
     /// The caller's client is being told of an answer with a tag: its side of that dialog.
@@ -82,9 +84,9 @@ impl Threads {
         let at = self
             .list
             .iter()
-            .position(|thread| *thread.dialog.local_tag == *tag);
+            .position(|thread| thread.dialog.local_tag() == tag);
         if let Some(thread) = self.place(at, peer) {
-            thread.dialog.local_tag = tag.into();
+            thread.dialog = thread.dialog.tagged(tag);
             thread.peer = peer;
         }
     }
@@ -106,7 +108,7 @@ impl Threads {
     /// One dialog is confirmed: the others are over. `tag` is the callee's.
     pub fn confirm(&mut self, tag: &str) {
         self.list
-            .retain(|thread| *thread.dialog.local_tag == *tag || *thread.dialog.remote_tag == *tag);
+            .retain(|thread| thread.dialog.local_tag() == tag || thread.dialog.remote_tag() == tag);
     }
 
     /// The dialog that a request of this client is in, with its CSeq taken in, and its Contact where it refreshes the target
@@ -125,7 +127,7 @@ impl Threads {
             .find(|thread| thread.dialog.owns(message))
             .ok_or(Stray::Unknown)?;
         let named = message.from().uri;
-        let known = thread.dialog.remote.ends_with(&*format!("<{named}>"));
+        let known = thread.dialog.remote().ends_with(&*format!("<{named}>"));
         if !known && !speaks(named) {
             return Err(Stray::Spoofed);
         }
@@ -145,7 +147,7 @@ impl Threads {
     /// The dialog that a request *to* this client is in, by the sender's tag and its own, with its CSeq taken in.
     pub fn to_client(&mut self, from_tag: &str, to_tag: &str, cseq: u32) -> Option<&mut Thread> {
         let thread = self.list.iter_mut().find(|thread| {
-            *thread.dialog.local_tag == *from_tag && *thread.dialog.remote_tag == *to_tag
+            thread.dialog.local_tag() == from_tag && thread.dialog.remote_tag() == to_tag
         })?;
         thread.dialog.local_cseq = thread.dialog.local_cseq.max(cseq);
         Some(thread)
@@ -154,7 +156,7 @@ impl Threads {
     /// The dialog with these tags, this client's own first.
     pub fn find(&self, own_tag: &str, other_tag: &str) -> Option<&Thread> {
         self.list.iter().find(|thread| {
-            *thread.dialog.remote_tag == *own_tag && *thread.dialog.local_tag == *other_tag
+            thread.dialog.remote_tag() == own_tag && thread.dialog.local_tag() == other_tag
         })
     }
 
@@ -172,22 +174,21 @@ impl Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::dialog::Texts;
 
     const PEER: Peer = Peer { shard: 1, end: 2 };
 
     /// The callee's side: the caller's tag is `a`, its INVITE had number 5.
     fn callee() -> Threads {
-        Threads::new(Dialog {
-            call_id: "x".into(),
-            local: "\"Alice\" <sip:alice@example.com>".into(),
-            local_tag: "a".into(),
-            remote: "<sip:bob@example.com>".into(),
-            remote_tag: "".into(),
-            target: "sip:bob@192.0.2.2".into(),
-            routes: "".into(),
-            local_cseq: 5,
-            remote_cseq: 0,
-        })
+        let texts = Texts {
+            call_id: "x",
+            local: "\"Alice\" <sip:alice@example.com>",
+            local_tag: "a",
+            remote: "<sip:bob@example.com>",
+            target: "sip:bob@192.0.2.2",
+            ..Texts::default()
+        };
+        Threads::new(Dialog::new(&texts, 5, 0))
     }
 
     fn answer(tag: &str, contact: &str) -> Answer {
@@ -254,7 +255,7 @@ mod tests {
         assert!(threads.to_client("b", "a", 7).is_none());
         assert_eq!(says(&mut threads, bob, "a", "1 UPDATE"), Ok(PEER));
         let thread = threads.find("b", "a").expect("it is there");
-        assert_eq!(&*thread.dialog.target, "sip:bob@192.0.2.77");
+        assert_eq!(thread.dialog.target(), "sip:bob@192.0.2.77");
         assert_eq!(thread.dialog.local_cseq, 9);
     }
 

@@ -172,7 +172,7 @@ fn sort_of(content_type: &str) -> Sort {
 /// `"Alice" <sip:alice@example.com>`, as From and P-Asserted-Identity say it.
 pub fn name_addr(party: &Party) -> String {
     if party.display.is_empty() {
-        format!("<{}>", party.aor.uri())
+        ["<", &party.aor.uri(), ">"].concat()
     } else {
         format!("{} <{}>", Quoted(&party.display), party.aor.uri())
     }

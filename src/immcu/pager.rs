@@ -8,6 +8,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 
 use crate::immcu::SessionId;
+use crate::sip::slack;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -92,6 +93,14 @@ impl Pagers {
         self.pairs.insert(pair.clone(), pager);
         self.looks.push_back((now, pair.clone()));
         (true, session)
+    }
+
+    /// Gives back the room of those that are over.
+    pub fn give_back(&mut self) {
+        slack::give_back(&mut self.pairs);
+        if self.looks.len() < self.looks.capacity() / 8 {
+            self.looks.shrink_to(self.looks.len() * 2);
+        }
     }
 
     /// The pair's session.

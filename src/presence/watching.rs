@@ -18,6 +18,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use crate::presence::{Level, Package, Shown};
+use crate::sip::slack;
 use crate::sip::uri::Aor;
 
 /// A subscription of this shard, opaque here.
@@ -252,6 +253,11 @@ impl Watching {
         asking.sort_unstable();
         seen.moving = Some(moving);
         asking
+    }
+
+    /// Gives back the room of those who are not watched any more.
+    pub fn give_back(&mut self) {
+        self.tables.iter_mut().for_each(slack::give_back);
     }
 
     /// How many users are watched, counted once for each package.

@@ -11,7 +11,6 @@ use crate::presence::{Contacts, Package, Subscribers};
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
-use crate::shard::request::dialog_contact;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
 use crate::sip::build::{self, Draft};
@@ -211,7 +210,7 @@ impl Shard {
         effects.send(connection, |out| {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
-            dialog_contact(&mut draft, "", &link, false);
+            draft.contact("", &link, false);
             // COMPAT(linphone, 5.1 to 5.4): of what it is told it takes for a list only what is written so, though it asks for
             // `presence` as all do, and RFC 6665 §8.2.1 compares byte by byte.
             let package = match subscription.subject {

@@ -134,8 +134,8 @@ fn holder(shard: &Shard, user: &Aor, invite: &Invite) -> Option<Found> {
         let thread = end
             .threads
             .find(&replaces.own_tag, &replaces.other_tag)
-            .filter(|thread| thread.dialog.call_id == replaces.call_id)?;
-        Some((end.connection, thread.dialog.target.clone()))
+            .filter(|thread| *thread.dialog.call_id() == *replaces.call_id)?;
+        Some((end.connection, thread.dialog.target().into()))
     })?;
     Some(Found {
         stages: vec![vec![place(shard, connection, contact)]],

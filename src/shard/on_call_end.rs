@@ -1,7 +1,5 @@
 //! A call at one of its clients: it rings, answers, is cancelled, talks, and is told BYE where the other side can't say so.
 
-use core::fmt::Display;
-
 use crate::calls::carried::{Answer, Invite};
 use crate::calls::threads::{Peer, Threads};
 use crate::immcu::SessionId;
@@ -10,9 +8,8 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::usage::{End, EndKey, Purpose, Stage};
 use crate::shard::{Look, Shard, on_call_pass};
-use crate::sip::build::{self, Draft};
+use crate::sip::build::{self, Draft, Value};
 use crate::sip::chain::Chain;
-use crate::sip::dialog::via_transport;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Step, TIMEOUT};
@@ -36,8 +33,7 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
         let dialogs = shard.dialogs.keys(&place.dialogs).take(dialogs_max).count();
         dialogs + shard.ends.keys(&place.ends).take(dialogs_max).count() < dialogs_max
     });
-    let mut dialog = invite.dialog.clone();
-    dialog.target = ring.contact.clone();
+    let dialog = invite.dialog.aimed(&ring.contact);
     let end = End {
         call,
         number,
@@ -91,18 +87,11 @@ pub(super) fn begin<'o>(
     method: &str,
     uri: &str,
     link: &Link,
-    branch: impl Display,
+    branch: impl Value,
     max_forwards: u8,
 ) -> Draft<'o> {
     let mut draft = build::request(out, method, uri);
-    draft.header(
-        "Via",
-        format_args!(
-            "SIP/2.0/{} {};branch={branch}",
-            via_transport(link),
-            link.local
-        ),
-    );
+    draft.via(link, branch);
     draft.header("Max-Forwards", max_forwards);
     draft
 }
@@ -190,7 +179,7 @@ pub(super) fn answered(
             if end
                 .threads
                 .iter()
-                .any(|thread| *thread.dialog.remote_tag == *tag)
+                .any(|thread| thread.dialog.remote_tag() == tag)
             {
                 return;
             }
@@ -301,7 +290,7 @@ pub(super) fn acknowledge(
     };
     let uri = key
         .and_then(|key| shard.ends.get(key))
-        .map_or(message.to().uri, |end| &*end.threads.template().target);
+        .map_or(message.to().uri, |end| end.threads.template().target());
     effects.send(place.id, |out| {
         let mut draft = begin(out, "ACK", uri, &place.link, branch, 70);
         for name in [
@@ -378,7 +367,7 @@ fn say_bye(
     };
     for thread in threads.iter_mut() {
         let dialog = &mut thread.dialog;
-        dialog.target = shard.target_on(connection, &dialog.target);
+        *dialog = dialog.aimed(&shard.target_on(connection, dialog.target()));
         if acknowledge {
             let branch = shard.fresh_tag();
             let branch = format_args!("z9hG4bK{branch}");

@@ -178,7 +178,7 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
     // Who was called by a temporary name keeps the other (RFC 5627 §5.1).
     let nameless = end.is_some_and(|end| {
         end.number > 0
-            && NameAddr::parse(&end.threads.template().remote)
+            && NameAddr::parse(end.threads.template().remote())
                 .ok()
                 .and_then(|to| to.uri().ok()?.param("gr"))
                 .is_some_and(|value| value.is_none())
@@ -320,7 +320,7 @@ pub(super) fn answered(
         && let Some(end) = shard.ends.get_mut(key)
         && let Some(thread) = end.threads.to_client(&tags.0, &tags.1, 0)
     {
-        thread.dialog.target = answer.contact.clone();
+        thread.dialog = thread.dialog.aimed(&answer.contact);
     }
     let answer = Box::new(answer);
     shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);

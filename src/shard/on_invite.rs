@@ -118,7 +118,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         match simple::answer_offer(sdp, &request.link, SDP_ID, 1) {
             Ok((body, reads)) => {
                 cpim = reads;
-                answer = Some(body);
+                answer = Some(body.into_boxed_slice());
             }
             Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
         }

@@ -18,8 +18,7 @@ use crate::shard::letter::Letter;
 use crate::shard::lync::{on_focus, on_summons, on_typing};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{
-    ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, dialog_contact, our_contact, tag_of_key,
-    with_tag,
+    ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, our_contact, tag_of_key,
 };
 use crate::shard::usage::{Answering, Association, Focus, Purpose, Subject, Usage};
 use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
@@ -85,7 +84,7 @@ impl Shard {
         connection: ConnectionId,
         dialog: Dialog,
         usage: Usage,
-        offer: Option<Vec<u8>>,
+        offer: Option<Box<[u8]>>,
     ) -> Option<DialogKey> {
         let random = self.rng.next_u32();
         let place = self.connections.get_mut(connection)?;
@@ -93,7 +92,7 @@ impl Shard {
             self.dialogs
                 .insert_with(&mut place.dialogs, |slot| Association {
                     connection,
-                    dialog: with_tag(dialog, &tag_of_key(slot, random)),
+                    dialog: dialog.tagged(&tag_of_key(slot, random)),
                     usage,
                     offer,
                 }),
@@ -215,7 +214,7 @@ pub(super) fn on_message(
         );
     }
     if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
-        let addressee = dialog.local.clone();
+        let addressee = dialog.local().to_owned();
         OwnCopy::keep(shard, server, &user, &addressee, Some(session), &content);
     }
     let number = request.message.cseq().number;
@@ -394,12 +393,7 @@ pub(super) fn on_reinvite(
         association.dialog.refresh_target(message);
     }
     shard.answer_with(request, 200, "", effects, |mut draft| {
-        dialog_contact(
-            &mut draft,
-            &format!("{SESSION_PREFIX}{session}"),
-            &request.link,
-            focus,
-        );
+        draft.contact(&format!("{SESSION_PREFIX}{session}"), &request.link, focus);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         if focus {
@@ -442,7 +436,7 @@ pub(super) fn progress(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
     else {
         return;
     };
-    let tag = association.dialog.local_tag.clone();
+    let tag = association.dialog.local_tag().to_owned();
     let contact = our_contact(&format!("{SESSION_PREFIX}{session}"), &link);
     shard.provisional(server, 180, &tag, &contact, effects);
 }
@@ -471,18 +465,13 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
     else {
         return;
     };
-    let tag = association.dialog.local_tag.clone();
+    let tag = association.dialog.local_tag().to_owned();
     let body = match association.offer.take() {
-        Some(answer) => answer,
+        Some(answer) => answer.into(),
         None => simple::offer(&link, SDP_ID, version),
     };
     shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
-        dialog_contact(
-            &mut draft,
-            &format!("{SESSION_PREFIX}{session}"),
-            &link,
-            focus,
-        );
+        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, focus);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         if focus {
@@ -637,12 +626,7 @@ pub(super) fn reinvite(shard: &mut Shard, key: DialogKey, effects: &mut Effects)
     let dialog = &mut association.dialog;
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "INVITE", &link, branch);
-        dialog_contact(
-            &mut draft,
-            &format!("{SESSION_PREFIX}{session}"),
-            &link,
-            true,
-        );
+        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, true);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         draft.header("Allow-Events", "conference, refer");

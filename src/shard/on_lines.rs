@@ -50,7 +50,7 @@ impl Line {
         let began_it = end.number == 0;
         // Dialogs are kept as the other side has them, so what is local there is remote here.
         let template = end.threads.template();
-        let other = NameAddr::parse(&template.local).ok()?;
+        let other = NameAddr::parse(template.local()).ok()?;
         let aor = other.uri().ok()?.aor()?;
         Some(Line {
             id: format!("{}{}", end.call, if began_it { "-out" } else { "-in" }),
@@ -60,10 +60,10 @@ impl Line {
             } else {
                 Direction::Recipient
             },
-            call_id: template.call_id.clone(),
+            call_id: template.call_id().into(),
             tags: first.filter(|_| !more).map(|thread| {
                 let dialog = &thread.dialog;
-                (dialog.remote_tag.clone(), dialog.local_tag.clone())
+                (dialog.remote_tag().into(), dialog.local_tag().into())
             }),
             other: aor.uri(),
             display: other.display_name().into_owned(),

@@ -353,10 +353,10 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         true => format!("Content-Id: {cid}"),
         false => format!("Content-ID: <{cid}>"),
     };
-    let tag = &*dialog.local_tag;
+    let tag = dialog.local_tag();
     let unique = format!("{version}.{tag}@{}", subscription.watcher.host());
     let mut root = Vec::with_capacity(1024);
-    let uri = dialog.local.trim_start_matches('<').trim_end_matches('>');
+    let uri = dialog.local().trim_start_matches('<').trim_end_matches('>');
     let mut writer = rlmi::List::begin(&mut root, uri, version, whole);
     let (mut parts, mut kept_back) = (Vec::new(), Vec::new());
     let (mut bytes, mut name_bytes) = (0, 0);

@@ -11,6 +11,7 @@ use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
+use crate::sip::build;
 use crate::sip::link::ConnectionId;
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
@@ -249,6 +250,9 @@ impl Shard {
     /// A fresh Call-ID.
     pub(super) fn fresh_call_id(&mut self) -> String {
         use rand_core::Rng;
-        format!("{:016x}{:016x}", self.rng.next_u64(), self.rng.next_u64())
+        let mut id = Vec::with_capacity(32);
+        build::hex(&mut id, self.rng.next_u64());
+        build::hex(&mut id, self.rng.next_u64());
+        String::from_utf8(id).unwrap_or_default()
     }
 }

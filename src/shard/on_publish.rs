@@ -168,7 +168,7 @@ pub(super) fn kept(
 }
 
 fn write_published(mut draft: Draft<'_>, published: &Published) {
-    draft.header("SIP-ETag", published.tag);
+    draft.header("SIP-ETag", format_args!("{}", published.tag));
     draft.header("Expires", published.expires_s);
     draft.finish();
 }

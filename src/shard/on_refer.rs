@@ -9,7 +9,7 @@ use crate::immcu::content::Outcome;
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
-use crate::shard::request::{Request, Target, tag_of_key, with_tag};
+use crate::shard::request::{Request, Target, tag_of_key};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Shard, on_leg};
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -103,8 +103,8 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
                 .dialogs
                 .get(on_leg::key_of(leg))?
                 .dialog
-                .local_tag
-                .clone(),
+                .local_tag()
+                .into(),
         )
     });
     let Some(server) = shard.open(request) else {
@@ -141,7 +141,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
     let expires = shard.now.after(Duration::from_secs(u64::from(REFER_S)));
     let place = shard.connections.get_mut(request.connection)?;
     if let Some(tag) = message.to().tag() {
-        dialog.local_tag = tag.into();
+        dialog = dialog.tagged(tag);
     }
     let key = shard
         .dialogs
@@ -150,11 +150,11 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
             dialog: if parent.is_some() {
                 dialog
             } else {
-                with_tag(dialog, &tag_of_key(slot, random))
+                dialog.tagged(&tag_of_key(slot, random))
             },
             usage: Usage::Subscription(Subscription {
                 subject: Subject::Refer {
-                    outcome: Outcome::of(100),
+                    outcome: Box::new(Outcome::of(100)),
                     parent,
                 },
                 watcher: by.clone(),
@@ -194,7 +194,7 @@ pub(super) fn referred(
         return;
     };
     if let Subject::Refer { outcome: told, .. } = &mut subscription.subject {
-        *told = outcome;
+        **told = outcome;
     }
     if last {
         shard.terminate(key, "noresource", effects);

@@ -17,11 +17,11 @@ use crate::shard::interrupt::{OFFLINE, held_back};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::lync::on_summons;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Wanted};
-use crate::shard::request::{SDP_ID, SESSION_PREFIX, dialog_contact, tag_of_key, with_tag};
+use crate::shard::request::{SDP_ID, SESSION_PREFIX, tag_of_key};
 use crate::shard::usage::{Association, Purpose, Usage};
 use crate::shard::{Look, Shard, on_leg};
 use crate::sip::build;
-use crate::sip::dialog::{Dialog, DialogKey, via_transport};
+use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::Name;
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -183,9 +183,12 @@ fn ring_endpoint(
     let (link, chain) = (place.link, &mut place.dialogs);
     let leg = shard.dialogs.insert_with(chain, |slot| Association {
         connection,
-        dialog: with_tag(
-            Dialog::asking(call_id, &local, "", &user.uri(), contact),
+        dialog: Dialog::asking(
+            &call_id,
+            &local,
             &tag_of_key(slot, random),
+            &user.uri(),
+            contact,
         ),
         usage: Usage::Leg(Leg {
             session,
@@ -214,12 +217,7 @@ fn ring_endpoint(
     let dialog = &mut association.dialog;
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "INVITE", &link, branch);
-        dialog_contact(
-            &mut draft,
-            &format!("{SESSION_PREFIX}{session}"),
-            &link,
-            focus,
-        );
+        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, focus);
         match speaks {
             Dialect::Simple => {
                 draft.header("P-Asserted-Identity", simple::name_addr(&from));
@@ -527,14 +525,7 @@ pub(super) fn acknowledge(
         // must repeat stands in the refusal, but the Request-URI, by which nothing is matched.
         None => {
             let mut draft = build::request(out, "ACK", message.to().uri);
-            draft.header(
-                "Via",
-                format_args!(
-                    "SIP/2.0/{} {};branch={branch}",
-                    via_transport(&link),
-                    link.local
-                ),
-            );
+            draft.via(&link, branch);
             draft.header("Max-Forwards", 70);
             for name in [Name::From, Name::To, Name::CallId] {
                 draft.header(name.as_str(), message.header(name).unwrap_or_default());
@@ -549,7 +540,7 @@ fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &
     let Some(association) = shard.dialogs.get(leg) else {
         return;
     };
-    if message.to().tag() == Some(&*association.dialog.remote_tag) {
+    if message.to().tag() == Some(association.dialog.remote_tag()) {
         return on_leg::acknowledge_2xx(shard, leg, effects);
     }
     let (connection, mut fork) = (association.connection, association.dialog.clone());
@@ -565,10 +556,16 @@ fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &
     };
     let ack = shard.fresh_tag();
     effects.send(connection, |out| {
-        let tag = fork.remote_tag.clone();
         let branch = format_args!("z9hG4bK{ack}");
-        fork.follow_up(out, "ACK", &link, branch, message.cseq().number, &tag)
-            .finish();
+        fork.follow_up(
+            out,
+            "ACK",
+            &link,
+            branch,
+            message.cseq().number,
+            fork.remote_tag(),
+        )
+        .finish();
     });
     shard.ask(
         connection,

@@ -12,7 +12,7 @@ use crate::presence::{List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
 use crate::shard::on_register::seconds;
-use crate::shard::request::{Request, Target, dialog_contact};
+use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -79,6 +79,8 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             (Subject::Roster(session), conference_info::CONTENT_TYPE)
         }
         (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {
+            // One text of the address for all who watch.
+            let user = shard.watching.shared(package, &user).unwrap_or(user);
             (Subject::Watched(package, user), package.content_type())
         }
         _ => return shard.answer(request, 404, "Nothing To Watch There", effects),
@@ -256,7 +258,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         return;
     };
     let (tag, granted_s, expires) = (
-        dialog.local_tag.clone(),
+        dialog.local_tag().to_owned(),
         subscription.granted_s,
         subscription.expires,
     );
@@ -272,7 +274,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if piggyback {
         let first = shard.first_state(key, granted_s);
         shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
-            dialog_contact(&mut draft, "", &link, false);
+            draft.contact("", &link, false);
             first.write(draft);
         });
         return told(shard, key, granted_s, effects);
@@ -282,7 +284,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         if is_list {
             draft.header("Require", "eventlist");
         }
-        dialog_contact(&mut draft, "", &link, false);
+        draft.contact("", &link, false);
         draft.finish();
     });
     if granted_s > 0 {
@@ -368,7 +370,7 @@ pub(super) fn on_refresh(
     {
         let first = shard.first_state(key, granted_s);
         shard.answer_with(request, 200, "", effects, |mut draft| {
-            dialog_contact(&mut draft, "", &request.link, false);
+            draft.contact("", &request.link, false);
             first.write(draft);
         });
         return told(shard, key, granted_s, effects);
@@ -378,7 +380,7 @@ pub(super) fn on_refresh(
         if is_list {
             draft.header("Require", "eventlist");
         }
-        dialog_contact(&mut draft, "", &request.link, false);
+        draft.contact("", &request.link, false);
         draft.finish();
     });
     if granted_s == 0 {

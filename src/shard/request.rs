@@ -15,7 +15,6 @@ use crate::shard::letter::Ticket;
 use crate::shard::{Look, Shard, lync};
 use crate::sip::build::{self, Draft};
 use crate::sip::chain::Chain;
-use crate::sip::dialog::{Dialog, via_transport};
 use crate::sip::link::{ConnectionId, Link, Transport};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{
@@ -188,7 +187,9 @@ impl Shard {
 
     /// A fresh tag that names nothing.
     pub(crate) fn fresh_tag(&mut self) -> String {
-        format!("{:x}", self.rng.next_u64())
+        let mut tag = Vec::with_capacity(16);
+        build::hex(&mut tag, self.rng.next_u64());
+        String::from_utf8(tag).unwrap_or_default()
     }
 
     /// Answers at once: `write` adds what the answer carries. An answer to a request outside a dialog gets a To tag.
@@ -460,41 +461,21 @@ pub(crate) fn lone_request<'o>(
     call_id: &str,
 ) -> Draft<'o> {
     let mut draft = build::request(out, method.as_str(), uri);
-    draft.header(
-        "Via",
-        format_args!(
-            "SIP/2.0/{} {};branch={branch}",
-            via_transport(link),
-            link.local
-        ),
-    );
-    draft.header("Max-Forwards", 70);
+    draft.via(link, branch).raw(b"Max-Forwards: 70\r\n");
     draft.header("From", from);
     draft.header("To", format_args!("<{to}>"));
     draft.header("Call-ID", call_id);
-    draft.header("CSeq", format_args!("1 {}", method.as_str()));
+    draft.cseq(1, method.as_str());
     draft
-}
-
-/// The dialog's part of an answer that makes or refreshes it: Contact.
-pub(crate) fn dialog_contact(draft: &mut Draft<'_>, user: &str, link: &Link, focus: bool) {
-    let focus = if focus { ";isfocus" } else { "" };
-    draft.header("Contact", format_args!("<{}>{focus}", our_uri(user, link)));
 }
 
 /// The slot that our tag names; whether the dialog is really meant is for [`Dialog::owns`].
 pub(crate) fn key_of_tag(tag: &str) -> Option<crate::sip::dialog::DialogKey> {
     let (key, _) = tag.split_once('.')?;
-    Some(KeyData::from_ffi(u64::from_str_radix(key, 16).ok()?).into())
+    Some(KeyData::from_ffi(build::unhex(key)?).into())
 }
 
 /// The tag that names a slot.
 pub(crate) fn tag_of_key(key: crate::sip::dialog::DialogKey, random: u32) -> String {
     format!("{:x}.{random:x}", key.data().as_ffi())
-}
-
-/// A dialog before its slot is known.
-pub(crate) fn with_tag(mut dialog: Dialog, tag: &str) -> Dialog {
-    dialog.local_tag = tag.into();
-    dialog
 }

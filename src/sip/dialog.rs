@@ -2,13 +2,11 @@
 //!
 //! Not here: what the dialog is used for (an invitation, a subscription), and finding it: our tag names its slot.
 
-use core::fmt::Display;
-
 use slotmap::new_key_type;
 
-use crate::sip::build::{self, Draft};
+use crate::sip::build::{self, Draft, Value};
 use crate::sip::header::{Name, NameAddr};
-use crate::sip::link::{Link, Transport};
+use crate::sip::link::Link;
 use crate::sip::message::Message;
 use crate::sip::transaction::Branch;
 
@@ -31,74 +29,197 @@ pub enum NoDialog {
 /// The longest route set that we keep, in bytes. Our clients connect to us directly: theirs is empty.
 pub const ROUTE_BYTES_MAX: usize = 1024;
 
+/// What a dialog is made of, as texts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Texts<'a> {
+    /// The Call-ID.
+    pub call_id: &'a str,
+    /// Our name-addr without its tag, as in From of what we send.
+    pub local: &'a str,
+    /// Our tag.
+    pub local_tag: &'a str,
+    /// Their name-addr without its tag, as in To of what we send.
+    pub remote: &'a str,
+    /// Their tag; empty while an INVITE of ours has not been answered.
+    pub remote_tag: &'a str,
+    /// Where requests go: their Contact.
+    pub target: &'a str,
+    /// The Route header's value; empty for none.
+    pub routes: &'a str,
+}
+
 /// One end of a dialog.
+///
+/// Its texts are one text, and the lines that each request of the dialog has stand in it as they go out: so a dialog is one
+/// allocation, and most of a request's head one copy. In memory it is 48 bytes and that text.
 #[derive(Clone, Debug)]
 pub struct Dialog {
-    /// The Call-ID.
-    pub call_id: Box<str>,
-    /// Our URI in angle brackets, as in From of what we send.
-    pub local: Box<str>,
-    /// Our tag.
-    pub local_tag: Box<str>,
-    /// Their name-addr without its tag, as in To of what we send.
-    pub remote: Box<str>,
-    /// Their tag; empty while an INVITE of ours has not been answered.
-    pub remote_tag: Box<str>,
-    /// Where requests go: their Contact.
-    pub target: Box<str>,
-    /// The Route header's value; empty for none.
-    pub routes: Box<str>,
+    /// `From: local;tag=local_tag`, `To: remote;tag=remote_tag` and `Call-ID: call_id`, each with its CR LF; target; routes.
+    text: Box<str>,
+    /// Where each of those seven ends; the routes end with the text.
+    ends: [u32; 6],
     /// The last CSeq that we used.
     pub local_cseq: u32,
     /// The last CSeq that they used; 0 before the first.
     pub remote_cseq: u32,
 }
 
+const FROM: &str = "From: ";
+const TAG: &str = ";tag=";
+const TO: &str = "\r\nTo: ";
+const CALL_ID: &str = "\r\nCall-ID: ";
+const END: &str = "\r\n";
+
 /// A lower CSeq than one already seen: 500 (RFC 3261 §12.2.2).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LowerCSeq;
 
 impl Dialog {
+    /// A dialog of these texts. CR, LF and NUL are left out of them, as they are out of all that is written.
+    pub fn new(texts: &Texts<'_>, local_cseq: u32, remote_cseq: u32) -> Dialog {
+        let pieces = [
+            (FROM, texts.local),
+            (TAG, texts.local_tag),
+            (TO, texts.remote),
+            (TAG, texts.remote_tag),
+            (CALL_ID, texts.call_id),
+            (END, texts.target),
+            ("", texts.routes),
+        ];
+        let bytes = pieces
+            .iter()
+            .map(|(before, text)| before.len() + text.len());
+        let mut text = String::with_capacity(bytes.sum());
+        let mut ends = [0; 6];
+        for (number, (before, piece)) in pieces.into_iter().enumerate() {
+            text.push_str(before);
+            text.extend(piece.split(['\r', '\n', '\0']));
+            if let Some(end) = ends.get_mut(number) {
+                // Its texts came in a head, whose offsets are 16 bits (`HEAD_BYTES_MAX`).
+                *end = text.len() as u32;
+            }
+        }
+        Dialog {
+            text: text.into(),
+            ends,
+            local_cseq,
+            remote_cseq,
+        }
+    }
+
+    /// The same dialog with other texts.
+    pub fn with(&self, texts: &Texts<'_>) -> Dialog {
+        Dialog::new(texts, self.local_cseq, self.remote_cseq)
+    }
+
+    /// The same with another tag of ours.
+    pub fn tagged(&self, local_tag: &str) -> Dialog {
+        self.with(&Texts {
+            local_tag,
+            ..self.texts()
+        })
+    }
+
+    /// The same that goes elsewhere.
+    pub fn aimed(&self, target: &str) -> Dialog {
+        self.with(&Texts {
+            target,
+            ..self.texts()
+        })
+    }
+
+    /// Its texts.
+    pub fn texts(&self) -> Texts<'_> {
+        Texts {
+            call_id: self.call_id(),
+            local: self.local(),
+            local_tag: self.local_tag(),
+            remote: self.remote(),
+            remote_tag: self.remote_tag(),
+            target: self.target(),
+            routes: self.routes(),
+        }
+    }
+
+    /// What begins `before` bytes after the piece with the number below, and ends with the piece `number`.
+    fn piece(&self, number: usize, before: &str) -> &str {
+        let end = |number: usize| self.ends.get(number).map(|end| *end as usize);
+        let start = number.checked_sub(1).and_then(end).unwrap_or(0) + before.len();
+        let end = end(number).unwrap_or(self.text.len());
+        self.text.get(start..end).unwrap_or_default()
+    }
+
+    /// Our name-addr without its tag.
+    pub fn local(&self) -> &str {
+        self.piece(0, FROM)
+    }
+
+    /// Our tag.
+    pub fn local_tag(&self) -> &str {
+        self.piece(1, TAG)
+    }
+
+    /// Their name-addr without its tag.
+    pub fn remote(&self) -> &str {
+        self.piece(2, TO)
+    }
+
+    /// Their tag; empty while an INVITE of ours has not been answered.
+    pub fn remote_tag(&self) -> &str {
+        self.piece(3, TAG)
+    }
+
+    /// The Call-ID.
+    pub fn call_id(&self) -> &str {
+        self.piece(4, CALL_ID)
+    }
+
+    /// Where requests go: their Contact.
+    pub fn target(&self) -> &str {
+        self.piece(5, END)
+    }
+
+    /// The Route header's value; empty for none.
+    pub fn routes(&self) -> &str {
+        self.piece(6, "")
+    }
+
     /// Our end of a dialog that `request` makes, as the one who answers it (RFC 3261 §12.1.1).
     ///
     /// # Errors
     /// Where the request lacks what a dialog needs.
     pub fn answering(request: &Message<'_>, local_tag: &str) -> Result<Dialog, NoDialog> {
         let from = request.from();
-        let target = contact(request)?;
-        Ok(Dialog {
-            call_id: request.call_id().into(),
-            local: in_brackets(request.to().uri),
-            local_tag: local_tag.into(),
-            remote: in_brackets(from.uri),
+        let texts = Texts {
+            call_id: request.call_id(),
+            local: &in_brackets(request.to().uri),
+            local_tag,
+            remote: &in_brackets(from.uri),
             // A peer of RFC 2543 sends no tag; then there is nothing to compare (RFC 3261 §12.1.1).
-            remote_tag: from.tag().unwrap_or_default().into(),
-            target: target.into(),
-            routes: routes(request.headers(Name::RecordRoute))?,
-            local_cseq: 0,
-            remote_cseq: request.cseq().number,
-        })
+            remote_tag: from.tag().unwrap_or_default(),
+            target: contact(request)?,
+            routes: &routes(request.headers(Name::RecordRoute))?,
+        };
+        Ok(Dialog::new(&texts, 0, request.cseq().number))
     }
 
     /// Our end of a dialog that we are about to ask for.
     pub fn asking(
-        call_id: String,
+        call_id: &str,
         local: &str,
         local_tag: &str,
         remote: &str,
         target: &str,
     ) -> Dialog {
-        Dialog {
-            call_id: call_id.into(),
-            local: in_brackets(local),
-            local_tag: local_tag.into(),
-            remote: in_brackets(remote),
-            remote_tag: "".into(),
-            target: target.into(),
-            routes: "".into(),
-            local_cseq: 0,
-            remote_cseq: 0,
-        }
+        let texts = Texts {
+            call_id,
+            local: &in_brackets(local),
+            local_tag,
+            remote: &in_brackets(remote),
+            target,
+            ..Texts::default()
+        };
+        Dialog::new(&texts, 0, 0)
     }
 
     /// The other side has accepted: its tag, its Contact and the route set, reversed (RFC 3261 §12.1.2).
@@ -106,24 +227,24 @@ impl Dialog {
     /// # Errors
     /// Where the answer lacks what a dialog needs; nothing has changed then.
     pub fn accepted(&mut self, answer: &Message<'_>) -> Result<(), NoDialog> {
-        let tag = answer.to().tag().ok_or(NoDialog::Tag)?;
+        let remote_tag = answer.to().tag().ok_or(NoDialog::Tag)?;
         let target = contact(answer)?;
         let mut reversed: Vec<&str> = answer.values(Name::RecordRoute).collect();
         reversed.reverse();
-        self.routes = routes(reversed.into_iter())?;
-        self.target = target.into();
-        self.remote_tag = tag.into();
+        *self = self.with(&Texts {
+            remote_tag,
+            target,
+            routes: &routes(reversed.into_iter())?,
+            ..self.texts()
+        });
         Ok(())
     }
 
     /// True where `request`, found by our tag, is of this dialog (RFC 3261 §12.2.2).
     pub fn owns(&self, request: &Message<'_>) -> bool {
-        *self.call_id == *request.call_id()
-            && request
-                .to()
-                .tag()
-                .is_some_and(|tag| *tag == *self.local_tag)
-            && request.from().tag().unwrap_or_default() == &*self.remote_tag
+        self.call_id() == request.call_id()
+            && request.to().tag() == Some(self.local_tag())
+            && request.from().tag().unwrap_or_default() == self.remote_tag()
     }
 
     /// Takes in the CSeq of a request in this dialog.
@@ -141,9 +262,9 @@ impl Dialog {
     /// Takes in a new Contact of the other side, where a target refresh brings one (RFC 3261 §12.2.2).
     pub fn refresh_target(&mut self, message: &Message<'_>) {
         if let Ok(target) = contact(message)
-            && *target != *self.target
+            && target != self.target()
         {
-            self.target = target.into();
+            *self = self.aimed(target);
         }
     }
 
@@ -158,13 +279,20 @@ impl Dialog {
         // A number that may have reached the wire is never used again: the peer lives with a gap,
         // but must refuse a lower number with 500 (RFC 3261 §12.2.2).
         self.local_cseq += 1;
-        self.write(out, method, link, branch, self.local_cseq, &self.remote_tag)
+        self.write(
+            out,
+            method,
+            link,
+            branch,
+            self.local_cseq,
+            self.remote_tag(),
+        )
     }
 
     /// Writes the ACK of a 2xx to our last request in the dialog, which was an INVITE. It is no part of that transaction: `branch` is its own
     /// (RFC 3261 §13.2.2.4).
-    pub fn acknowledge_2xx(&self, out: &mut Vec<u8>, link: &Link, branch: impl Display) {
-        self.follow_up(out, "ACK", link, branch, self.local_cseq, &self.remote_tag)
+    pub fn acknowledge_2xx(&self, out: &mut Vec<u8>, link: &Link, branch: impl Value) {
+        self.follow_up(out, "ACK", link, branch, self.local_cseq, self.remote_tag())
             .finish();
     }
 
@@ -175,7 +303,7 @@ impl Dialog {
         out: &'o mut Vec<u8>,
         method: &str,
         link: &Link,
-        branch: impl Display,
+        branch: impl Value,
         cseq: u32,
         to_tag: &str,
     ) -> Draft<'o> {
@@ -187,55 +315,39 @@ impl Dialog {
         out: &'o mut Vec<u8>,
         method: &str,
         link: &Link,
-        branch: impl Display,
+        branch: impl Value,
         cseq: u32,
         to_tag: &str,
     ) -> Draft<'o> {
-        let first = self.routes.split(',').next().unwrap_or_default();
+        let (target, routes) = (self.target(), self.routes());
+        let first = routes.split(',').next().unwrap_or_default();
         // A first route without `lr` is a strict router: it becomes the Request-URI, and the target the last
         // route (RFC 3261 §12.2.1.1).
         let strict = !first.is_empty() && !first.contains(";lr");
-        let uri = if strict { bare(first) } else { &self.target };
+        let uri = if strict { bare(first) } else { target };
         let mut draft = build::request(out, method, uri);
-        draft.header(
-            "Via",
-            format_args!(
-                "SIP/2.0/{} {};branch={branch}",
-                via_transport(link),
-                link.local
-            ),
-        );
-        draft.header("Max-Forwards", 70);
-        draft.header(
-            "From",
-            format_args!("{};tag={}", self.local, self.local_tag),
-        );
-        if to_tag.is_empty() {
-            draft.header("To", &self.remote);
+        draft.via(link, branch);
+        draft.raw(b"Max-Forwards: 70\r\n");
+        if to_tag == self.remote_tag() && !to_tag.is_empty() {
+            let lines = self.ends.get(4).map_or(0, |end| *end as usize) + END.len();
+            draft.raw(self.text.get(..lines).unwrap_or_default().as_bytes());
         } else {
-            draft.header("To", format_args!("{};tag={to_tag}", self.remote));
+            let (local, tag) = (self.local(), self.local_tag());
+            draft.header("From", format_args!("{local};tag={tag}"));
+            let semicolon = if to_tag.is_empty() { "" } else { TAG };
+            let remote = self.remote();
+            draft.header("To", format_args!("{remote}{semicolon}{to_tag}"));
+            draft.header("Call-ID", self.call_id());
         }
-        draft.header("Call-ID", &self.call_id);
-        draft.header("CSeq", format_args!("{cseq} {method}"));
+        draft.cseq(cseq, method);
         if strict {
-            let rest = self.routes.split_once(',').map_or("", |(_, rest)| rest);
+            let rest = routes.split_once(',').map_or("", |(_, rest)| rest);
             let comma = if rest.is_empty() { "" } else { "," };
-            draft.header(
-                "Route",
-                format_args!("{}{comma}<{}>", rest.trim(), self.target),
-            );
-        } else if !self.routes.is_empty() {
-            draft.header("Route", &self.routes);
+            draft.header("Route", format_args!("{}{comma}<{target}>", rest.trim()));
+        } else if !routes.is_empty() {
+            draft.header("Route", routes);
         }
         draft
-    }
-}
-
-/// The transport's name in Via.
-pub fn via_transport(link: &Link) -> &'static str {
-    match link.transport {
-        Transport::Tls => "TLS",
-        Transport::Tcp => "TCP",
     }
 }
 
@@ -272,4 +384,98 @@ fn bare(route: &str) -> &str {
         .split_once('<')
         .and_then(|(_, rest)| rest.split_once('>'))
         .map_or(route.trim(), |(uri, _)| uri)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::link::Transport;
+    use crate::sip::transaction::Branches;
+
+    const TEXTS: Texts<'_> = Texts {
+        call_id: "c@h",
+        local: "<sip:a@example.com>",
+        local_tag: "1.f",
+        remote: "\"B\" <sip:b@example.com>",
+        remote_tag: "2",
+        target: "sip:b@192.0.2.1",
+        routes: "",
+    };
+
+    fn written(dialog: &Dialog, to_tag: &str) -> String {
+        let link = Link {
+            transport: Transport::Tls,
+            local: ([192, 0, 2, 10], 5061).into(),
+            peer: ([192, 0, 2, 1], 40_000).into(),
+            moves: 0,
+        };
+        let mut out = Vec::new();
+        let branch = Branches::new(0xab).unanswered(0xcd);
+        let draft = dialog.follow_up(&mut out, "INFO", &link, branch, 7, to_tag);
+        draft.finish();
+        String::from_utf8(out).expect("text").replace("\r\n", "\n")
+    }
+
+    #[test]
+    fn its_texts_are_what_was_put_in_without_line_ends() {
+        let dialog = Dialog::new(&TEXTS, 3, 4);
+        assert_eq!(dialog.texts(), TEXTS);
+        let empty = Dialog::new(&Texts::default(), 0, 0);
+        assert_eq!(empty.texts(), Texts::default());
+        let other = Texts {
+            call_id: "c\r\nX: 1\0",
+            routes: "<sip:p;lr>",
+            ..TEXTS
+        };
+        let texts = Texts {
+            call_id: "cX: 1",
+            ..other
+        };
+        let dialog = dialog.with(&other);
+        assert_eq!(dialog.texts(), texts);
+        assert_eq!((dialog.local_cseq, dialog.remote_cseq), (3, 4));
+        assert_eq!(dialog.tagged("9").local_tag(), "9");
+        assert_eq!(
+            dialog.aimed("sip:x").texts(),
+            Texts {
+                target: "sip:x",
+                ..texts
+            }
+        );
+    }
+
+    #[test]
+    fn a_request_has_the_dialogs_lines_with_its_own_to_tag_or_another() {
+        let dialog = Dialog::new(&TEXTS, 3, 4);
+        let with = |tag: &str, route: &str, uri: &str| {
+            format!(
+                "INFO {uri} SIP/2.0\nVia: SIP/2.0/TLS 192.0.2.10:5061;branch=z9hG4bKcd.1ffffffff\nMax-Forwards: 70\n\
+                 From: <sip:a@example.com>;tag=1.f\nTo: \"B\" <sip:b@example.com>{tag}\nCall-ID: c@h\nCSeq: 7 INFO\n{route}\
+                 Content-Length: 0\n\n"
+            )
+        };
+        let own = "sip:b@192.0.2.1";
+        assert_eq!(written(&dialog, "2"), with(";tag=2", "", own));
+        assert_eq!(written(&dialog, "3"), with(";tag=3", "", own));
+        assert_eq!(written(&dialog, ""), with("", "", own));
+        let unanswered = dialog.with(&Texts {
+            remote_tag: "",
+            ..TEXTS
+        });
+        assert_eq!(written(&unanswered, ""), with("", "", own));
+        let loose = dialog.with(&Texts {
+            routes: "<sip:p;lr>",
+            ..TEXTS
+        });
+        assert_eq!(
+            written(&loose, "2"),
+            with(";tag=2", "Route: <sip:p;lr>\n", own)
+        );
+        let strict = dialog.with(&Texts {
+            routes: "<sip:p>, <sip:q;lr>",
+            ..TEXTS
+        });
+        let route = "Route: <sip:q;lr>,<sip:b@192.0.2.1>\n";
+        assert_eq!(written(&strict, "2"), with(";tag=2", route, "sip:p"));
+    }
 }

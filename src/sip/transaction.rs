@@ -11,10 +11,11 @@ use std::collections::HashMap;
 
 use slotmap::{Key, KeyData, new_key_type};
 
-use crate::sip::build::Echo;
+use crate::sip::build::{self, Echo, Value};
 use crate::sip::chain::{Chain, Chained};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
+use crate::sip::slack;
 use crate::sip::time::Now;
 
 /// 64 × T1: how long a request waits for a final answer (timers B and F, RFC 3261 §17.1).
@@ -139,6 +140,11 @@ impl ServerTransactions {
     /// The transaction, unless it has been answered.
     pub fn get(&self, key: ServerKey) -> Option<&ServerTransaction> {
         self.slots.get(key)
+    }
+
+    /// Gives back the room of those who wait no more.
+    pub fn give_back(&mut self) {
+        slack::give_back(&mut self.by_hash);
     }
 
     /// How many wait.
@@ -291,14 +297,14 @@ impl Branches {
     /// The key that a branch names, if it is one of ours.
     pub fn read(self, branch: &str) -> Option<ClientKey> {
         let (run, key) = branch.strip_prefix("z9hG4bK")?.split_once('.')?;
-        if u64::from_str_radix(run, 16).ok()? != self.run {
+        if build::unhex(run)? != self.run {
             return None;
         }
-        Some(KeyData::from_ffi(u64::from_str_radix(key, 16).ok()?).into())
+        Some(KeyData::from_ffi(build::unhex(key)?).into())
     }
 }
 
-/// A branch, written by `Display`.
+/// A branch, as the value of a Via's parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Branch {
     run: u64,
@@ -307,7 +313,18 @@ pub struct Branch {
 
 impl core::fmt::Display for Branch {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "z9hG4bK{:x}.{:x}", self.run, self.key.data().as_ffi())
+        let mut text = Vec::with_capacity(40);
+        self.write(&mut text);
+        f.write_str(core::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl Value for Branch {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"z9hG4bK");
+        build::hex(out, self.run);
+        out.push(b'.');
+        build::hex(out, self.key.data().as_ffi());
     }
 }
 

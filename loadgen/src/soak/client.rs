@@ -357,7 +357,7 @@ impl Client {
         let call_id = format!("i{:08x}-{}-{}", scene.world.run, self.seat, self.number);
         let tag = format!("{:x}.{:x}", self.seat, self.number);
         let from = scene.world.accounts.uri(user);
-        let mut dialog = Dialog::asking(call_id, &from, &tag, target, target);
+        let mut dialog = Dialog::asking(&call_id, &from, &tag, target, target);
         let frame = self.frame(scene);
         speech::invite(
             &frame,
@@ -438,7 +438,8 @@ impl Client {
         let target = world.accounts.uri(presentity);
         let call_id = format!("w{:08x}-{}-{number}", world.run, self.seat);
         let tag = format!("{:x}.{number:x}w", self.seat);
-        let mut dialog = Dialog::asking(call_id, &world.accounts.uri(user), &tag, &target, &target);
+        let mut dialog =
+            Dialog::asking(&call_id, &world.accounts.uri(user), &tag, &target, &target);
         self.number += 1;
         let frame = self.frame(scene);
         speech::subscribe(&frame, &mut dialog, world, user, speech::SHORT_S, scene.out);
@@ -457,7 +458,7 @@ impl Client {
         let frame = self.frame(scene);
         self.number -= 1;
         match self.watch_of(number) {
-            Some(watch) if !watch.dialog.remote_tag.is_empty() => {
+            Some(watch) if !watch.dialog.remote_tag().is_empty() => {
                 speech::subscribe(&frame, &mut watch.dialog, scene.world, user, 0, scene.out);
                 self.pend(Task::Unwatch { number }, intended_us, 0, scene);
             }

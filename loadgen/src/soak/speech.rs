@@ -288,7 +288,7 @@ fn in_dialog<'o>(
         link,
         branch,
         dialog.local_cseq,
-        &dialog.remote_tag,
+        dialog.remote_tag(),
     )
 }
 

@@ -128,14 +128,12 @@ fn tell(
             );
             draft.header("Event", registration::EVENT);
             draft.header("Subscription-State", "terminated;expires=0");
-            draft.header(
-                "ms-diagnostics-public",
-                Diagnostics {
-                    id: ended.id(),
-                    reason: ended.reason(),
-                    source: "",
-                },
-            );
+            let diagnostics = Diagnostics {
+                id: ended.id(),
+                reason: ended.reason(),
+                source: "",
+            };
+            draft.header("ms-diagnostics-public", format_args!("{diagnostics}"));
             draft.body(registration::CONTENT_TYPE, ended.body().as_bytes());
         });
     }

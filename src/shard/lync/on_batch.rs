@@ -12,7 +12,7 @@ use crate::presence::{CONTACTS_MAX, List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::on_register::seconds;
-use crate::shard::request::{Request, Target, dialog_contact};
+use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Look, Shard, on_fanout, on_state, on_subscribe};
 use crate::sip::dialog::DialogKey;
@@ -152,7 +152,7 @@ pub(in crate::shard) fn on_refresh(
     if granted_s == 0 && !Telling::of(request.message).piggyback {
         shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Expires", 0);
-            dialog_contact(&mut draft, "", &request.link, false);
+            draft.contact("", &request.link, false);
             draft.finish();
         });
         return shard.terminate(key, "timeout", effects);
@@ -160,7 +160,7 @@ pub(in crate::shard) fn on_refresh(
     if granted_s == 0 {
         let first = shard.first_state(key, 0);
         shard.answer_with(request, 200, "", effects, |mut draft| {
-            dialog_contact(&mut draft, "", &request.link, false);
+            draft.contact("", &request.link, false);
             first.write(draft);
         });
         return on_subscribe::forget(shard, key, effects);
@@ -317,7 +317,7 @@ pub(in crate::shard) fn body(shard: &mut Shard, key: DialogKey) -> Option<(Strin
     let strangers = list.take_strangers();
     let (uri, boundary) = (
         subscription.watcher.uri(),
-        format!("muster-{}", dialog.local_tag),
+        format!("muster-{}", dialog.local_tag()),
     );
     let mut parts: Vec<(String, Arc<[u8]>)> = Vec::with_capacity(named.len() + strangers.len());
     for (user, watched) in named {

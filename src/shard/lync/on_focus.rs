@@ -142,7 +142,7 @@ pub(in crate::shard) fn attended(
     let Some((server, envelope)) = focus.asking.take().map(|asking| *asking) else {
         return;
     };
-    let (tag, contact) = (dialog.local_tag.clone(), dialog.local.clone());
+    let (tag, contact) = (dialog.local_tag().to_owned(), dialog.local().to_owned());
     let entity = contact.trim_matches(['<', '>']);
     let user = focus.user.uri();
     let body = cccp::write(&envelope, "addUser", &Answer::User(entity, &user, role));

@@ -51,7 +51,7 @@ pub(in crate::shard) fn answer(
         }
         draft.header("Expires", granted_s);
         if let Some(action) = action {
-            draft.header("presence-state", action);
+            draft.header("presence-state", format_args!("{action}"));
         }
         draft.header("Allow", ALLOW);
         draft.header("Allow-Events", registration::allow_events());
@@ -84,7 +84,7 @@ pub(in crate::shard) fn diagnose(
             reason,
             source: source.map_or("", |domain| domain),
         };
-        draft.header("ms-diagnostics", diagnostics);
+        draft.header("ms-diagnostics", format_args!("{diagnostics}"));
     }
 }
 

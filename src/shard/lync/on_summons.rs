@@ -13,9 +13,7 @@ use crate::immcu::room::Subject;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::lync::on_focus;
-use crate::shard::request::{
-    ALLOW, Request, SUPPORTED, Target, dialog_contact, tag_of_key, with_tag,
-};
+use crate::shard::request::{ALLOW, Request, SUPPORTED, Target, tag_of_key};
 use crate::shard::usage::{Answering, Association, Purpose, Usage};
 use crate::shard::{Shard, on_leg, on_ring};
 use crate::sip::build::Draft;
@@ -80,7 +78,7 @@ fn write(
     session: SessionId,
     subject: &Subject,
 ) {
-    dialog_contact(&mut draft, "", link, false);
+    draft.contact("", link, false);
     draft.header("Allow", ALLOW);
     draft.header("Supported", SUPPORTED);
     let focus = conference_uri::focus(organiser, session);
@@ -107,12 +105,12 @@ pub(in crate::shard) fn ring(
         return;
     };
     let link = place.link;
-    let dialog = Dialog::asking(call_id, &local, "", &user.uri(), contact);
+    let dialog = Dialog::asking(&call_id, &local, "", &user.uri(), contact);
     let leg = shard
         .dialogs
         .insert_with(&mut place.dialogs, |slot| Association {
             connection,
-            dialog: with_tag(dialog, &tag_of_key(slot, random)),
+            dialog: dialog.tagged(&tag_of_key(slot, random)),
             usage: Usage::Leg(Leg {
                 session,
                 user,
@@ -200,16 +198,15 @@ pub(in crate::shard) fn move_over(
     let (connection, session) = (association.connection, leg.session);
     let old = &association.dialog;
     let bare = |text: &str| text.trim_matches(['<', '>']).to_owned();
-    let (local, target) = (bare(&old.local), old.target.clone());
-    let mut dialog = Dialog::asking(call_id, &local, &tag, &leg.user.uri(), &target);
+    let (local, target) = (bare(old.local()), old.target());
+    let mut dialog = Dialog::asking(&call_id, &local, &tag, &leg.user.uri(), target);
     let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
         return;
     };
     // The number is known before it is written: our first request in a dialog is its first.
-    let purpose = Purpose::Move(Box::new(Dialog {
-        local_cseq: 1,
-        ..dialog.clone()
-    }));
+    let mut asked = dialog.clone();
+    asked.local_cseq = 1;
+    let purpose = Purpose::Move(Box::new(asked));
     let Some(client) = shard.open_client(connection, Method::Invite, purpose) else {
         return;
     };

@@ -6,7 +6,6 @@ use crate::dialect::lync::imdn;
 use crate::immcu::content::Outcome;
 use crate::shard::Shard;
 use crate::shard::effect::Effects;
-use crate::shard::request::dialog_contact;
 use crate::sip::dialog::DialogKey;
 use crate::sip::uri::Aor;
 
@@ -34,7 +33,7 @@ pub(in crate::shard) fn report(
     let body = imdn::write(number, &missed.uri(), outcome.status);
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "BENOTIFY", &link, branch);
-        dialog_contact(&mut draft, "", &link, false);
+        draft.contact("", &link, false);
         draft.body(imdn::CONTENT_TYPE, &body);
     });
 }

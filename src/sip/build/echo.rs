@@ -2,7 +2,8 @@
 
 use core::net::{IpAddr, SocketAddr};
 
-use super::{push, push_number};
+use super::push;
+use super::value::{Value, push_number};
 use crate::sip::grammar;
 use crate::sip::header::{Name, Via, split_values};
 use crate::sip::message::Message;
@@ -116,7 +117,7 @@ fn write_top_via(out: &mut Vec<u8>, line: &str, via: Via<'_>, source: SocketAddr
             let (before, after) = grammar::split(first, grammar::offset(line, name) + name.len());
             out.extend_from_slice(before.as_bytes());
             out.push(b'=');
-            push_number(out, usize::from(source.port()));
+            push_number(out, u64::from(source.port()));
             out.extend_from_slice(after.as_bytes());
         }
         None => out.extend_from_slice(first.as_bytes()),
@@ -125,7 +126,7 @@ fn write_top_via(out: &mut Vec<u8>, line: &str, via: Via<'_>, source: SocketAddr
     let names_source = host.parse::<IpAddr>().is_ok_and(|ip| ip == source.ip());
     let readable = !via.host.is_empty();
     if readable && (rport.is_some() || !names_source) && !via.params.has("received") {
-        super::write_value(out, format_args!(";received={}", source.ip()));
+        format_args!(";received={}", source.ip()).write(out);
     }
     out.extend_from_slice(rest.as_bytes());
 }

@@ -6,13 +6,15 @@
 
 mod echo;
 mod reason;
-
-use core::fmt::{Display, Write};
+mod value;
 
 pub use echo::{Echo, vias};
 pub use reason::reason;
+pub use value::{Value, hex, unhex};
+use value::{push_address, push_number};
 
 use super::header::Name;
+use super::link::{Link, Transport};
 use super::message::Message;
 
 /// A message that is being written. Dropped without `body` or `finish` it ends with an empty body.
@@ -80,10 +82,53 @@ pub fn request<'o>(out: &'o mut Vec<u8>, method: &str, uri: &str) -> Draft<'o> {
 
 impl Draft<'_> {
     /// Adds a header line; CR, LF and NUL in name and value are left out.
-    pub fn header(&mut self, name: &str, value: impl Display) -> &mut Self {
+    pub fn header(&mut self, name: &str, value: impl Value) -> &mut Self {
         push(self.out, name);
         self.out.extend_from_slice(b": ");
-        write_value(self.out, format_args!("{value}"));
+        value.write(self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds a Via of ours: this end of a connection, and a branch.
+    pub fn via(&mut self, link: &Link, branch: impl Value) -> &mut Self {
+        let lead: &[u8] = match link.transport {
+            Transport::Tls => b"Via: SIP/2.0/TLS ",
+            Transport::Tcp => b"Via: SIP/2.0/TCP ",
+        };
+        self.out.extend_from_slice(lead);
+        push_address(self.out, link.local);
+        self.out.extend_from_slice(b";branch=");
+        branch.write(self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
+    /// Adds a Contact of ours: `user` at this end of a connection, or the server itself where `user` is empty. `focus`: it is
+    /// a conference's (`isfocus`, RFC 4579 §5.1).
+    pub fn contact(&mut self, user: &str, link: &Link, focus: bool) -> &mut Self {
+        self.out.extend_from_slice(b"Contact: <sip:");
+        if !user.is_empty() {
+            push(self.out, user);
+            self.out.push(b'@');
+        }
+        push_address(self.out, link.local);
+        let rest: &[u8] = match link.transport {
+            Transport::Tls => b";transport=tls>",
+            Transport::Tcp => b";transport=tcp>",
+        };
+        self.out.extend_from_slice(rest);
+        let focus: &[u8] = if focus { b";isfocus\r\n" } else { b"\r\n" };
+        self.out.extend_from_slice(focus);
+        self
+    }
+
+    /// Adds CSeq.
+    pub fn cseq(&mut self, number: u32, method: &str) -> &mut Self {
+        self.out.extend_from_slice(b"CSeq: ");
+        push_number(self.out, u64::from(number));
+        self.out.push(b' ');
+        push(self.out, method);
         self.out.extend_from_slice(b"\r\n");
         self
     }
@@ -125,7 +170,7 @@ impl Draft<'_> {
     fn end(&mut self, body: &[u8]) {
         self.ended = true;
         self.out.extend_from_slice(b"Content-Length: ");
-        push_number(self.out, body.len());
+        push_number(self.out, body.len() as u64);
         self.out.extend_from_slice(b"\r\n\r\n");
         self.out.extend_from_slice(body);
     }
@@ -141,7 +186,7 @@ impl Drop for Draft<'_> {
 
 fn status_line(out: &mut Vec<u8>, status: u16, reason: &str) {
     out.extend_from_slice(b"SIP/2.0 ");
-    push_number(out, usize::from(status));
+    push_number(out, u64::from(status));
     out.push(b' ');
     push(out, reason);
     out.extend_from_slice(b"\r\n");
@@ -163,41 +208,6 @@ fn push(out: &mut Vec<u8>, text: &str) {
 
 fn ends_line(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
-}
-
-/// Appends what a value displays, likewise.
-fn write_value(out: &mut Vec<u8>, value: core::fmt::Arguments<'_>) {
-    // A plain text needs no machinery.
-    if let Some(text) = value.as_str() {
-        return push(out, text);
-    }
-    // `Line` never fails; a `Display` that does has written what it could.
-    let _ = Line(out).write_fmt(value);
-}
-
-struct Line<'o>(&'o mut Vec<u8>);
-
-impl Write for Line<'_> {
-    fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        push(self.0, text);
-        Ok(())
-    }
-}
-
-fn push_number(out: &mut Vec<u8>, mut number: usize) {
-    // 2^64 has 20 digits.
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
-    loop {
-        at -= 1;
-        // A remainder of ten is a digit.
-        digits[at] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -295,15 +305,6 @@ mod tests {
             "MESSAGEX: 1 sip:a@bX: 2 SIP/2.0\r\nSubject: aX: 3\r\nN: 5\r\nM: \r\n\
              Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n\r\n"
         );
-    }
-
-    #[test]
-    fn numbers_are_written_whole() {
-        for number in [0, 7, 10, 65535, usize::MAX] {
-            let mut out = Vec::new();
-            push_number(&mut out, number);
-            assert_eq!(out, number.to_string().as_bytes());
-        }
     }
 
     #[test]

@@ -67,6 +67,10 @@ impl Aor {
         let mut uri = String::with_capacity(self.0.len() + 4);
         uri.push_str("sip:");
         // Whatever else has to be escaped already is.
+        if self.0.is_ascii() {
+            uri.push_str(&self.0);
+            return uri;
+        }
         for char in self.0.chars() {
             if char.is_ascii() {
                 uri.push(char);

@@ -174,7 +174,7 @@ impl Client {
             Some(b'w') => match self.busy.as_mut().and_then(|busy| {
                 busy.watches
                     .iter_mut()
-                    .find(|watch| *watch.dialog.call_id == *call_id)
+                    .find(|watch| *watch.dialog.call_id() == *call_id)
             }) {
                 Some(watch) => watch.told_us,
                 None => return,
@@ -196,7 +196,7 @@ impl Client {
         } else if let Some(watch) = self.busy.as_mut().and_then(|busy| {
             busy.watches
                 .iter_mut()
-                .find(|watch| *watch.dialog.call_id == *call_id)
+                .find(|watch| *watch.dialog.call_id() == *call_id)
         }) {
             watch.told_us = Some(newest);
         }
