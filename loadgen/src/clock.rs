@@ -1,6 +1,8 @@
 //! The only clock: microseconds of CLOCK_MONOTONIC, which all processes of one machine share, so a message may carry
 //! the instant it was meant to be sent to a receiver in another thread or process.
 
+use std::time::Duration;
+
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 /// Microseconds since the machine started.
@@ -16,4 +18,13 @@ pub fn thread_cpu_us() -> u64 {
 fn us(time: Timespec) -> u64 {
     // Neither clock is ever negative on Linux.
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1_000
+}
+
+/// So many microseconds.
+pub fn timespec(us: u64) -> Timespec {
+    let duration = Duration::from_micros(us);
+    Timespec {
+        tv_sec: duration.as_secs() as i64,
+        tv_nsec: duration.subsec_nanos().into(),
+    }
 }

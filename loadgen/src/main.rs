@@ -7,6 +7,7 @@
 //! Read `run` (the stages), then `worker` (one thread of clients), then `user` (one client).
 
 mod account;
+mod alarm;
 mod cli;
 mod clock;
 mod compare;

@@ -6,18 +6,15 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
-use std::time::Duration;
 
 use muster::sip::message::Message;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::time::Timespec;
 
-use crate::clock::{now_us, thread_cpu_us};
+use crate::alarm::Alarm;
+use crate::clock::{now_us, thread_cpu_us, timespec};
 use crate::content::Ledger;
 use crate::host;
 use crate::line::{Broken, Heard, Line, Route, Scratch};
@@ -102,8 +99,7 @@ pub struct Worker<'r> {
     number: u32,
     seats: Vec<Seat>,
     epoll: OwnedFd,
-    timer: OwnedFd,
-    timer_us: u64,
+    alarm: Alarm,
     scratch: Scratch,
     facts: Vec<Fact>,
     /// Seats that have more to read although no event will say so.
@@ -133,19 +129,9 @@ pub struct Worker<'r> {
 impl<'r> Worker<'r> {
     pub fn new(orders: &'r Orders, board: &'r Board, number: u32) -> io::Result<Worker<'r>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
-        // Edge-triggered: the timer need not be read, setting it arms the next edge.
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(
-            &epoll,
-            timer.as_fd(),
-            epoll::EventData::new_u64(TIMER),
-            flags,
-        )?;
+        let alarm = Alarm::new(&epoll, TIMER)?;
         if let Some(bell) = board.bell(number) {
+            let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
             epoll::add(&epoll, bell.as_fd(), epoll::EventData::new_u64(BELL), flags)?;
         }
         let indexes = (number..orders.parts.users).step_by(orders.threads as usize);
@@ -163,8 +149,7 @@ impl<'r> Worker<'r> {
             wheel: Wheel::new(seats.len(), seconds(now_us())),
             seats,
             epoll,
-            timer,
-            timer_us: 0,
+            alarm,
             scratch: Scratch::default(),
             facts: Vec::new(),
             again: Vec::new(),
@@ -247,14 +232,7 @@ impl<'r> Worker<'r> {
             if due_us <= now_us {
                 return Ok(NO_WAIT);
             }
-            if due_us != self.timer_us {
-                self.timer_us = due_us;
-                let setting = Itimerspec {
-                    it_interval: NO_WAIT,
-                    it_value: timespec(due_us),
-                };
-                timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
-            }
+            self.alarm.set(due_us)?;
         }
         Ok(timespec(next_sweep_us.saturating_sub(now_us)))
     }
@@ -836,12 +814,4 @@ impl<'r> Worker<'r> {
 
 fn seconds(us: u64) -> u32 {
     u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
-}
-
-fn timespec(us: u64) -> Timespec {
-    let duration = Duration::from_micros(us);
-    Timespec {
-        tv_sec: duration.as_secs() as i64,
-        tv_nsec: duration.subsec_nanos().into(),
-    }
 }

@@ -92,6 +92,11 @@ impl Connections {
             .filter(|connection| connection.id == id)
     }
 
+    /// The link of a connection that is still there.
+    pub fn link(&self, id: ConnectionId) -> Option<Link> {
+        self.get(id).map(|connection| connection.link)
+    }
+
     pub fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         self.slots
             .get_mut(id.slot())?

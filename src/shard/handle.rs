@@ -81,11 +81,7 @@ fn on_bytes(
     message: &Message<'_>,
     effects: &mut Effects,
 ) {
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     if !shard.is_from_who_signs(connection, link, message, effects) {
@@ -113,11 +109,7 @@ fn on_no_room(
     message: &Message<'_>,
     effects: &mut Effects,
 ) {
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     if !message.is_request() || message.method() == Method::Ack {

@@ -179,11 +179,7 @@ impl Shard {
         else {
             return;
         };
-        let Some(link) = self
-            .connections
-            .get(connection)
-            .map(|connection| connection.link)
-        else {
+        let Some(link) = self.connections.link(connection) else {
             return;
         };
         let benotify = self.is_told_by_benotify(key);

@@ -100,11 +100,7 @@ pub(super) fn convey(
             continue;
         };
         let branch = shard.branches.of(client);
-        let Some(link) = shard
-            .connections
-            .get(connection)
-            .map(|connection| connection.link)
-        else {
+        let Some(link) = shard.connections.link(connection) else {
             continue;
         };
         let Some(Association {

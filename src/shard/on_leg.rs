@@ -429,11 +429,7 @@ pub(super) fn progress(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
     let Some(association) = shard.dialogs.get(key) else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(association.connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(association.connection) else {
         return;
     };
     let tag = association.dialog.local_tag().to_owned();
@@ -458,11 +454,7 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
     let Some(association) = shard.dialogs.get_mut(key) else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(association.connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(association.connection) else {
         return;
     };
     let tag = association.dialog.local_tag().to_owned();
@@ -562,11 +554,7 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
     let Some(association) = shard.dialogs.get(key) else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(association.connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(association.connection) else {
         return;
     };
     let dialog = &association.dialog;
@@ -609,11 +597,7 @@ pub(super) fn reinvite(shard: &mut Shard, key: DialogKey, effects: &mut Effects)
     else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Reinvite(key)) else {

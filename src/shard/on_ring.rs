@@ -471,11 +471,7 @@ fn send_cancel(shard: &mut Shard, client: ClientKey, leg: DialogKey, effects: &m
     let Some(association) = shard.dialogs.get(leg) else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(association.connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(association.connection) else {
         return;
     };
     let dialog = &association.dialog;
@@ -508,11 +504,7 @@ pub(super) fn acknowledge(
     else {
         return;
     };
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     let cseq = message.cseq().number;
@@ -547,11 +539,7 @@ fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &
     if fork.accepted(message).is_err() {
         return;
     }
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     let ack = shard.fresh_tag();

@@ -264,11 +264,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     );
     let is_list = matches!(subscription.subject, Subject::List(_));
     let piggyback = subscription.telling.piggyback;
-    let Some(link) = shard
-        .connections
-        .get(*connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(*connection) else {
         return;
     };
     if piggyback {

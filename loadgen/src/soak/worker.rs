@@ -8,22 +8,19 @@ use std::collections::BinaryHeap;
 use std::io;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::time::Duration;
 
 use muster::sip::message::Message;
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
+use rustix::fd::OwnedFd;
+use rustix::time::Timespec;
 
 use super::check::Letter;
 use super::client::{Client, Scene, Task, Turn, World};
 use super::graph::hash;
 use super::planner::{Brief, Deed, Event, Planner};
 use super::sight::{Histograms, Sight, Timed};
+use crate::alarm::Alarm;
 use crate::clock::now_us;
 use crate::host;
 use crate::line::{Broken, Heard, Line, Route, Scratch};
@@ -134,8 +131,7 @@ pub struct Worker<'r> {
     next: Option<Event>,
     seats: Vec<Seat>,
     epoll: OwnedFd,
-    timer: OwnedFd,
-    timer_us: u64,
+    alarm: Alarm,
     scratch: Scratch,
     sight: Sight,
     letters: Vec<Letter>,
@@ -156,18 +152,7 @@ impl<'r> Worker<'r> {
         number: u32,
     ) -> io::Result<Worker<'r>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let timer = timerfd_create(
-            TimerfdClockId::Monotonic,
-            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
-        )?;
-        // Edge-triggered: the timer need not be read, setting it arms the next edge.
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(
-            &epoll,
-            timer.as_fd(),
-            epoll::EventData::new_u64(TIMER),
-            flags,
-        )?;
+        let alarm = Alarm::new(&epoll, TIMER)?;
         let planner = Planner::new(orders.brief.clone());
         let seats = (number..planner.seats().seats).step_by(orders.threads as usize);
         let seats = seats
@@ -187,8 +172,7 @@ impl<'r> Worker<'r> {
             next: None,
             seats,
             epoll,
-            timer,
-            timer_us: 0,
+            alarm,
             scratch: Scratch::default(),
             sight: Sight::default(),
             letters: Vec::new(),
@@ -279,19 +263,7 @@ impl<'r> Worker<'r> {
         if due_us <= now_us {
             return Ok(NOW);
         }
-        if due_us != self.timer_us {
-            self.timer_us = due_us;
-            let at = Duration::from_micros(due_us);
-            let value = Timespec {
-                tv_sec: at.as_secs() as i64,
-                tv_nsec: at.subsec_nanos().into(),
-            };
-            let setting = Itimerspec {
-                it_interval: NOW,
-                it_value: value,
-            };
-            timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &setting)?;
-        }
+        self.alarm.set(due_us)?;
         Ok(LOOK)
     }
 

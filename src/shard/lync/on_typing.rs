@@ -141,11 +141,7 @@ fn info(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
         return;
     };
     let connection = association.connection;
-    let Some(link) = shard
-        .connections
-        .get(connection)
-        .map(|connection| connection.link)
-    else {
+    let Some(link) = shard.connections.link(connection) else {
         return;
     };
     let Some(client) = shard.open_client(connection, Method::Info, Purpose::Forget) else {

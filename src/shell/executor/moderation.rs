@@ -2,7 +2,7 @@
 //!
 //! A message alone costs a sleep, a wake-up and cold caches, which is more than the message itself. A shard to which events come
 //! faster than one in half a nap gathers them for a nap and serves them in one turn, as a network card moderates its
-//! interrupts. Measured (one shard, 8,000 messages a second): 64 µs of CPU a message without, 38 with.
+//! interrupts. Measured (one shard, 8,000 messages a second, README): 38 µs of CPU a message without, 30 to 34 with.
 //! Where events come more slowly than that nobody waits, so that a message alone is on its way at once.
 
 use std::time::Duration;
