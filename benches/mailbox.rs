@@ -114,8 +114,8 @@ fn between_shards(letters: u32) {
         return;
     };
     let (cert, key) = tls::generate(&[]).expect("a certificate");
-    let directory = std::env::temp_dir();
-    let path = |end: &str| directory.join(format!("muster-bench-{}.{end}", std::process::id()));
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = |end: &str| directory.path().join(end);
     std::fs::write(path("pem"), cert).expect("the temporary directory takes a file");
     std::fs::write(path("key"), key).expect("the temporary directory takes a file");
     let settings = Settings::new(

@@ -304,14 +304,8 @@ mod tests {
     /// A client, and the records of a server that it can talk to.
     fn pair(versions: &[&'static rustls::SupportedProtocolVersion]) -> (ClientConnection, Records) {
         let (cert, key) = tls::generate(&[]).expect("generated");
-        let directory = std::env::temp_dir();
-        let name = |end: &str| {
-            directory.join(format!(
-                "muster-record-{}-{:?}.{end}",
-                std::process::id(),
-                std::thread::current().id()
-            ))
-        };
+        let directory = tempfile::tempdir().expect("a folder");
+        let name = |end: &str| directory.path().join(end);
         std::fs::write(name("pem"), &cert).expect("written");
         std::fs::write(name("key"), &key).expect("written");
         let config = tls::load(&name("pem"), &name("key")).expect("usable");

@@ -171,19 +171,25 @@ fn settings(
 mod tests {
     use std::fs;
 
+    use tempfile::TempDir;
+
     use super::*;
 
-    fn written(name: &str, text: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("muster-tls-{}-{name}", std::process::id()));
+    fn written(folder: &TempDir, name: &str, text: &str) -> PathBuf {
+        let path = folder.path().join(name);
         fs::write(&path, text).expect("the temporary directory takes a file");
         path
     }
 
     #[test]
     fn what_is_generated_can_be_served() {
+        let folder = tempfile::tempdir().expect("a folder");
         let (cert, key) = generate(&["Example.com".into(), "[::1]".into(), "192.0.2.7".into()])
             .expect("generated");
-        let (cert, key) = (written("good.pem", &cert), written("good.key", &key));
+        let (cert, key) = (
+            written(&folder, "good.pem", &cert),
+            written(&folder, "good.key", &key),
+        );
         let config = load(&cert, &key).expect("a usable pair");
         assert_eq!(
             (config.send_tls13_tickets, config.max_early_data_size),
@@ -194,22 +200,26 @@ mod tests {
 
     #[test]
     fn errors_name_the_file_and_the_cure() {
+        let folder = tempfile::tempdir().expect("a folder");
         let (cert, key) = generate(&[]).expect("generated");
         let (_, other_key) = generate(&[]).expect("generated");
-        let (cert_path, key_path) = (written("a.pem", &cert), written("a.key", &key));
+        let (cert_path, key_path) = (
+            written(&folder, "a.pem", &cert),
+            written(&folder, "a.key", &key),
+        );
         let cases = [
             (
                 cert_path.clone(),
-                written("b.key", &other_key),
+                written(&folder, "b.key", &other_key),
                 "is not the key of",
             ),
             (
-                written("empty.pem", ""),
+                written(&folder, "empty.pem", ""),
                 key_path.clone(),
                 "holds no certificate",
             ),
             (
-                written("swapped.pem", &key),
+                written(&folder, "swapped.pem", &key),
                 key_path.clone(),
                 "holds no certificate",
             ),

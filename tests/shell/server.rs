@@ -1,7 +1,6 @@
 //! Starts shards with a core of the test's own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -31,19 +30,12 @@ impl<F: FnMut(Now, Input<'_>, &mut Effects)> Core for Closure<F> {
 
 /// A certificate for `localhost`, and settings that use it.
 pub fn certificate() -> (String, Arc<ServerConfig>) {
-    static NUMBER: AtomicU32 = AtomicU32::new(0);
     let (cert, key) = tls::generate(&[]).expect("generated");
-    let name = format!(
-        "muster-shell-{}-{}",
-        std::process::id(),
-        NUMBER.fetch_add(1, Ordering::Relaxed)
-    );
-    let path = |end: &str| std::env::temp_dir().join(format!("{name}.{end}"));
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = |end: &str| directory.path().join(end);
     std::fs::write(path("pem"), &cert).expect("the temporary directory takes a file");
     std::fs::write(path("key"), &key).expect("the temporary directory takes a file");
     let config = tls::load(&path("pem"), &path("key")).expect("a usable pair");
-    std::fs::remove_file(path("pem")).expect("written above");
-    std::fs::remove_file(path("key")).expect("written above");
     (cert, config)
 }
 
