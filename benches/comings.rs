@@ -21,6 +21,8 @@ const LISTED: u32 = 40;
 const OWN: u32 = 3;
 
 fn main() -> std::process::ExitCode {
+    // As the server does at its start and once a second.
+    muster::shell::limits::small_pages();
     let mut words = std::env::args().skip(1);
     let users = words
         .find_map(|word| word.parse().ok())
@@ -56,9 +58,9 @@ fn rested(world: &mut OneShard) -> u64 {
     for _ in 0..2 * 3600 {
         world.tick(Duration::from_secs(1));
     }
-    for _ in 0..20 {
-        std::thread::sleep(Duration::from_millis(20));
-        world.tick(Duration::from_secs(1));
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(600));
+        muster::shell::pulse::give_back();
     }
     resident_bytes()
 }

@@ -5,7 +5,7 @@ use muster::auth::{ha1_md5, ha1_sha256};
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::route::Route;
-use muster::shard::{Settings, Shard, ShardId, UserRecord};
+use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
 use muster::sip::link::{ConnectionId, Link, Transport};
 use muster::sip::message::Message;
 use muster::sip::time::Now;
@@ -84,6 +84,18 @@ impl OneShard {
                 world.serve(shard, Input::Tick);
             }
         });
+    }
+
+    /// What is there, by shard.
+    #[allow(dead_code, reason = "for those that measure memory")]
+    pub fn census(&self) -> Vec<Census> {
+        self.shards.iter().map(Shard::census).collect()
+    }
+
+    /// Places that the shards' tables have.
+    #[allow(dead_code, reason = "for those that measure memory")]
+    pub fn room(&mut self) -> usize {
+        self.shards.iter_mut().map(Shard::room).sum()
     }
 
     /// Is there one shard alone?

@@ -1,6 +1,49 @@
-//! What grows with the number of shards: letters of a presence change, at most one for each.
+//! What grows with the number of shards: letters of a presence change, at most one for each. And what grows with the users is
+//! back where it was when they have gone.
+
+use std::time::Duration;
+
+use muster::sip::link::ConnectionId;
 
 use crate::shards::OneShard;
+
+/// The same in bytes and with many more is `benches/comings`.
+#[test]
+fn when_everybody_has_gone_the_tables_are_as_small_as_before() {
+    const USERS: u32 = 3_000;
+    let mut world = OneShard::new();
+    let come = |world: &mut OneShard, number: u32| {
+        let connection = world.register(number);
+        world.answer_notifies();
+        for step in [1, 8] {
+            let to = format!("u{}", (number + step) % USERS);
+            world.subscribe(connection, &to, "", "");
+            world.answer_notifies();
+        }
+    };
+    for number in 0..USERS {
+        world.put(number);
+    }
+    let (before, room_before) = (world.census(), world.room());
+    (0..USERS).for_each(|number| come(&mut world, number));
+    let here = world.census();
+    assert_eq!(here[0].endpoints, USERS as usize);
+    assert_eq!(here[0].dialogs, 2 * USERS as usize);
+    let room_here = world.room();
+    // Dialogs, connections, whom they watch, subscribers, and what the wheel looks at.
+    assert!(room_here > room_before + 6 * USERS as usize, "{room_here}");
+    (0..USERS).for_each(|number| world.close(ConnectionId::new(number, 1)));
+    for _ in 0..2 * 3600 {
+        world.tick(Duration::from_secs(1));
+    }
+    assert_eq!(world.census(), before);
+    // Small tables keep their room, so that the first to come again do not move them.
+    let left = world.room().saturating_sub(room_before);
+    assert!(
+        left < room_here / 5,
+        "{left} places of {room_here} are left"
+    );
+}
 
 #[test]
 fn a_presence_change_is_at_most_one_letter_a_shard() {

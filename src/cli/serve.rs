@@ -28,6 +28,7 @@ const STOP: Duration = Duration::from_secs(5);
 
 /// Runs the server until it is told to stop.
 pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
+    limits::small_pages();
     let config = Config::load(file).map_err(Failure::config)?;
     // Before anything else: a signal that is not taken ends a process, and one that comes during the start is kept.
     let signals = signals::listen().map_err(Failure::failed)?;

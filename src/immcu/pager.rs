@@ -8,7 +8,7 @@ use core::time::Duration;
 use std::collections::{HashMap, VecDeque};
 
 use crate::immcu::SessionId;
-use crate::sip::slack;
+use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -95,14 +95,6 @@ impl Pagers {
         (true, session)
     }
 
-    /// Gives back the room of those that are over.
-    pub fn give_back(&mut self) {
-        slack::give_back(&mut self.pairs);
-        if self.looks.len() < self.looks.capacity() / 8 {
-            self.looks.shrink_to(self.looks.len() * 2);
-        }
-    }
-
     /// The pair's session.
     pub fn get(&self, pair: &Pair) -> Option<&Pager> {
         self.pairs.get(pair)
@@ -148,5 +140,15 @@ impl Pagers {
     /// True where there is none.
     pub fn is_empty(&self) -> bool {
         self.pairs.is_empty()
+    }
+}
+
+impl Slack for Pagers {
+    fn give_back(&mut self) -> usize {
+        self.pairs.give_back() + self.looks.give_back()
+    }
+
+    fn room(&self) -> usize {
+        self.pairs.room() + self.looks.room()
     }
 }

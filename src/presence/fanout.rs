@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use crate::presence::{Level, Package, SubscriptionKey};
+use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -165,6 +166,16 @@ impl Fanouts {
     /// Is nothing on its way?
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Slack for Fanouts {
+    fn give_back(&mut self) -> usize {
+        self.0.give_back()
+    }
+
+    fn room(&self) -> usize {
+        self.0.room()
     }
 }
 

@@ -18,7 +18,7 @@ use ahash::RandomState;
 use smallvec::SmallVec;
 
 use crate::presence::{Level, Package, Shown};
-use crate::sip::slack;
+use crate::sip::slack::Slack;
 use crate::sip::uri::Aor;
 
 /// A subscription of this shard, opaque here.
@@ -255,11 +255,6 @@ impl Watching {
         asking
     }
 
-    /// Gives back the room of those who are not watched any more.
-    pub fn give_back(&mut self) {
-        self.tables.iter_mut().for_each(slack::give_back);
-    }
-
     /// How many users are watched, counted once for each package.
     pub fn len(&self) -> usize {
         self.tables.iter().map(HashMap::len).sum()
@@ -268,6 +263,16 @@ impl Watching {
     /// Is nobody watched?
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+impl Slack for Watching {
+    fn give_back(&mut self) -> usize {
+        self.tables.iter_mut().map(Slack::give_back).sum()
+    }
+
+    fn room(&self) -> usize {
+        self.tables.iter().map(Slack::room).sum()
     }
 }
 

@@ -169,16 +169,22 @@ impl Bindings {
 
     /// Ends what came over a connection that is gone.
     pub fn connection_gone(&mut self, connection: ConnectionId) -> SmallVec<[Endpoint; 1]> {
-        self.list
-            .extract_if(.., |endpoint| endpoint.connection == connection)
-            .collect()
+        self.end(|endpoint| endpoint.connection == connection)
     }
 
     /// Ends what has expired by `now`.
     pub fn expire(&mut self, now: Now) -> SmallVec<[Endpoint; 1]> {
-        self.list
-            .extract_if(.., |endpoint| endpoint.expires_at <= now)
-            .collect()
+        self.end(|endpoint| endpoint.expires_at <= now)
+    }
+
+    /// Takes out those of which `ends` says so, and their room with them: a user who is offline costs no endpoint.
+    fn end(&mut self, ends: impl Fn(&Endpoint) -> bool) -> SmallVec<[Endpoint; 1]> {
+        let ended = self.list.extract_if(.., |endpoint| ends(endpoint));
+        let ended: SmallVec<[Endpoint; 1]> = ended.collect();
+        if !ended.is_empty() {
+            self.list.shrink_to_fit();
+        }
+        ended
     }
 
     /// Ends all, as when the user is removed.

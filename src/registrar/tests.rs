@@ -363,6 +363,8 @@ fn an_instance_is_one_endpoint_wherever_it_is() {
         [EndpointId(0)]
     );
     assert_eq!(bindings.count(), 1);
+    assert_eq!(bindings.expire(Now(u64::MAX)).len(), 1);
+    assert_eq!(bindings.list.capacity(), 0, "who is offline needs no room");
 }
 
 /// RFC 5626 §6.

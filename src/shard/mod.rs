@@ -54,6 +54,7 @@ mod own_copy;
 mod padding;
 mod reach;
 mod request;
+mod room;
 pub mod route;
 mod sealing;
 pub mod standing;
@@ -98,6 +99,7 @@ use crate::shard::wheel::Wheel;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
+use crate::sip::slab::Slab;
 use crate::sip::time::Now;
 use crate::sip::transaction::{
     Branches, ClientKey, ClientTransaction, ServerKey, ServerTransactions,
@@ -274,7 +276,7 @@ pub struct Shard {
     servers: ServerTransactions,
     clients: Chained<ClientKey, ClientTransaction<Purpose>>,
     dialogs: Chained<DialogKey, Association>,
-    deliveries: SlotMap<DeliveryKey, Delivery>,
+    deliveries: Slab<DeliveryKey, Delivery>,
     ringings: SlotMap<RingingKey, Ringing>,
     /// Whom an invitation rings next, and when.
     rings_later: SecondaryMap<RingingKey, (Stages, Now)>,
@@ -318,7 +320,7 @@ pub struct Shard {
     /// Users of whom a publication waits for the store.
     publishing: HashMap<Aor, lync::on_publish::Publishing, ahash::RandomState>,
     /// What the store was asked to keep and has not answered.
-    keeping: SlotMap<KeepKey, Keeping>,
+    keeping: Slab<KeepKey, Keeping>,
 
     wheel: Wheel<Look>,
     looks: Vec<Look>,
@@ -434,7 +436,7 @@ impl Shard {
             servers,
             clients: Chained::default(),
             dialogs: Chained::default(),
-            deliveries: SlotMap::with_key(),
+            deliveries: Slab::default(),
             ringings: SlotMap::with_key(),
             rings_later: SecondaryMap::new(),
             users: SlotMap::with_key(),
@@ -458,7 +460,7 @@ impl Shard {
             rosters,
             newest_version: 0,
             publishing,
-            keeping: SlotMap::with_key(),
+            keeping: Slab::default(),
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),

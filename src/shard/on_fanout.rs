@@ -11,6 +11,7 @@ use crate::shard::letter::Letter;
 use crate::shard::lync::on_batch;
 use crate::shard::{Shard, on_state};
 use crate::sip::dialog::DialogKey;
+use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -43,6 +44,16 @@ impl Telling {
         self.fanouts.forget_all(package, user);
         self.asks
             .retain(|(of, whom, _)| *of != package || whom != user);
+    }
+}
+
+impl Slack for Telling {
+    fn give_back(&mut self) -> usize {
+        self.fanouts.give_back() + self.asks.give_back() + self.lists.give_back()
+    }
+
+    fn room(&self) -> usize {
+        self.fanouts.room() + self.asks.room() + self.lists.room()
     }
 }
 

@@ -269,6 +269,8 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         && let Some(place) = shard.users.get_mut(key)
     {
         let before = core::mem::replace(&mut place.record, record);
+        // One text for the table's key and the record.
+        place.record.aor = before.aor.clone();
         if before.standing != place.record.standing {
             end_endpoints(shard, key, before.standing.as_deref(), effects);
             on_publish::choice_changed(shard, key);

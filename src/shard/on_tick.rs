@@ -7,7 +7,6 @@ use crate::shard::{
     on_register, on_ring, on_session,
 };
 use crate::shard::{on_alert, on_focus, on_subscribe};
-use crate::sip::slack;
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     let mut looks = core::mem::take(&mut shard.looks);
@@ -34,22 +33,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     shard.looks = looks;
     on_message::end_pagers(shard, false, effects);
     lync::farewell::go_on(shard, effects);
-    give_back(shard);
-}
-
-/// The shard's memory follows its users down as it followed them up.
-fn give_back(shard: &mut Shard) {
-    shard.servers.give_back();
-    shard.watching.give_back();
-    shard.pagers.give_back();
-    slack::give_back(&mut shard.subscribers);
-    slack::give_back(&mut shard.left_behind);
-    slack::give_back(&mut shard.sessions);
-    slack::give_back(&mut shard.calls);
-    slack::give_back(&mut shard.end_of);
-    slack::give_back(&mut shard.paging);
-    slack::give_back(&mut shard.own_copies);
-    slack::give_back(&mut shard.rosters);
+    shard.give_back();
 }
 
 /// The server stops: no new work; sessions end, and their records are complete before it does.

@@ -3,6 +3,7 @@
 //! An entry says only *look at this then*: whoever owns the thing looks whether its time has really come, and arms it
 //! again if not. So moving a deadline costs nothing, and a thing has at most a few entries.
 
+use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 
 const SLOTS: usize = 1024;
@@ -58,11 +59,23 @@ impl<K: Copy> Wheel<K> {
                 }
             }
             slot.truncate(kept);
-            if kept == 0 && slot.capacity() > 64 {
-                *slot = Vec::new();
+            // A slot of a quiet hour keeps its 2 KiB.
+            if slot.capacity() > 64 && kept < slot.capacity() / 8 {
+                slot.shrink_to(kept * 2);
             }
         }
         self.done_s = now_s;
+    }
+}
+
+impl<K> Slack for Wheel<K> {
+    /// Each slot does when it was due.
+    fn give_back(&mut self) -> usize {
+        0
+    }
+
+    fn room(&self) -> usize {
+        self.slots.iter().map(Vec::capacity).sum()
     }
 }
 

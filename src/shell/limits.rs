@@ -25,6 +25,12 @@ pub struct Host {
     pub locked_bytes: Option<u64>,
 }
 
+/// Memory comes in pages of 4 KiB, not of 2 MiB, which each shard would have some of for each size of thing, mostly empty: 54 idle
+/// shards take 115 MB so and 455 with huge pages. To be called first of all. Where the system says no, it stays as it is.
+pub fn small_pages() {
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
+}
+
 /// Raises the soft limits to the hard ones. Where the system says no, they stay as they are.
 pub fn raise() -> Host {
     for resource in [Resource::Nofile, Resource::Memlock] {

@@ -9,6 +9,7 @@ mod grammar;
 pub mod header;
 pub mod link;
 pub mod message;
+pub mod slab;
 pub mod slack;
 pub mod time;
 pub mod transaction;

@@ -2,16 +2,66 @@
 //! keeps one that follows the number of users gives its slack back as time passes.
 
 use core::hash::{BuildHasher, Hash};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 /// Below so many places there is nothing worth giving back.
-const PLACES_MIN: usize = 1024;
+pub const PLACES_MIN: usize = 1024;
 
-/// Gives back what a table has to spare, where that is seven eighths or more; half of what is left is free then, so that a
-/// table whose size goes up and down is not always moved. What stays is moved once for each seven that went.
-pub fn give_back<K: Eq + Hash, V, S: BuildHasher>(table: &mut HashMap<K, V, S>) {
-    if table.capacity() > PLACES_MIN && table.len() < table.capacity() / 8 {
-        table.shrink_to(table.len() * 2);
+/// A table that can give back what it has to spare.
+pub trait Slack {
+    /// Gives back the room, where seven eighths of it or more are free; half of what is left is free then, so that a table
+    /// whose size goes up and down is not always moved. How many entries were moved: one for each seven that went, so to
+    /// shrink takes less time than it took to grow.
+    fn give_back(&mut self) -> usize;
+
+    /// Places there are, taken or not.
+    fn room(&self) -> usize;
+}
+
+fn is_worth_it(count: usize, places: usize) -> bool {
+    places > PLACES_MIN && count < places / 8
+}
+
+impl<K: Eq + Hash, V, S: BuildHasher> Slack for HashMap<K, V, S> {
+    fn give_back(&mut self) -> usize {
+        // What was taken out leaves its marks, so `capacity` is less than there is: then it is worth it a little later.
+        if !is_worth_it(self.len(), self.capacity()) {
+            return 0;
+        }
+        self.shrink_to(self.len() * 2);
+        self.len()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl<T> Slack for Vec<T> {
+    fn give_back(&mut self) -> usize {
+        if !is_worth_it(self.len(), self.capacity()) {
+            return 0;
+        }
+        self.shrink_to(self.len() * 2);
+        self.len()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl<T> Slack for VecDeque<T> {
+    fn give_back(&mut self) -> usize {
+        if !is_worth_it(self.len(), self.capacity()) {
+            return 0;
+        }
+        self.shrink_to(self.len() * 2);
+        self.len()
+    }
+
+    fn room(&self) -> usize {
+        self.capacity()
     }
 }
 
@@ -24,14 +74,26 @@ mod tests {
         let seeds = ahash::RandomState::with_seeds(1, 2, 3, 4);
         let mut table = HashMap::with_hasher(seeds);
         table.extend((0..10_000).map(|number| (number, ())));
-        let full = table.capacity();
+        let full = table.room();
         table.retain(|number, ()| *number < 5_000);
-        give_back(&mut table);
+        assert_eq!(table.give_back(), 0);
         // What was taken out leaves its marks, so not all of it counts as capacity.
-        assert!(table.capacity() > full / 2, "{}", table.capacity());
+        assert!(table.room() > full / 2, "{}", table.room());
         table.retain(|number, ()| *number < 500);
-        give_back(&mut table);
-        assert!(table.capacity() < full / 4, "{}", table.capacity());
+        assert_eq!(table.give_back(), 500);
+        assert!(table.room() < full / 4, "{}", table.room());
         assert_eq!(table.len(), 500);
+    }
+
+    #[test]
+    fn so_do_a_list_and_a_queue() {
+        let mut list: Vec<u32> = (0..10_000).collect();
+        let mut queue: VecDeque<u32> = list.iter().copied().collect();
+        assert_eq!((list.give_back(), queue.give_back()), (0, 0));
+        list.truncate(1_000);
+        queue.drain(..9_000);
+        assert_eq!((list.give_back(), queue.give_back()), (1_000, 1_000));
+        assert!(list.room() < 2_500 && queue.room() < 2_500);
+        assert_eq!(queue.front(), Some(&9_000));
     }
 }

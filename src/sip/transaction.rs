@@ -15,7 +15,7 @@ use crate::sip::build::{self, Echo, Value};
 use crate::sip::chain::{Chain, Chained};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
-use crate::sip::slack;
+use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 
 /// 64 × T1: how long a request waits for a final answer (timers B and F, RFC 3261 §17.1).
@@ -142,11 +142,6 @@ impl ServerTransactions {
         self.slots.get(key)
     }
 
-    /// Gives back the room of those who wait no more.
-    pub fn give_back(&mut self) {
-        slack::give_back(&mut self.by_hash);
-    }
-
     /// How many wait.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -155,6 +150,16 @@ impl ServerTransactions {
     /// True where none waits.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+}
+
+impl Slack for ServerTransactions {
+    fn give_back(&mut self) -> usize {
+        self.slots.give_back() + self.by_hash.give_back()
+    }
+
+    fn room(&self) -> usize {
+        self.slots.room() + self.by_hash.room()
     }
 }
 
