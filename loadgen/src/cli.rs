@@ -123,7 +123,8 @@ enum Command {
     Soak(Box<crate::soak::SoakArguments>),
     /// Prints the built-in user model (Lync 2013) of `soak`.
     Model,
-    /// Puts the reports of two servers side by side (NAME=FOLDER with message.json, message-high.json, presence.json, idle.json, logon.json).
+    /// Puts the reports of two servers side by side, with what issue 5 asks for (NAME=FOLDER with message.json, message-high.json,
+    /// presence.json, idle.json, logon.json, logon-resumed.json, half.json, celebrity.json; LOAD.2.json … are further runs).
     Compare {
         /// NAME=FOLDER
         ours: String,
