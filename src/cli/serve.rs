@@ -25,6 +25,8 @@ use crate::shell::{limits, tls};
 
 /// How long what is under way may take once the server is told to stop.
 const STOP: Duration = Duration::from_secs(5);
+/// What a shard may wait for each other one on its core before that is taken for overload.
+const TURN: Duration = Duration::from_millis(1);
 
 /// Runs the server until it is told to stop.
 pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
@@ -281,8 +283,12 @@ fn start(
     };
     let mut nonce_key = [0u8; 32];
     getrandom::fill(&mut nonce_key).map_err(Failure::failed)?;
+    // Shards that share a core wait for each other's turns too, which is no queue of their own.
+    let sharing = capacity.shards.div_ceil(cores.len().max(1));
+    let turns = TURN * u32::try_from(sharing).unwrap_or(u32::MAX);
     let shard_settings = shard::Settings {
         shards,
+        overload_wait: config.shard.overload_wait.max(turns),
         ..config.shard.clone()
     };
     run::start(settings, cdr, keeper, move |id| {
