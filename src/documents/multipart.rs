@@ -207,11 +207,17 @@ impl<'o> Related<'o> {
 
     /// Adds a part. `id` is the line by which the first part names it: `Content-ID: <…>` (RFC 2392 §2).
     pub fn part(&mut self, content_type: &str, id: &str, body: &[u8]) {
-        let head = format!(
-            "--{}\r\nContent-Transfer-Encoding: binary\r\n{id}\r\nContent-Type: {content_type}\r\n\r\n",
-            self.boundary
-        );
-        self.out.extend_from_slice(head.as_bytes());
+        for piece in [
+            "--",
+            self.boundary,
+            "\r\nContent-Transfer-Encoding: binary\r\n",
+            id,
+            "\r\nContent-Type: ",
+            content_type,
+            "\r\n\r\n",
+        ] {
+            self.out.extend_from_slice(piece.as_bytes());
+        }
         self.out.extend_from_slice(body);
         self.out.extend_from_slice(b"\r\n");
     }

@@ -2,6 +2,7 @@
 //! that list (RFC 5367). Each entry asks its own owner and is watched under the one subscription; what the owners say is
 //! gathered, and told in one NOTIFY at a time.
 
+use core::fmt::{Display, Write as _};
 use core::time::Duration;
 
 use crate::dialect::simple;
@@ -348,20 +349,16 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         0 => usize::MAX,
         _ => DOCUMENTS_BYTES_MAX,
     };
-    // COMPAT(linphone, 5.1): it finds a part by a header of exactly this name, and a value without brackets.
-    let id_line = |cid: &str| match subscription.is_linphones {
-        true => format!("Content-Id: {cid}"),
-        false => format!("Content-ID: <{cid}>"),
-    };
     let tag = dialog.local_tag();
-    let unique = format!("{version}.{tag}@{}", subscription.watcher.host());
+    let unique = format!(".{version}.{tag}@{}", subscription.watcher.host());
+    let mut cid = Cid::new(&unique, subscription.is_linphones);
     let mut root = Vec::with_capacity(1024);
     let uri = dialog.local().trim_start_matches('<').trim_end_matches('>');
     let mut writer = rlmi::List::begin(&mut root, uri, version, whole);
     let (mut parts, mut kept_back) = (Vec::new(), Vec::new());
     let (mut bytes, mut name_bytes) = (0, 0);
     for line in list.lines() {
-        let (user, cid) = match line {
+        let (user, at) = match line {
             Line::Stranger(uri) => {
                 writer.entry(uri, [], rlmi::Instance::Terminated("noresource"));
                 continue;
@@ -375,9 +372,8 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
                     // The first one always has room, or nothing would ever move.
                     Some(document) if bytes == 0 || bytes + document.len() <= room => {
                         bytes += document.len();
-                        let cid = format!("{at}.{unique}");
-                        parts.push((cid.clone(), document));
-                        (user, Some(cid))
+                        parts.push((at, document));
+                        (user, Some(at))
                     }
                     Some(_) => {
                         kept_back.push(at);
@@ -387,9 +383,9 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
                 }
             }
         };
-        let instance = match (&line, &cid) {
+        let instance = match (&line, at) {
             (Line::Nobody(_), _) => rlmi::Instance::Terminated("noresource"),
-            (_, Some(cid)) => rlmi::Instance::Active(cid),
+            (_, Some(at)) => rlmi::Instance::Active(cid.of(at)),
             (_, None) if whole => rlmi::Instance::None,
             // In a partial document an entry without news is not named.
             (_, None) => continue,
@@ -405,13 +401,13 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
     list.told(&kept_back);
     subscription.stale = !kept_back.is_empty();
     let boundary = format!("muster-{version}-{tag}");
-    let start = format!("list.{unique}");
+    let start = format!("list{unique}");
     let mut out = Vec::with_capacity(root.len() + bytes + parts.len() * 160 + 256);
     let mut related = Related::begin(&mut out, &boundary);
     let charset = format!("{};charset=\"UTF-8\"", rlmi::CONTENT_TYPE);
-    related.part(&charset, &id_line(&start), &root);
-    for (cid, document) in &parts {
-        related.part(pidf::CONTENT_TYPE, &id_line(cid), document);
+    related.part(&charset, cid.line(&"list"), &root);
+    for (at, document) in &parts {
+        related.part(pidf::CONTENT_TYPE, cid.line(at), document);
     }
     related.end();
     // COMPAT(linphone, 5.1): it takes the quotes for a part of the boundary, finds no part, and crashes. A token needs none.
@@ -420,6 +416,49 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         rlmi::CONTENT_TYPE
     );
     Some((content_type, out))
+}
+
+/// Names the parts of one body: `3.7.TAG@HOST`.
+struct Cid<'u> {
+    unique: &'u str,
+    before: &'static str,
+    after: &'static str,
+    line: String,
+}
+
+impl<'u> Cid<'u> {
+    fn new(unique: &'u str, is_linphones: bool) -> Cid<'u> {
+        // COMPAT(linphone, 5.1): it finds a part by a header of exactly this name, and a value without brackets.
+        let (before, after) = match is_linphones {
+            true => ("Content-Id: ", ""),
+            false => ("Content-ID: <", ">"),
+        };
+        let line = String::with_capacity(before.len() + unique.len() + 12);
+        Cid {
+            unique,
+            before,
+            after,
+            line,
+        }
+    }
+
+    /// The part's header.
+    fn line(&mut self, part: &dyn Display) -> &str {
+        self.line.clear();
+        self.line.push_str(self.before);
+        // Writing to a String cannot fail.
+        let _ = write!(self.line, "{part}");
+        self.line.push_str(self.unique);
+        self.line.push_str(self.after);
+        &self.line
+    }
+
+    /// By what the root names an entry's part.
+    fn of(&mut self, at: usize) -> &str {
+        let (before, after) = (self.before.len(), self.after.len());
+        let line = self.line(&at);
+        line.get(before..line.len() - after).unwrap_or_default()
+    }
 }
 
 /// What the subscriber calls a contact, and the groups that it is in.

@@ -4,10 +4,8 @@
 //! A request is read by its elements' local names: their namespaces differ from one client to the next where the schema
 //! has three of them for one element.
 
-use core::fmt::Display;
-
 use crate::documents::timestamp;
-use crate::documents::xml::write::Writer;
+use crate::documents::xml::write::{Text, Writer};
 use crate::documents::xml::{Element, Fault, Reader, Space};
 use crate::immcu::room::{Role, Subject};
 use crate::immcu::session::Refusal;
@@ -365,7 +363,7 @@ pub fn write(envelope: &Envelope, name: &'static str, answer: &Answer<'_>) -> Ve
     out
 }
 
-fn conference(xml: &mut Writer<'_>, entity: impl Display) {
+fn conference(xml: &mut Writer<'_>, entity: impl Text) {
     xml.open("conference-info")
         .attribute("xmlns", Space::ConferenceInfo.name())
         .attribute("entity", entity);

@@ -4,7 +4,7 @@
 use crate::dialect::lync::cccp::{self, EXTENSIONS};
 use crate::documents::conference_info::Extent;
 use crate::documents::xml::Space;
-use crate::documents::xml::write::Writer;
+use crate::documents::xml::write::{Text, Writer};
 use crate::immcu::room::Role;
 
 /// The conference itself.
@@ -119,7 +119,7 @@ fn user(xml: &mut Writer<'_>, entry: &Entry<'_>) {
     }
 }
 
-fn endpoint(xml: &mut Writer<'_>, entity: impl core::fmt::Display, kind: &str) {
+fn endpoint(xml: &mut Writer<'_>, entity: impl Text, kind: &str) {
     xml.open("endpoint")
         .attribute("entity", entity)
         .attribute("msci:session-type", kind)

@@ -236,7 +236,7 @@ fn subscribers(xml: &mut Writer<'_>, subscribers: &Subscribers) {
         .attribute("xmlns", Space::Subscribers.name());
     for one in subscribers.iter() {
         xml.open("subscriber")
-            .attribute("user", &one.user)
+            .attribute("user", one.user.as_str())
             .attribute("displayName", &one.name)
             .attribute("acknowledged", one.acknowledged)
             .close();

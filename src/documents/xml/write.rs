@@ -2,8 +2,11 @@
 //!
 //! Always holds: what is written is well-formed, whatever the values; characters that XML cannot carry become U+FFFD.
 
-use core::fmt::{self, Display};
+use core::fmt::{self, Arguments};
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use crate::documents::timestamp::{Timestamp, Zoneless};
 
 /// The declaration that each document begins with.
 const DECLARATION: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
@@ -53,20 +56,20 @@ impl<'o> Writer<'o> {
     }
 
     /// Adds an attribute to the element that was opened last; nothing may have been written into it.
-    pub fn attribute(&mut self, name: &'static str, value: impl Display) -> &mut Self {
+    pub fn attribute(&mut self, name: &'static str, value: impl Text) -> &mut Self {
         debug_assert!(self.start_open, "an attribute after the content");
         self.out.push(b' ');
         self.out.extend_from_slice(name.as_bytes());
         self.out.extend_from_slice(b"=\"");
-        self.escape(value);
+        value.escaped(self.out);
         self.out.push(b'"');
         self
     }
 
     /// Adds text to the current element.
-    pub fn text(&mut self, value: impl Display) -> &mut Self {
+    pub fn text(&mut self, value: impl Text) -> &mut Self {
         self.end_start();
-        self.escape(value);
+        value.escaped(self.out);
         self
     }
 
@@ -88,7 +91,7 @@ impl<'o> Writer<'o> {
     }
 
     /// An element with nothing but text.
-    pub fn element(&mut self, name: &'static str, text: impl Display) -> &mut Self {
+    pub fn element(&mut self, name: &'static str, text: impl Text) -> &mut Self {
         self.open(name).text(text).close()
     }
 
@@ -110,42 +113,122 @@ impl<'o> Writer<'o> {
             self.start_open = false;
         }
     }
+}
 
-    fn escape(&mut self, value: impl Display) {
-        // `Escaping` itself never fails; an error could only be the value's own, and then the value is cut short.
-        let _ = write!(Escaping(self.out), "{value}");
+/// What can stand as text or as an attribute's value: it is escaped on its way.
+pub trait Text {
+    /// Appends it, escaped.
+    fn escaped(&self, out: &mut Vec<u8>);
+}
+
+impl<T: Text + ?Sized> Text for &T {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        (**self).escaped(out);
     }
 }
 
+impl Text for str {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        escape(out, self);
+    }
+}
+
+impl Text for String {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        escape(out, self);
+    }
+}
+
+impl Text for Box<str> {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        escape(out, self);
+    }
+}
+
+impl Text for Cow<'_, str> {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        escape(out, self);
+    }
+}
+
+impl Text for bool {
+    fn escaped(&self, out: &mut Vec<u8>) {
+        escape(out, if *self { "true" } else { "false" });
+    }
+}
+
+/// What has nothing to escape, or is rare: by way of its `Display`.
+macro_rules! displayed {
+    ($($kind:ty),*) => {$(
+        impl Text for $kind {
+            fn escaped(&self, out: &mut Vec<u8>) {
+                // `Escaping` itself never fails; an error could only be the value's own, and then the value is cut short.
+                let _ = write!(Escaping(out), "{self}");
+            }
+        }
+    )*};
+}
+displayed!(
+    u8,
+    u16,
+    u32,
+    u64,
+    usize,
+    i16,
+    i32,
+    i64,
+    Arguments<'_>,
+    Timestamp,
+    Zoneless
+);
+
 /// Writes text, escaped for an element or an attribute.
 pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
-    // `Escaping` never fails.
-    let _ = Escaping(out).write_str(text);
+    let mut rest = text;
+    // Most text has nothing to escape, and is copied whole.
+    while let Some(at) = rest.bytes().position(|byte| SUSPECT[usize::from(byte)]) {
+        let (plain, suspect) = rest.split_at(at);
+        let mut characters = suspect.chars();
+        let Some(character) = characters.next() else {
+            return;
+        };
+        out.extend_from_slice(plain.as_bytes());
+        let replacement = match character {
+            '<' => "&lt;",
+            '>' => "&gt;",
+            '&' => "&amp;",
+            '"' => "&quot;",
+            // A literal one would come back as "\n" from text and as a space from an attribute (XML 1.0 §2.11, §3.3.3).
+            '\r' => "&#13;",
+            '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
+            _ => &suspect[..character.len_utf8()],
+        };
+        out.extend_from_slice(replacement.as_bytes());
+        rest = characters.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
 }
+
+/// Bytes that a character to be replaced may begin with: U+FFFE and U+FFFF begin with EF.
+static SUSPECT: [bool; 256] = {
+    let mut suspect = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        suspect[byte] = match byte as u8 {
+            b'\t' | b'\n' => false,
+            b'<' | b'>' | b'&' | b'"' | 0xef => true,
+            other => other < 0x20,
+        };
+        byte += 1;
+    }
+    suspect
+};
 
 struct Escaping<'o>(&'o mut Vec<u8>);
 
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut plain_from = 0;
-        for (index, character) in text.char_indices() {
-            let replacement = match character {
-                '<' => "&lt;",
-                '>' => "&gt;",
-                '&' => "&amp;",
-                '"' => "&quot;",
-                // A literal one would come back as "\n" from text and as a space from an attribute (XML 1.0 §2.11, §3.3.3).
-                '\r' => "&#13;",
-                '\n' | '\t' => continue,
-                '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
-                _ => continue,
-            };
-            self.0
-                .extend_from_slice(&text.as_bytes()[plain_from..index]);
-            self.0.extend_from_slice(replacement.as_bytes());
-            plain_from = index + character.len_utf8();
-        }
-        self.0.extend_from_slice(&text.as_bytes()[plain_from..]);
+        escape(self.0, text);
         Ok(())
     }
 }
