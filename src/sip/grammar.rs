@@ -18,6 +18,9 @@ pub(super) const URI: u8 = 1 << 4;
 pub(super) const VALUE: u8 = 1 << 5;
 /// RFC 3261's `unreserved`: an escape of these equals the character itself.
 pub(super) const UNRESERVED: u8 = 1 << 6;
+/// What may stand between the brackets of an address, before anybody has looked whether it is a URI: no blank, control, quote or
+/// bracket. Bytes beyond ASCII may.
+pub(super) const INSIDE: u8 = 1 << 7;
 
 const CLASSES: [u8; 256] = classes();
 
@@ -27,6 +30,9 @@ const fn classes() -> [u8; 256] {
     while byte < 256 {
         if (byte as u8).is_ascii_alphanumeric() {
             table[byte] = TOKEN | USER | PASSWORD | HOST | URI | VALUE | UNRESERVED;
+        }
+        if byte > b' ' as usize && !matches!(byte as u8, 0x7f | b'<' | b'>' | b'"') {
+            table[byte] |= INSIDE;
         }
         byte += 1;
     }

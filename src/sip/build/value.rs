@@ -75,11 +75,12 @@ impl Write for Line<'_> {
 
 /// Appends a number in hexadecimal digits, without leading zeros.
 pub fn hex(out: &mut Vec<u8>, number: u64) {
-    let digits = (16 - number.leading_zeros() / 4).max(1);
-    out.extend((0..digits).rev().map(|place| {
-        let digit = (number >> (4 * place)) as u8 & 15;
-        digit + if digit < 10 { b'0' } else { b'a' - 10 }
-    }));
+    let mut digits = [0u8; 16];
+    for (place, digit) in digits.iter_mut().enumerate() {
+        *digit = b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize & 15];
+    }
+    let leading = (number.leading_zeros() as usize / 4).min(15);
+    out.extend_from_slice(&digits[leading..]);
 }
 
 /// Reads what `hex` writes: one to sixteen digits.
@@ -102,30 +103,36 @@ pub(super) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     let SocketAddr::V4(address) = address else {
         return format_args!("{address}").write(out);
     };
-    for (number, octet) in address.ip().octets().into_iter().enumerate() {
-        if number > 0 {
-            out.push(b'.');
-        }
-        push_number(out, u64::from(octet));
+    // From the right; four octets with their dots, a colon and a port are 21 bytes at most.
+    let mut text = [0u8; 21];
+    let mut at = digits(&mut text, 21, u64::from(address.port()));
+    for (octet, sign) in address.ip().octets().into_iter().rev().zip(*b":...") {
+        at -= 1;
+        text[at] = sign;
+        at = digits(&mut text, at, u64::from(octet));
     }
-    out.push(b':');
-    push_number(out, u64::from(address.port()));
+    out.extend_from_slice(&text[at..]);
 }
 
-pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
     // 2^64 has 20 digits.
-    let mut digits = [0u8; 20];
-    let mut at = digits.len();
+    let mut text = [0u8; 20];
+    let at = digits(&mut text, 20, number);
+    out.extend_from_slice(&text[at..]);
+}
+
+/// Writes the digits of a number so that they end before `end`. Where they begin.
+fn digits(text: &mut [u8], end: usize, mut number: u64) -> usize {
+    let mut at = end;
     loop {
         at -= 1;
         // A remainder of ten is a digit.
-        digits[at] = b'0' + (number % 10) as u8;
+        text[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            break;
+            return at;
         }
     }
-    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]

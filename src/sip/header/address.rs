@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{BadValue, Params};
-use crate::sip::grammar::{self, TOKEN};
+use crate::sip::grammar::{self, INSIDE, TOKEN};
 use crate::sip::uri::{BadUri, Uri};
 
 /// A URI with a display name and header parameters.
@@ -15,6 +15,8 @@ pub struct NameAddr<'a> {
     pub uri: &'a str,
     /// The header parameters, not those of the URI.
     pub params: Params<'a>,
+    /// What they say of `tag`; empty for a flag.
+    tag: Option<&'a str>,
 }
 
 impl<'a> NameAddr<'a> {
@@ -40,15 +42,9 @@ impl<'a> NameAddr<'a> {
             (grammar::trim(display), rest)
         };
         let rest = rest.strip_prefix('<').ok_or(BadValue)?;
-        let (uri, rest) = grammar::split_once(rest, b'>').ok_or(BadValue)?;
-        if uri.is_empty() || uri.bytes().any(unfit) {
-            return Err(BadValue);
-        }
-        Ok(NameAddr {
-            display,
-            uri,
-            params: Params::parse(rest)?,
-        })
+        let (uri, rest) = grammar::split(rest, grammar::run(rest, INSIDE));
+        let rest = rest.strip_prefix('>').ok_or(BadValue)?;
+        NameAddr::with(display, uri, rest)
     }
 
     fn bare(text: &'a str) -> Result<NameAddr<'a>, BadValue> {
@@ -57,23 +53,35 @@ impl<'a> NameAddr<'a> {
             .take_while(|&byte| byte != b';' && !grammar::is_blank(byte))
             .count();
         let (uri, rest) = grammar::split(text, end);
-        if uri.is_empty()
-            || uri
-                .bytes()
-                .any(|byte| unfit(byte) || matches!(byte, b'?' | b','))
-        {
+        let fits = |byte| grammar::is(byte, INSIDE) && !matches!(byte, b'?' | b',');
+        if !uri.bytes().all(fits) {
             return Err(BadValue);
         }
+        NameAddr::with("", uri, rest)
+    }
+
+    fn with(display: &'a str, uri: &'a str, params: &'a str) -> Result<NameAddr<'a>, BadValue> {
+        if uri.is_empty() {
+            return Err(BadValue);
+        }
+        let (params, tag) = Params::parse_for(params, "tag")?;
         Ok(NameAddr {
-            display: "",
+            display,
             uri,
-            params: Params::parse(rest)?,
+            params,
+            tag,
         })
     }
 
     /// The `tag` parameter (RFC 3261 §19.3).
     pub fn tag(&self) -> Option<&'a str> {
-        self.params.raw("tag").flatten()
+        self.tag.filter(|tag| !tag.is_empty())
+    }
+
+    /// Is `tag` absent or a token? One without a value would be no tag to us and one to the peer.
+    pub(in crate::sip) fn tag_fits(&self) -> bool {
+        self.tag
+            .is_none_or(|tag| !tag.is_empty() && !tag.starts_with('"'))
     }
 
     /// The URI, read.
@@ -85,11 +93,6 @@ impl<'a> NameAddr<'a> {
     pub fn display_name(&self) -> Cow<'a, str> {
         grammar::unquote(self.display)
     }
-}
-
-/// What no URI has inside, in brackets or without.
-fn unfit(byte: u8) -> bool {
-    byte <= b' ' || byte == 0x7f || matches!(byte, b'<' | b'>' | b'"')
 }
 
 impl core::fmt::Display for NameAddr<'_> {

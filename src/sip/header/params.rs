@@ -12,12 +12,24 @@ pub struct Params<'a>(&'a str);
 impl<'a> Params<'a> {
     /// Reads `;a=b;c="d"`, or nothing at all; refuses what is no parameter list.
     pub fn parse(text: &'a str) -> Result<Params<'a>, BadValue> {
+        Ok(Params::parse_for(text, "")?.0)
+    }
+
+    /// Reads them, and on the way the one that is wanted in any case: what `raw` says of `name`, with an empty text for a flag,
+    /// for no value is empty.
+    pub(super) fn parse_for(
+        text: &'a str,
+        name: &str,
+    ) -> Result<(Params<'a>, Option<&'a str>), BadValue> {
         let text = grammar::trim(text);
-        let mut rest = text;
-        while let Some((_, _, after)) = next(rest)? {
+        let (mut rest, mut wanted) = (text, None);
+        while let Some((each, value, after)) = next(rest)? {
+            if wanted.is_none() && each.eq_ignore_ascii_case(name) {
+                wanted = Some(value.unwrap_or(""));
+            }
             rest = after;
         }
-        Ok(Params(text))
+        Ok((Params(text), wanted))
     }
 
     /// The value of `name`: `None` when it is absent, `Some(None)` when it is a flag; a quoted value is given without
@@ -170,6 +182,22 @@ mod tests {
         assert_eq!(params.raw("tag"), Some(Some("X")));
         assert_eq!(params.value("q").as_deref(), Some(""));
         assert_eq!(params.get("none"), None);
+    }
+
+    #[test]
+    fn what_is_wanted_is_found_on_the_way() {
+        for (text, expected) in [
+            ("", None),
+            (";a=b", None),
+            (";a=b;TAG=x;tag=y", Some("x")),
+            (";tag;tag=y", Some("")),
+            (";tag=\"x\"", Some("\"x\"")),
+        ] {
+            let (params, tag) = Params::parse_for(text, "tag").unwrap_or_default();
+            assert_eq!(tag, expected, "{text}");
+            let raw = params.raw("tag").map(|value| value.unwrap_or(""));
+            assert_eq!(tag, raw, "{text}");
+        }
     }
 
     #[test]

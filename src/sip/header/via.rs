@@ -16,6 +16,7 @@ pub struct Via<'a> {
     pub port: Option<u16>,
     /// `branch`, `received`, `rport`, ….
     pub params: Params<'a>,
+    branch: &'a str,
 }
 
 impl<'a> Via<'a> {
@@ -45,18 +46,20 @@ impl<'a> Via<'a> {
                 (Some(port), start.len() - rest.len(), rest)
             }
         };
+        let (params, branch) = Params::parse_for(rest, "branch")?;
         Ok(Via {
             transport,
             sent_by: grammar::split(start, end).0,
             host,
             port,
-            params: Params::parse(rest)?,
+            params,
+            branch: branch.unwrap_or(""),
         })
     }
 
     /// The branch: with the cookie `z9hG4bK` it names the transaction (RFC 3261 §8.1.1.7). Empty where there is none.
     pub fn branch(&self) -> &'a str {
-        self.params.raw("branch").flatten().unwrap_or("")
+        self.branch
     }
 }
 

@@ -156,15 +156,10 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// A tag is a token: one without a value would be no tag to us and one to the peer. The URIs of a response are those of our
-    /// own request, and nobody reads them.
+    /// The URIs of a response are those of our own request, and nobody reads them.
     fn read_address(&self, name: Name) -> Result<NameAddr<'a>, Fault> {
         let address = NameAddr::parse(self.required(name)?).map_err(|_| Fault::Bad(name))?;
-        let tag_fits = match address.params.raw("tag") {
-            None => true,
-            Some(tag) => tag.is_some_and(|tag| !tag.starts_with('"')),
-        };
-        if !tag_fits || (self.is_request() && address.uri().is_err()) {
+        if !address.tag_fits() || (self.is_request() && address.uri().is_err()) {
             return Err(Fault::Bad(name));
         }
         Ok(address)
