@@ -2,11 +2,12 @@
 //!
 //! rustls makes the keys and renews them; opening and sealing are done here, in place, with one copy of what is sent and
 //! none of what is received. rustls' own connection does the same with a few more copies and two thousand bytes more a connection.
-//! No key schedule is kept either: one is made anew for each record, 3 % of the CPU of a message, and an idle connection is smaller for it.
+//! A connection keeps no key schedule, which is 700 bytes each way: the keys that are used much share a table of them (`schedules`).
+
+mod schedules;
 
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, MAX_TAG_LEN, Nonce,
-    UnboundKey,
 };
 use rustls::crypto::cipher::{AeadKey, Iv, NONCE_LEN};
 use rustls::kernel::KernelConnection;
@@ -23,6 +24,9 @@ const BODY_BYTES_MAX: usize = CONTENT_BYTES_MAX + 256;
 const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + MAX_TAG_LEN;
 /// Our key is renewed after so many records, well before AES-GCM wears out (2^24.5 full records, RFC 8446 §5.5).
 const RECORDS_A_KEY: u64 = if cfg!(test) { 1_000 } else { 1 << 23 };
+
+/// Who logs on and stays has this many records or fewer each way; a key that has done more is worth keeping ready.
+const RECORDS_OF_THE_IDLE: u64 = 32;
 
 const CHANGE_CIPHER_SPEC: u8 = 20;
 const ALERT: u8 = 21;
@@ -44,19 +48,12 @@ struct Half {
 }
 
 impl Half {
-    /// The key, made ready, and the nonce of the next record (RFC 8446 §5.3).
-    fn next(&mut self) -> Result<(LessSafeKey, Nonce), Error> {
-        let (algorithm, key, iv): (&'static Algorithm, &AeadKey, &Iv) = match &self.secrets {
-            ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
-            ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
-            ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
-            _ => {
-                return Err(Error::General(
-                    "a cipher suite without a record layer".into(),
-                ));
-            }
-        };
-        let key = UnboundKey::new(algorithm, key.as_ref()).map_err(|_| Error::EncryptError)?;
+    /// Hands `act` the key, made ready, and the nonce of the next record (RFC 8446 §5.3).
+    fn next<T>(
+        &mut self,
+        act: impl FnOnce(&LessSafeKey, Nonce) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (algorithm, key, iv) = parts(&self.secrets)?;
         let mut nonce = [0; NONCE_LEN];
         nonce.copy_from_slice(iv.as_ref());
         for (byte, count) in nonce[NONCE_LEN - 8..]
@@ -66,8 +63,36 @@ impl Half {
             *byte ^= count;
         }
         self.records += 1;
-        Ok((LessSafeKey::new(key), Nonce::assume_unique_for_key(nonce)))
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        if self.records > RECORDS_OF_THE_IDLE {
+            schedules::with(algorithm, key.as_ref(), |ready| act(ready, nonce))
+        } else {
+            act(&schedules::make(algorithm, key.as_ref())?, nonce)
+        }
     }
+}
+
+impl Drop for Half {
+    /// A key does not outlive its connection.
+    fn drop(&mut self) {
+        if let Ok((_, key, _)) = parts(&self.secrets) {
+            schedules::forget(key.as_ref());
+        }
+    }
+}
+
+/// What the secrets of a direction are made of.
+fn parts(secrets: &ConnectionTrafficSecrets) -> Result<(&'static Algorithm, &AeadKey, &Iv), Error> {
+    Ok(match secrets {
+        ConnectionTrafficSecrets::Aes128Gcm { key, iv } => (&AES_128_GCM, key, iv),
+        ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (&AES_256_GCM, key, iv),
+        ConnectionTrafficSecrets::Chacha20Poly1305 { key, iv } => (&CHACHA20_POLY1305, key, iv),
+        _ => {
+            return Err(Error::General(
+                "a cipher suite without a record layer".into(),
+            ));
+        }
+    })
 }
 
 /// What one record was.
@@ -147,10 +172,10 @@ impl Traffic {
             return Ok(Record::Incomplete);
         };
         let used = HEADER_BYTES + length;
-        let (key, nonce) = self.theirs.next()?;
-        let content = key
-            .open_in_place(nonce, Aad::from(&*header), body)
-            .map_err(|_| Error::DecryptError)?;
+        let content = self.theirs.next(|key, nonce| {
+            key.open_in_place(nonce, Aad::from(&*header), body)
+                .map_err(|_| Error::DecryptError)
+        })?;
         // The content type is the last byte that is not padding.
         let Some(end) = content.iter().rposition(|&byte| byte != 0) else {
             return Err(Error::General("a record that is all padding".into()));
@@ -218,14 +243,12 @@ impl Traffic {
         out.extend_from_slice(&header);
         out.extend_from_slice(content);
         out.push(kind);
-        let (key, nonce) = self.ours.next()?;
-        let sealed = out
-            .get_mut(start + HEADER_BYTES..)
-            .ok_or(Error::EncryptError)
-            .and_then(|body| {
-                key.seal_in_place_separate_tag(nonce, Aad::from(header), body)
-                    .map_err(|_| Error::EncryptError)
-            });
+        let sealed = self.ours.next(|key, nonce| {
+            let body = out.get_mut(start + HEADER_BYTES..);
+            let body = body.ok_or(Error::EncryptError)?;
+            key.seal_in_place_separate_tag(nonce, Aad::from(header), body)
+                .map_err(|_| Error::EncryptError)
+        });
         match sealed {
             Ok(tag) => out.extend_from_slice(tag.as_ref()),
             Err(error) => {
