@@ -9,7 +9,7 @@ use crate::dialect::lync::message::standard_type;
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
 use crate::immcu::content::{Content, Party, Priority, Sort};
-use crate::sip::build::Draft;
+use crate::sip::build::{Draft, Value};
 use crate::sip::header::{Name, Quoted};
 use crate::sip::link::Link;
 use crate::sip::message::Message;
@@ -171,10 +171,28 @@ fn sort_of(content_type: &str) -> Sort {
 
 /// `"Alice" <sip:alice@example.com>`, as From and P-Asserted-Identity say it.
 pub fn name_addr(party: &Party) -> String {
-    if party.display.is_empty() {
-        ["<", &party.aor.uri(), ">"].concat()
-    } else {
-        format!("{} <{}>", Quoted(&party.display), party.aor.uri())
+    let uri = party.aor.uri();
+    let name = &*party.display;
+    let mut text = Vec::with_capacity(name.len() + uri.len() + 8);
+    Named { name, uri: &uri }.write(&mut text);
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// The same as a header's value: a display name that may be empty, and the URI.
+#[derive(Clone, Copy, Debug)]
+pub struct Named<'a> {
+    /// The display name, as people write it.
+    pub name: &'a str,
+    /// The URI, without brackets.
+    pub uri: &'a str,
+}
+
+impl Value for Named<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        if !self.name.is_empty() {
+            format_args!("{} ", Quoted(self.name)).write(out);
+        }
+        ["<", self.uri, ">"].write(out);
     }
 }
 
@@ -189,23 +207,25 @@ pub enum Reads {
     Unknown,
 }
 
-/// Ends a MESSAGE with what `from` said to `to`. Who it was always stands in P-Asserted-Identity (RFC 3325 §9.1).
+/// Ends a MESSAGE with what `from`, whose URI is `uri`, said to `to`. Who it was always stands in P-Asserted-Identity
+/// (RFC 3325 §9.1).
 pub fn write_content(
     mut draft: Draft<'_>,
     from: &Party,
+    uri: &str,
     to: &str,
     content: &Content,
     reads: Reads,
     now: Now,
 ) {
-    draft.header("P-Asserted-Identity", name_addr(from));
+    let name = &*from.display;
+    draft.header("P-Asserted-Identity", Named { name, uri });
     draft.raw(content.lines.as_bytes());
     let standard = standard_type(&content.content_type);
     let content_type = standard.as_deref().unwrap_or(&content.content_type);
-    let uri = from.aor.uri();
     let envelope = Envelope {
-        from_name: &from.display,
-        from: &uri,
+        from_name: name,
+        from: uri,
         to,
     };
     let wrapper = is_cpim(&content.content_type)

@@ -26,9 +26,9 @@ impl Pair {
         }
     }
 
-    /// The user whose shard owns the pair's session.
-    pub fn keeper(&self) -> &Aor {
-        &self.0
+    /// The user whose shard owns the session of these two.
+    pub fn keeper<'a>(one: &'a Aor, other: &'a Aor) -> &'a Aor {
+        one.min(other)
     }
 
     fn side(&self, user: &Aor) -> usize {

@@ -13,9 +13,12 @@ use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
 use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
-use crate::sip::build::{self, Draft};
+use crate::sip::build::{self, Draft, Value};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
+
+/// How the state of a subscription that goes on begins; the seconds that it lasts follow.
+const ACTIVE: &str = "active;expires=";
 
 enum Body {
     None,
@@ -54,8 +57,7 @@ impl FirstState {
         if self.granted_s == 0 {
             draft.header("subscription-state", "terminated;expires=0");
         } else {
-            let state = format_args!("active;expires={}", self.granted_s);
-            draft.header("subscription-state", state);
+            draft.header("subscription-state", (ACTIVE, self.granted_s));
         }
         if self.is_list {
             draft.header("Require", "eventlist");
@@ -70,7 +72,7 @@ fn event(draft: &mut Draft<'_>, package: &str, id: &str) {
     if id.is_empty() {
         draft.header("Event", package);
     } else {
-        draft.header("Event", format_args!("{package};id={id}"));
+        draft.header("Event", [package, ";id=", id]);
     }
 }
 
@@ -105,13 +107,7 @@ impl Shard {
         subscription.outstanding = !subscription.telling.benotify;
         let left_s = subscription.expires.since(self.now).as_secs();
         let body = self.body_of(key);
-        self.write_notify(
-            key,
-            body,
-            Purpose::Notify(key),
-            format_args!("active;expires={left_s}"),
-            effects,
-        );
+        self.write_notify(key, body, Purpose::Notify(key), (ACTIVE, left_s), effects);
     }
 
     /// Tells a watcher the newest state and that it was the last (RFC 6665 §4.2.3), and forgets the subscription.
@@ -121,7 +117,7 @@ impl Shard {
             key,
             body,
             Purpose::Forget,
-            format_args!("terminated;reason={reason}"),
+            ["terminated;reason=", reason],
             effects,
         );
         on_subscribe::forget(self, key, effects);
@@ -157,7 +153,7 @@ impl Shard {
         }
         subscription.outstanding = !subscription.telling.benotify;
         let left_s = subscription.expires.since(self.now).as_secs();
-        let state = format_args!("active;expires={left_s}");
+        let state = (ACTIVE, left_s);
         let body = Body::Shared(content_type, document.clone());
         self.write_notify(key, body, Purpose::Notify(key), state, effects);
         true
@@ -168,21 +164,25 @@ impl Shard {
         key: DialogKey,
         body: Body,
         purpose: Purpose,
-        state: core::fmt::Arguments<'_>,
+        state: impl Value,
         effects: &mut Effects,
     ) {
-        let cseq = self.parent_cseq(key);
-        let Some(connection) = self
-            .dialogs
-            .get(key)
-            .map(|association| association.connection)
+        let Some(Association {
+            connection,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get(key)
         else {
             return;
+        };
+        let (connection, benotify) = (*connection, subscription.telling.benotify);
+        let cseq = match subscription.subject {
+            Subject::Refer { parent, .. } => parent.and_then(|leg| self.next_cseq(leg)),
+            _ => None,
         };
         let Some(link) = self.connections.link(connection) else {
             return;
         };
-        let benotify = self.is_told_by_benotify(key);
         let branch = if benotify {
             // No answer will look for it.
             self.branches.unanswered(self.rng.next_u64())
@@ -220,13 +220,6 @@ impl Shard {
             }
             body.write(draft);
         });
-    }
-
-    fn is_told_by_benotify(&self, key: DialogKey) -> bool {
-        matches!(
-            self.dialogs.get(key).map(|association| &association.usage),
-            Some(Usage::Subscription(subscription)) if subscription.telling.benotify
-        )
     }
 
     /// The state as the answer to SUBSCRIBE carries it, in the place of a first NOTIFY ([MS-SIP] §3.4). Its number in the
@@ -364,25 +357,12 @@ impl Shard {
         }
     }
 
-    /// A REFER's subscription in a leg's dialog takes the leg's next CSeq: one dialog has one order.
-    fn parent_cseq(&mut self, key: DialogKey) -> Option<u32> {
-        let Some(Association {
-            usage: Usage::Subscription(subscription),
-            ..
-        }) = self.dialogs.get(key)
-        else {
-            return None;
-        };
-        let Subject::Refer {
-            parent: Some(parent),
-            ..
-        } = subscription.subject
-        else {
-            return None;
-        };
-        let leg = self.dialogs.get_mut(parent)?;
-        let cseq = leg.dialog.local_cseq;
-        leg.dialog.local_cseq += 1;
+    /// A REFER's subscription in a leg's dialog takes the leg's next CSeq: one dialog has one order. What is given is the last
+    /// one before it.
+    fn next_cseq(&mut self, leg: DialogKey) -> Option<u32> {
+        let dialog = &mut self.dialogs.get_mut(leg)?.dialog;
+        let cseq = dialog.local_cseq;
+        dialog.local_cseq += 1;
         Some(cseq)
     }
 }

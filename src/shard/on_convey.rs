@@ -34,7 +34,7 @@ pub(super) fn convey(
     effects: &mut Effects,
 ) {
     let counts = content.sort == Sort::Text;
-    let now = shard.now;
+    let (now, uri) = (shard.now, from.aor.uri());
     let mut sent = false;
     for raw in legs {
         let key: DialogKey = KeyData::from_ffi(*raw).into();
@@ -117,11 +117,11 @@ pub(super) fn convey(
             let mut draft = dialog.request(out, "MESSAGE", &link, branch);
             // The dialog is with the conference: a Lync client knows who speaks by this line alone.
             if leg.focus && bare.is_some() {
-                draft.header("Ms-Sender", format_args!("<{}>", from.aor.uri()));
+                draft.header("Ms-Sender", ["<", &uri, ">"]);
             }
             match &bare {
                 Some(bare) => bare.write(draft, &content.lines),
-                None => simple::write_content(draft, from, &to, content, reads, now),
+                None => simple::write_content(draft, from, &uri, &to, content, reads, now),
             }
         });
         sent = true;

@@ -30,7 +30,7 @@ pub(super) fn deliver(
     from: Party,
     to: Aor,
     gruu: Option<Gruu>,
-    content: Content,
+    mut content: Content,
     effects: &mut Effects,
 ) {
     let counts = content.sort == Sort::Text;
@@ -68,8 +68,8 @@ pub(super) fn deliver(
     });
     let wording = Wording {
         tag: shard.fresh_tag(),
-        call_id: match &content.call_id {
-            Some(call_id) => call_id.clone(),
+        call_id: match content.call_id.take() {
+            Some(call_id) => call_id,
             None => shard.fresh_call_id().into(),
         },
         from,
@@ -175,6 +175,7 @@ fn send(
 ) -> bool {
     let to_uri = to.uri();
     let author = &wording.from.aor;
+    let author_uri = author.uri();
     let now = shard.now;
     let mut sent = 0;
     for Reached {
@@ -212,11 +213,17 @@ fn send(
             continue;
         }
         // Who it is from stands in From alone for a Lync endpoint: it finds the conversation by that.
-        let from = match bare {
-            Some(_) => format!("<{}>", author.uri()),
-            None => simple::name_addr(&wording.from),
+        let name = match bare {
+            Some(_) => "",
+            None => &*wording.from.display,
         };
-        let from_text = format!("{from};tag={}", wording.tag);
+        let from_text = (
+            simple::Named {
+                name,
+                uri: &author_uri,
+            },
+            [";tag=", &wording.tag],
+        );
         let client = shard.ask(
             *connection,
             Method::Message,
@@ -229,7 +236,7 @@ fn send(
                     contact,
                     link,
                     branch,
-                    &from_text,
+                    from_text,
                     &to_uri,
                     &wording.call_id,
                 );
@@ -237,7 +244,8 @@ fn send(
                 match &bare {
                     Some(bare) => bare.write(draft, &content.lines),
                     None => {
-                        simple::write_content(draft, from, &to_uri, content, Reads::Unknown, now);
+                        let (uri, reads) = (&author_uri, Reads::Unknown);
+                        simple::write_content(draft, from, uri, &to_uri, content, reads, now);
                     }
                 }
             },
@@ -287,7 +295,10 @@ fn send_within(
         let Wording { from, content, .. } = wording;
         match bare {
             Some(bare) => bare.write(draft, &content.lines),
-            None => simple::write_content(draft, from, &to, content, reads, now),
+            None => {
+                let uri = from.aor.uri();
+                simple::write_content(draft, from, &uri, &to, content, reads, now)
+            }
         }
     });
     true
@@ -415,10 +426,16 @@ fn taken(shard: &mut Shard, key: DeliveryKey, outcome: Outcome, effects: &mut Ef
     delivery.told = true;
     let staged = delivery.staged.take().is_some();
     let (ticket, counts, only) = (delivery.ticket, delivery.counts, delivery.only);
-    let (from, to) = (delivery.from.clone(), delivery.to.clone());
-    if delivery.waiting == 0 {
-        shard.deliveries.remove(key);
-    }
+    let waiting = delivery.waiting > 0;
+    let both = if waiting {
+        Some((delivery.from.clone(), delivery.to.clone()))
+    } else {
+        let gone = shard.deliveries.remove(key);
+        gone.map(|delivery| (delivery.from, delivery.to))
+    };
+    let Some((from, to)) = both else {
+        return;
+    };
     if staged {
         shard.no_longer_staged(key, &to);
     }
@@ -459,7 +476,7 @@ fn paged(
     outcome: Outcome,
     effects: &mut Effects,
 ) {
-    let pair = Pair::of(&from, &to);
+    let keeper = shard.route.owner(Pair::keeper(&from, &to));
     let letter = Letter::Paged {
         ticket,
         from,
@@ -467,7 +484,7 @@ fn paged(
         counts,
         outcome,
     };
-    shard.post_owner(pair.keeper(), letter, effects);
+    shard.post(keeper, letter, effects);
 }
 
 impl Shard {

@@ -215,7 +215,7 @@ pub(super) fn on_message(
     }
     if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
         let addressee = dialog.local().to_owned();
-        OwnCopy::keep(shard, server, &user, &addressee, Some(session), &content);
+        OwnCopy::keep(shard, server, &user, || addressee, Some(session), &content);
     }
     let number = request.message.cseq().number;
     if shard.leg(key).is_some_and(|leg| leg.focus)

@@ -78,13 +78,12 @@ pub(super) fn send(
     if content.sort == Sort::Text {
         shard.writes_from(&author, &to, connection);
     }
-    let uri = to.uri();
-    OwnCopy::keep(shard, key, &author, &uri, None, &content);
+    OwnCopy::keep(shard, key, &author, || to.uri(), None, &content);
     let ticket = shard.ticket(key);
     let from = shard.party(&author);
-    let pair = Pair::of(&author, &to);
-    shard.post_owner(
-        pair.keeper(),
+    let keeper = shard.route.owner(Pair::keeper(&author, &to));
+    shard.post(
+        keeper,
         Letter::Page {
             ticket,
             from,

@@ -37,24 +37,25 @@ pub(crate) struct OwnCopy {
 }
 
 impl OwnCopy {
-    /// Keeps what `user` says to `to`, where another endpoint of theirs wants to know.
+    /// Keeps what `user` says to `to` (asked only then), where another endpoint of theirs wants to know.
     pub fn keep(
         shard: &mut Shard,
         key: ServerKey,
         user: &Aor,
-        to: &str,
+        to: impl FnOnce() -> String,
         session: Option<SessionId>,
         content: &Content,
     ) {
         let Some(connection) = shard.servers.get(key).map(|request| request.connection) else {
             return;
         };
-        // Who writes to themself reads it at their other endpoints anyway.
+        if content.sort != Sort::Text || wanting(shard, user, connection).next().is_none() {
+            return;
+        }
+        let to = to();
         let to = to.trim_matches(['<', '>']);
-        let wanted = content.sort == Sort::Text
-            && to != user.uri()
-            && wanting(shard, user, connection).next().is_some();
-        if wanted {
+        // Who writes to themself reads it at their other endpoints anyway.
+        if to != user.uri() {
             let copy = OwnCopy {
                 user: user.clone(),
                 connection,
@@ -98,6 +99,7 @@ pub(super) fn settled(shard: &mut Shard, key: ServerKey, outcome: &Outcome, effe
         .collect();
     let (party, now) = (shard.party(&copy.user), shard.now);
     let from_text = format!("{};tag={}", simple::name_addr(&party), shard.fresh_tag());
+    let uri = party.aor.uri();
     let call_id = shard.fresh_call_id();
     for (connection, contact) in targets {
         shard.ask(
@@ -117,7 +119,8 @@ pub(super) fn settled(shard: &mut Shard, key: ServerKey, outcome: &Outcome, effe
                     &call_id,
                 );
                 draft.header(HEADER, format_args!("<{}>", copy.to));
-                simple::write_content(draft, &party, &copy.to, &copy.content, Reads::Unknown, now);
+                let (content, reads) = (&copy.content, Reads::Unknown);
+                simple::write_content(draft, &party, &uri, &copy.to, content, reads, now);
             },
         );
     }

@@ -120,6 +120,13 @@ pub(crate) fn stages(shard: &Shard, key: UserKey, wanted: &Wanted<'_>) -> Stages
         let newest = flows.max_by_key(|endpoint| endpoint.expires_at);
         return Stages::of(newest.into_iter().map(|flow| vec![reached(flow)]));
     }
+    // Most users are at one place.
+    if let [only] = endpoints[..] {
+        return Stages {
+            next: vec![reached(only)],
+            later: Vec::new(),
+        };
+    }
     let mut stages: SmallVec<[Vec<Reached>; 4]> = SmallVec::new();
     if let Some(prefer) = wanted.prefer
         && let Some(at) = endpoints.iter().position(|one| one.id == prefer)

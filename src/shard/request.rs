@@ -456,14 +456,14 @@ pub(crate) fn lone_request<'o>(
     uri: &str,
     link: &Link,
     branch: crate::sip::transaction::Branch,
-    from: &str,
+    from: impl build::Value,
     to: &str,
     call_id: &str,
 ) -> Draft<'o> {
     let mut draft = build::request(out, method.as_str(), uri);
     draft.via(link, branch).raw(b"Max-Forwards: 70\r\n");
     draft.header("From", from);
-    draft.header("To", format_args!("<{to}>"));
+    draft.header("To", ["<", to, ">"]);
     draft.header("Call-ID", call_id);
     draft.cseq(1, method.as_str());
     draft

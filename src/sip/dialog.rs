@@ -333,10 +333,9 @@ impl Dialog {
             draft.raw(self.text.get(..lines).unwrap_or_default().as_bytes());
         } else {
             let (local, tag) = (self.local(), self.local_tag());
-            draft.header("From", format_args!("{local};tag={tag}"));
+            draft.header("From", [local, TAG, tag]);
             let semicolon = if to_tag.is_empty() { "" } else { TAG };
-            let remote = self.remote();
-            draft.header("To", format_args!("{remote}{semicolon}{to_tag}"));
+            draft.header("To", [self.remote(), semicolon, to_tag]);
             draft.header("Call-ID", self.call_id());
         }
         draft.cseq(cseq, method);
@@ -449,7 +448,7 @@ mod tests {
         let dialog = Dialog::new(&TEXTS, 3, 4);
         let with = |tag: &str, route: &str, uri: &str| {
             format!(
-                "INFO {uri} SIP/2.0\nVia: SIP/2.0/TLS 192.0.2.10:5061;branch=z9hG4bKcd.1ffffffff\nMax-Forwards: 70\n\
+                "INFO {uri} SIP/2.0\nVia: SIP/2.0/TLS 192.0.2.10:5061;branch=z9hG4bK00000000000000cd.1ffffffff\nMax-Forwards: 70\n\
                  From: <sip:a@example.com>;tag=1.f\nTo: \"B\" <sip:b@example.com>{tag}\nCall-ID: c@h\nCSeq: 7 INFO\n{route}\
                  Content-Length: 0\n\n"
             )

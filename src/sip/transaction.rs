@@ -274,35 +274,48 @@ impl<P> ClientTransaction<P> {
     }
 }
 
+/// How a branch begins: the magic cookie, what tells this run of this shard from any other in sixteen digits, a dot. Made once,
+/// so that writing a branch is a copy and reading it a comparison.
+type Lead = [u8; 24];
+
+fn lead(run: u64) -> Lead {
+    let mut lead = *b"z9hG4bK0000000000000000.";
+    if let Some(digits) = lead.get_mut(7..23) {
+        digits.copy_from_slice(&build::sixteen_digits(run));
+    }
+    lead
+}
+
 /// The branch of a client transaction: the magic cookie, what tells this run of this shard from any other, the key.
 #[derive(Clone, Copy, Debug)]
 pub struct Branches {
-    run: u64,
+    lead: Lead,
 }
 
 impl Branches {
     /// `run` comes from the shard's generator.
     pub fn new(run: u64) -> Self {
-        Branches { run }
+        Branches { lead: lead(run) }
     }
 
     /// The branch of `key`, for a Via that is being written.
     pub fn of(self, key: ClientKey) -> Branch {
-        Branch { run: self.run, key }
+        let lead = self.lead;
+        Branch { lead, key }
     }
 
     /// A branch for a request that nobody answers; it names no key.
     pub fn unanswered(self, random: u64) -> Branch {
         Branch {
-            run: random,
+            lead: lead(random),
             key: ClientKey::default(),
         }
     }
 
     /// The key that a branch names, if it is one of ours.
     pub fn read(self, branch: &str) -> Option<ClientKey> {
-        let (run, key) = branch.strip_prefix("z9hG4bK")?.split_once('.')?;
-        if build::unhex(run)? != self.run {
+        let (lead, key) = branch.split_at_checked(self.lead.len())?;
+        if lead.as_bytes() != self.lead {
             return None;
         }
         Some(KeyData::from_ffi(build::unhex(key)?).into())
@@ -312,7 +325,7 @@ impl Branches {
 /// A branch, as the value of a Via's parameter.
 #[derive(Clone, Copy, Debug)]
 pub struct Branch {
-    run: u64,
+    lead: Lead,
     key: ClientKey,
 }
 
@@ -326,9 +339,7 @@ impl core::fmt::Display for Branch {
 
 impl Value for Branch {
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"z9hG4bK");
-        build::hex(out, self.run);
-        out.push(b'.');
+        out.extend_from_slice(&self.lead);
         build::hex(out, self.key.data().as_ffi());
     }
 }
@@ -385,7 +396,16 @@ mod tests {
         let key = ClientKey::from(KeyData::from_ffi(0x1_0000_0007));
         assert_eq!(ours.read(&ours.of(key).to_string()), Some(key));
         assert_eq!(Branches::new(0xabd).read(&ours.of(key).to_string()), None);
-        for bad in ["", "z9hG4bK", "z9hG4bKabc", "z9hG4bKabc.xyz", "abc.1"] {
+        for bad in [
+            "",
+            "z9hG4bK",
+            "z9hG4bK0000000000000abc",
+            "z9hG4bK0000000000000abc.",
+            "z9hG4bK0000000000000abc.xyz",
+            "z9hG4bK0000000000000abcé1",
+            "z9hG4bKabc.1",
+            "0000000000000abc.1",
+        ] {
             assert_eq!(ours.read(bad), None, "{bad}");
         }
     }

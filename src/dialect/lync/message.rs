@@ -78,6 +78,8 @@ impl Hearing<'_> {
 
 /// A Content-Type without what only Lync's clients know; `None` where there is nothing of that.
 pub fn standard_type(content_type: &str) -> Option<String> {
+    // Most have no parameter at all.
+    memchr::memchr(b';', content_type.as_bytes())?;
     let media = MediaType::parse(content_type).ok()?;
     if !OWN_PARAMETERS.iter().any(|own| media.params.has(own)) {
         return None;

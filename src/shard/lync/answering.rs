@@ -16,6 +16,10 @@ impl Shard {
         outcome: &Outcome,
         effects: &mut Effects,
     ) {
+        // Nearly all say no more than a status.
+        if self.answering.is_empty() {
+            return self.settle(key, outcome, effects);
+        }
         match self.answering.remove(&key) {
             Some(Answering::Cccp(envelope, name)) => {
                 let answer = if outcome.is_success() {

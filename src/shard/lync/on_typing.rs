@@ -112,7 +112,7 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
     };
     let (session, user) = (leg.session, leg.user.clone());
     if let Some(to) = leg.pages.clone() {
-        let pair = Pair::of(&user, &to);
+        let keeper = shard.route.owner(Pair::keeper(&user, &to));
         let letter = Letter::Page {
             ticket: shard.nobody(),
             from: shard.party(&user),
@@ -120,7 +120,7 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
             gruu: None,
             content: composing(types, REFRESH_S),
         };
-        return shard.post_owner(pair.keeper(), letter, effects);
+        return shard.post(keeper, letter, effects);
     }
     let letter = Letter::Say {
         session,

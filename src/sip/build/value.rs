@@ -1,5 +1,5 @@
-//! What can stand as a header's value, and how it is written: texts and numbers at once, the rest by the machinery of
-//! `core::fmt`, which takes ten times as long. CR, LF and NUL are left out of all of them.
+//! What can stand as a header's value, and how it is written: texts, numbers and rows of them at once, the rest by the
+//! machinery of `core::fmt`, which takes ten times as long. CR, LF and NUL are left out of all of them.
 
 use core::fmt::{Arguments, Write};
 use core::net::SocketAddr;
@@ -33,6 +33,23 @@ impl Value for String {
 impl Value for Box<str> {
     fn write(&self, out: &mut Vec<u8>) {
         push(out, self);
+    }
+}
+
+/// Texts one after the other.
+impl<const COUNT: usize> Value for [&str; COUNT] {
+    fn write(&self, out: &mut Vec<u8>) {
+        for text in self {
+            push(out, text);
+        }
+    }
+}
+
+/// One after the other.
+impl<One: Value, Other: Value> Value for (One, Other) {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.0.write(out);
+        self.1.write(out);
     }
 }
 
@@ -75,27 +92,56 @@ impl Write for Line<'_> {
 
 /// Appends a number in hexadecimal digits, without leading zeros.
 pub fn hex(out: &mut Vec<u8>, number: u64) {
-    let mut digits = [0u8; 16];
-    for (place, digit) in digits.iter_mut().enumerate() {
-        *digit = b"0123456789abcdef"[(number >> (60 - 4 * place)) as usize & 15];
-    }
-    let leading = (number.leading_zeros() as usize / 4).min(15);
-    out.extend_from_slice(&digits[leading..]);
+    let digits = sixteen_digits(number);
+    let zeros = (number.leading_zeros() / 4).min(15) as usize;
+    out.extend_from_slice(&digits[zeros..]);
 }
+
+/// All sixteen hexadecimal digits of a number.
+pub fn sixteen_digits(number: u64) -> [u8; 16] {
+    let mut digits = [0; 16];
+    let (high, low) = digits.split_at_mut(8);
+    high.copy_from_slice(&eight_digits((number >> 32) as u32));
+    low.copy_from_slice(&eight_digits(number as u32));
+    digits
+}
+
+/// All eight hexadecimal digits of a number at once: the halves of its bytes are spread over eight bytes, and those that are
+/// over nine become letters.
+fn eight_digits(number: u32) -> [u8; 8] {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let mut spread = u64::from(number);
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread | spread << 4) & (ONES * 15);
+    // No byte is over 15, so none of these sums runs over into the next one.
+    let letters = (spread + ONES * 6) >> 4 & ONES;
+    (spread + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
+}
+
+/// By a byte: what it is worth as a hexadecimal digit, as `hex` writes them; 255 for none.
+const WORTH: [u8; 256] = {
+    let mut worth = [255; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        worth[b"0123456789abcdef"[digit] as usize] = digit as u8;
+        digit += 1;
+    }
+    worth
+};
 
 /// Reads what `hex` writes: one to sixteen digits.
 pub fn unhex(text: &str) -> Option<u64> {
     if text.is_empty() || text.len() > 16 {
         return None;
     }
-    text.bytes().try_fold(0, |number, byte| {
-        let digit = match byte {
-            b'0'..=b'9' => byte - b'0',
-            b'a'..=b'f' => byte - b'a' + 10,
-            _ => return None,
-        };
-        Some(number << 4 | u64::from(digit))
-    })
+    let (mut number, mut all) = (0, 0);
+    for byte in text.bytes() {
+        let worth = WORTH[usize::from(byte)];
+        all |= worth;
+        number = number << 4 | u64::from(worth & 15);
+    }
+    (all < 16).then_some(number)
 }
 
 /// Appends an address and its port; of the older kind without the machinery, for it stands in all that we ask.
@@ -103,36 +149,60 @@ pub(super) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     let SocketAddr::V4(address) = address else {
         return format_args!("{address}").write(out);
     };
-    // From the right; four octets with their dots, a colon and a port are 21 bytes at most.
-    let mut text = [0u8; 21];
-    let mut at = digits(&mut text, 21, u64::from(address.port()));
-    for (octet, sign) in address.ip().octets().into_iter().rev().zip(*b":...") {
-        at -= 1;
-        text[at] = sign;
-        at = digits(&mut text, at, u64::from(octet));
+    // `255.255.255.255:` at most. Of each octet a whole entry is copied, and what is too much of it written over.
+    let mut text = [0; 17];
+    let mut at = 0;
+    for octet in address.ip().octets() {
+        let (digits, count) = OCTETS[usize::from(octet)];
+        text[at..at + 4].copy_from_slice(&digits);
+        at += usize::from(count);
     }
-    out.extend_from_slice(&text[at..]);
+    text[at - 1] = b':';
+    out.extend_from_slice(&text[..at]);
+    push_number(out, u64::from(address.port()));
 }
 
-pub(super) fn push_number(out: &mut Vec<u8>, number: u64) {
+/// Each octet of an address as it is written with the dot after it, and how many bytes that are.
+const OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let zeros = if octet < 10 {
+            2
+        } else if octet < 100 {
+            1
+        } else {
+            0
+        };
+        let mut at = zeros;
+        while at < 3 {
+            octets[octet].0[at - zeros] = b'0' + digits[at] as u8;
+            at += 1;
+        }
+        octets[octet].1 = 4 - zeros as u8;
+        octet += 1;
+    }
+    octets
+};
+
+pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
+    if number < 10 {
+        return out.push(b'0' + number as u8);
+    }
     // 2^64 has 20 digits.
-    let mut text = [0u8; 20];
-    let at = digits(&mut text, 20, number);
-    out.extend_from_slice(&text[at..]);
-}
-
-/// Writes the digits of a number so that they end before `end`. Where they begin.
-fn digits(text: &mut [u8], end: usize, mut number: u64) -> usize {
-    let mut at = end;
+    let mut digits = [0u8; 20];
+    let mut at = digits.len();
     loop {
         at -= 1;
         // A remainder of ten is a digit.
-        text[at] = b'0' + (number % 10) as u8;
+        digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
         if number == 0 {
-            return at;
+            break;
         }
     }
+    out.extend_from_slice(&digits[at..]);
 }
 
 #[cfg(test)]
@@ -147,7 +217,16 @@ mod tests {
 
     #[test]
     fn numbers_and_addresses_are_written_as_by_display() {
-        for number in [0, 7, 10, 0xa0, 65_535, 0x1234_5678_9abc_def0, u64::MAX] {
+        for number in [
+            0,
+            7,
+            10,
+            0xa0,
+            65_535,
+            0x1_0000_0000,
+            0x1234_5678_9abc_def0,
+            u64::MAX,
+        ] {
             assert_eq!(text(|out| number.write(out)), number.to_string());
             let digits = format!("{number:x}");
             assert_eq!(text(|out| hex(out, number)), digits);
@@ -156,7 +235,12 @@ mod tests {
         for bad in ["", "g", "+1", "A", "12345678901234567"] {
             assert_eq!(unhex(bad), None, "{bad}");
         }
-        for address in ["192.0.2.1:5061", "0.0.0.0:0", "[2001:db8::1]:5061"] {
+        for address in [
+            "192.0.2.1:5061",
+            "255.255.255.255:65535",
+            "0.9.10.99:0",
+            "[2001:db8::1]:5061",
+        ] {
             let address: SocketAddr = address.parse().expect("an address");
             assert_eq!(text(|out| push_address(out, address)), address.to_string());
         }
@@ -170,6 +254,8 @@ mod tests {
             text(|out| bad.to_owned().write(out)),
             text(|out| Box::<str>::from(bad).write(out)),
             text(|out| format_args!("{bad}{}", "\n").write(out)),
+            text(|out| ["a\r", "\nX: ", "1\0"].write(out)),
+            text(|out| ("a\r\nX: ", 1u32).write(out)),
         ] {
             assert_eq!(written, "aX: 1");
         }
