@@ -124,6 +124,10 @@ impl Shard {
         effects: &mut Effects,
     ) -> bool {
         let from = request.message.from();
+        // As nearly everybody writes it; the message has seen to it that it is a URI.
+        if from.uri.strip_prefix("sip:") == Some(user.as_str()) {
+            return true;
+        }
         let named = from
             .uri()
             .ok()

@@ -151,6 +151,10 @@ impl Shard {
     /// # Errors
     /// With the answer, where it has `gr` and is no GRUU that we could have made.
     pub(crate) fn gruu(&self, uri: &str) -> Result<Option<Gruu>, Outcome> {
+        // It is a parameter that names an endpoint.
+        if !uri.as_bytes().contains(&b';') {
+            return Ok(None);
+        }
         let Ok(uri) = Uri::parse(uri) else {
             return Ok(None);
         };

@@ -36,7 +36,7 @@ impl<'a> MediaType<'a> {
 
     /// Whether it is `full` (`"application/pidf+xml"`), without case and whatever the parameters.
     pub fn is(&self, full: &str) -> bool {
-        full.split_once('/').is_some_and(|(kind, subtype)| {
+        grammar::split_once(full, b'/').is_some_and(|(kind, subtype)| {
             self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)
         })
     }

@@ -118,8 +118,14 @@ impl Name {
     pub const COUNT: usize = NAMES.len();
 
     /// Reads a name in full or compact form, in any case; `Other` for one that is not in the table.
+    #[inline]
     pub fn parse(text: &str) -> Name {
-        let mut slot = hash(text.as_bytes());
+        Name::of(text.as_bytes())
+    }
+
+    /// The same of bytes of which nobody knows yet whether they are text.
+    pub(crate) fn of(text: &[u8]) -> Name {
+        let mut slot = hash(text);
         // Ends: most slots are empty, and `slots` has put no name further than it could be found.
         loop {
             let entry = SLOTS[slot];
@@ -133,6 +139,7 @@ impl Name {
                 COMPACT[index]
             };
             // Nearly everybody writes a name in its usual spelling.
+            let known = known.as_bytes();
             if known == text || known.eq_ignore_ascii_case(text) {
                 return NAMES[index];
             }

@@ -17,12 +17,16 @@ impl<'a> CSeq<'a> {
     /// Reads the value of CSeq.
     pub fn parse(text: &'a str) -> Result<CSeq<'a>, BadValue> {
         let text = grammar::trim(text);
-        let (number, method) = text.split_once([' ', '\t']).ok_or(BadValue)?;
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, rest) = grammar::split(text, digits);
+        let method = grammar::trim_start(rest);
+        if method.len() == rest.len() {
+            return Err(BadValue);
+        }
         let number = grammar::decimal(number)
             .and_then(|number| u32::try_from(number).ok())
             .filter(|&number| number < 1 << 31)
             .ok_or(BadValue)?;
-        let method = grammar::trim_start(method);
         if !grammar::all(method, TOKEN) {
             return Err(BadValue);
         }

@@ -1,8 +1,8 @@
 //! Where each header line of a head is: the first step of reading a message.
 //!
-//! The fast path is httparse over bytes as they came. What SIP allows and HTTP does not (folding, blanks before the colon),
-//! and whatever is wrong, takes the slow path: it undoes folding in place, line by line finds out what can be used, and
-//! names the fault. Both give offsets, not references: so the slow path may write where the fast one has read.
+//! The fast path takes lines as nearly everybody writes them. What is rare (folding, blanks before the colon), and whatever
+//! is wrong, takes the slow path: it undoes folding in place, line by line finds out what can be used, and names the fault.
+//! Both give offsets, not references: so the slow path may write where the fast one has read.
 
 use smallvec::SmallVec;
 
@@ -14,9 +14,6 @@ use crate::sip::header::Name;
 pub const HEADERS_MAX: usize = 128;
 /// The longest head in bytes, whatever the limits say: offsets are 16 bits.
 pub const HEAD_BYTES_MAX: usize = u16::MAX as usize;
-
-/// What httparse is given at first; few messages have more lines.
-const HEADERS_USUAL: usize = 32;
 
 /// One header line: what it is, and where its name and value are in the head.
 #[derive(Clone, Copy, Debug)]
@@ -70,25 +67,24 @@ impl Lines {
     }
 
     /// Adds a line; false where it cannot be held.
-    fn push(&mut self, name: &str, name_at: usize, value_at: usize, value_bytes: usize) -> bool {
-        let kind = Name::parse(name);
-        let (Ok(name_at), Ok(name_bytes), Ok(value_at), Ok(value_bytes)) = (
-            u16::try_from(name_at),
-            u16::try_from(name.len()),
-            u16::try_from(value_at),
-            u16::try_from(value_bytes),
-        ) else {
-            return false;
-        };
-        if self.list.len() == HEADERS_MAX {
+    fn push(
+        &mut self,
+        kind: Name,
+        name_bytes: usize,
+        name_at: usize,
+        value_at: usize,
+        value_bytes: usize,
+    ) -> bool {
+        if self.list.len() == HEADERS_MAX || value_at + value_bytes > HEAD_BYTES_MAX {
             return false;
         }
+        // The line ends with its value, so nothing of it is further in.
         self.list.push(Line {
             name: kind,
-            name_at,
-            name_bytes,
-            value_at,
-            value_bytes,
+            name_at: name_at as u16,
+            name_bytes: name_bytes as u16,
+            value_at: value_at as u16,
+            value_bytes: value_bytes as u16,
         });
         let first = &mut self.first[kind as usize];
         if *first == 0 {
@@ -130,59 +126,89 @@ fn stands_once(name: Name) -> bool {
     )
 }
 
-/// The fast path. `None`: the slow path must look.
+/// The fast path. `None`: the slow path must look. A line end is CR LF and nothing else: two readers that differ on where
+/// a line ends can be played against each other.
 pub(super) fn scan(bytes: &[u8]) -> Option<Lines> {
     let bytes = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
-    let start_end = memchr::memchr(b'\n', bytes)? + 1;
-    let mut few = [httparse::EMPTY_HEADER; HEADERS_USUAL];
-    match httparse::parse_headers(&bytes[start_end..], &mut few) {
-        Ok(httparse::Status::Complete((end, headers))) => take(bytes, start_end, end, headers),
-        Err(httparse::Error::TooManyHeaders) => scan_many(bytes, start_end),
-        _ => None,
-    }
-}
-
-/// A function of its own, so that only a message of many lines pays for their table.
-#[cold]
-fn scan_many(bytes: &[u8], start_end: usize) -> Option<Lines> {
-    let mut many = [httparse::EMPTY_HEADER; HEADERS_MAX];
-    match httparse::parse_headers(&bytes[start_end..], &mut many) {
-        Ok(httparse::Status::Complete((end, headers))) => take(bytes, start_end, end, headers),
-        _ => None,
-    }
-}
-
-/// Takes over what httparse found, unless it was more lenient than SIP: it lets lines end in a bare LF, and two readers
-/// that differ on where a line ends can be played against each other.
-fn take(
-    bytes: &[u8],
-    start_end: usize,
-    end: usize,
-    headers: &[httparse::Header<'_>],
-) -> Option<Lines> {
-    let head_bytes = start_end + end;
-    let head = bytes.get(..head_bytes)?;
-    if !head.ends_with(b"\r\n\r\n") || (!head.is_ascii() && core::str::from_utf8(head).is_err()) {
-        return None;
-    }
     let mut lines = Lines::new();
-    for header in headers {
-        let name_at = place(bytes, header.name.as_bytes())?;
-        let value_at = place(bytes, header.value)?;
-        if head.get(name_at.checked_sub(2)?..name_at) != Some(b"\r\n")
-            || !lines.push(header.name, name_at, value_at, header.value.len())
-        {
+    let (mut end, mut is_ascii) = line_end(bytes, 0)?;
+    lines.start_bytes = end;
+    loop {
+        let at = end + 2;
+        let plain;
+        (end, plain) = line_end(bytes, at)?;
+        if end == at {
+            break;
+        }
+        is_ascii &= plain;
+        let line = bytes.get(at..end)?;
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+        let kind = Name::of(name);
+        if kind == Name::Other && (name.is_empty() || !name.iter().all(fits_in_name)) {
+            return None;
+        }
+        let value = value.trim_ascii_start();
+        let value_at = end - value.len();
+        if !lines.push(kind, colon, at, value_at, value.trim_ascii_end().len()) {
             return None;
         }
     }
-    lines.start_bytes = start_end - 2;
-    lines.head_bytes = head_bytes;
+    lines.head_bytes = end + 2;
+    if !is_ascii && core::str::from_utf8(bytes.get(..lines.head_bytes)?).is_err() {
+        return None;
+    }
     Some(lines)
 }
 
-/// Where a piece is in the whole.
-fn place(whole: &[u8], piece: &[u8]) -> Option<usize> {
-    (piece.as_ptr() as usize).checked_sub(whole.as_ptr() as usize)
+/// Where the line that begins at `at` ends, and whether it is ASCII. `None` where another control character than a tab
+/// comes before its CR LF.
+#[inline]
+fn line_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
+    let mut is_ascii = true;
+    loop {
+        let rest = bytes.get(at..)?;
+        let plain = printable(rest);
+        at += plain;
+        match rest.get(plain..)? {
+            [b'\r', b'\n', ..] => return Some((at, is_ascii)),
+            [b'\t', ..] => at += 1,
+            [0x80..=0xff, ..] => {
+                is_ascii = false;
+                at += 1;
+            }
+            _ => return None,
+        }
+    }
+}
+
+/// How many bytes at the beginning are ASCII and no control characters. Eight at a time: the highest bit of each says of
+/// the first that is something else which it is (those after it may be wrong, by what is carried or borrowed).
+#[inline]
+fn printable(bytes: &[u8]) -> usize {
+    const EACH: u64 = u64::MAX / 0xff;
+    let (eights, rest) = bytes.as_chunks::<8>();
+    let mut count = 0;
+    for eight in eights {
+        let word = u64::from_le_bytes(*eight);
+        let below_blank = word.wrapping_sub(EACH * 0x20);
+        let delete = word.wrapping_add(EACH);
+        let others = (word | below_blank | delete) & (EACH * 0x80);
+        if others != 0 {
+            return count + others.trailing_zeros() as usize / 8;
+        }
+        count += 8;
+    }
+    count
+        + rest
+            .iter()
+            .take_while(|byte| matches!(byte, b' '..=b'~'))
+            .count()
+}
+
+/// A name that is not in our table may have a few more characters than a token.
+fn fits_in_name(byte: &u8) -> bool {
+    grammar::is(*byte, TOKEN) || matches!(byte, b'#' | b'$' | b'&' | b'^' | b'|')
 }
 
 /// The slow path: makes the head readable in place and takes what is well-formed. The fault is the first thing that is
@@ -239,7 +265,8 @@ impl Lines {
             return Err(Fault::HeaderLine);
         }
         let value_at = line_at + grammar::offset(text, value);
-        if !self.push(name, line_at, value_at, value.len()) {
+        let kind = Name::parse(name);
+        if !self.push(kind, name.len(), line_at, value_at, value.len()) {
             return Err(Fault::HeadersTooMany);
         }
         Ok(())
@@ -355,6 +382,27 @@ mod tests {
         assert_eq!(fault, Some(Fault::Utf8));
         assert_eq!(bytes, b"S\r\nA: ??\r\nB: ??\r\n\r\n\xff");
         assert_eq!(lines.all().len(), 2);
+    }
+
+    #[test]
+    fn each_byte_is_looked_at_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            for at in 0..20 {
+                for filler in [b' ', b'~', b'a'] {
+                    let mut bytes = [filler; 20];
+                    bytes[at] = byte;
+                    let expected = if (b' '..=b'~').contains(&byte) {
+                        20
+                    } else {
+                        at
+                    };
+                    assert_eq!(printable(&bytes), expected, "{byte} at {at}");
+                    // What comes after it may be anything.
+                    bytes[at..].fill(byte);
+                    assert_eq!(printable(&bytes), expected, "{byte} from {at}");
+                }
+            }
+        }
     }
 
     #[test]

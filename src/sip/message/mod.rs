@@ -125,12 +125,17 @@ impl<'a> Message<'a> {
             lines,
         };
         let repeated = message.lines.repeated.map(Fault::Repeated);
+        let known = if start_fault.is_none() { start.uri } else { "" };
         let mut fault = start_fault.or(repeated);
         // All of them, even after a fault: the answer needs what there is.
         let readings: [Result<(), Fault>; 7] = [
             message.read_via(),
-            message.read_address(Name::From).map(|it| message.from = it),
-            message.read_address(Name::To).map(|it| message.to = it),
+            message
+                .read_address(Name::From, known)
+                .map(|it| message.from = it),
+            message
+                .read_address(Name::To, known)
+                .map(|it| message.to = it),
             message.read_call_id(),
             message.read_cseq(),
             message.check_max_forwards(),
@@ -157,9 +162,11 @@ impl<'a> Message<'a> {
     }
 
     /// The URIs of a response are those of our own request, and nobody reads them.
-    fn read_address(&self, name: Name) -> Result<NameAddr<'a>, Fault> {
+    /// `known` is the Request-URI where it is good: nearly every To outside of a dialog is the same.
+    fn read_address(&self, name: Name, known: &str) -> Result<NameAddr<'a>, Fault> {
         let address = NameAddr::parse(self.required(name)?).map_err(|_| Fault::Bad(name))?;
-        if !address.tag_fits() || (self.is_request() && address.uri().is_err()) {
+        let reads = || address.uri == known || address.uri().is_ok();
+        if !address.tag_fits() || (self.is_request() && !reads()) {
             return Err(Fault::Bad(name));
         }
         Ok(address)

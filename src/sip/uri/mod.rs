@@ -248,7 +248,7 @@ impl<'a> Uri<'a> {
         if !matches!(self.scheme, Scheme::Sip | Scheme::Sips) || self.user.is_empty() {
             return None;
         }
-        let plain = !self.user.contains('%')
+        let plain = grammar::find(self.user, b'%').is_none()
             && self.password.is_none()
             && self.host.bytes().all(|byte| !byte.is_ascii_uppercase())
             && !self.host.ends_with(['.', ']']);
@@ -302,14 +302,9 @@ fn split_host(text: &str) -> Result<(&str, &str), BadUri> {
     }
     let (host, rest) = grammar::split(text, grammar::run(text, HOST));
     // A dot begins neither the host nor, after another dot, a label.
-    let mut last = b'.';
-    for byte in host.bytes() {
-        if byte == b'.' && last == b'.' {
-            return Err(BadUri);
-        }
-        last = byte;
-    }
-    if host.is_empty() || host.starts_with('-') {
+    let bytes = host.as_bytes();
+    if matches!(bytes.first(), None | Some(b'-' | b'.')) || bytes.windows(2).any(|two| two == b"..")
+    {
         return Err(BadUri);
     }
     Ok((host, rest))
