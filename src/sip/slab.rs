@@ -1,8 +1,8 @@
 //! Slots found by key, in pages that are given back when nobody is in them, but for one.
 //!
 //! A slot map keeps room for as many as there ever were; this one follows its number down again. Who comes takes the lowest
-//! page that has room, so what stays long gathers at the front and the pages of a busier hour empty. A key is never given
-//! twice: its version is one for the whole slab, so it outlives the page.
+//! page that has room, so what stays long gathers at the front and the pages of a busier hour empty. A key does not
+//! come again before 2³¹ others have: its version is one for the whole slab, so it outlives the page.
 //!
 //! Memory: 8 bytes and the value, 16 for a box; and 32 a page that is empty and lies before one that is not.
 
@@ -112,9 +112,11 @@ impl<K: Key, T> Slab<K, T> {
         }
         let value = slot.value.take()?;
         slot.free = page.free.replace(u16::try_from(at).ok()?);
+        if u32::from(page.count) == PLACES {
+            self.roomy.insert(number);
+        }
         page.count -= 1;
         self.count -= 1;
-        self.roomy.insert(number);
         // The only page with room stays, so that one who comes and goes again and again does not move one.
         if page.count == 0 && self.roomy.len() > 1 {
             *page = Page::default();

@@ -37,33 +37,25 @@ impl<K: Eq + Hash, V, S: BuildHasher> Slack for HashMap<K, V, S> {
     }
 }
 
-impl<T> Slack for Vec<T> {
-    fn give_back(&mut self) -> usize {
-        if !is_worth_it(self.len(), self.capacity()) {
-            return 0;
+/// Both grow and shrink in the same way.
+macro_rules! rows {
+    ($($row:ident),*) => {$(
+        impl<T> Slack for $row<T> {
+            fn give_back(&mut self) -> usize {
+                if !is_worth_it(self.len(), self.capacity()) {
+                    return 0;
+                }
+                self.shrink_to(self.len() * 2);
+                self.len()
+            }
+
+            fn room(&self) -> usize {
+                self.capacity()
+            }
         }
-        self.shrink_to(self.len() * 2);
-        self.len()
-    }
-
-    fn room(&self) -> usize {
-        self.capacity()
-    }
+    )*};
 }
-
-impl<T> Slack for VecDeque<T> {
-    fn give_back(&mut self) -> usize {
-        if !is_worth_it(self.len(), self.capacity()) {
-            return 0;
-        }
-        self.shrink_to(self.len() * 2);
-        self.len()
-    }
-
-    fn room(&self) -> usize {
-        self.capacity()
-    }
-}
+rows!(Vec, VecDeque);
 
 #[cfg(test)]
 mod tests {
