@@ -207,6 +207,7 @@ impl<C: Core> Executor<C> {
             return;
         };
         self.set.remove(&connection.socket);
+        connection.leave();
         connection.plain = rest;
         connection.frame = FrameState::default();
         connection.hungry = false;

@@ -226,6 +226,13 @@ impl Connection {
         self.unsent.len() - self.sent
     }
 
+    /// It is about to go to another shard's thread: nothing of it is kept ready on this one.
+    pub(super) fn leave(&self) {
+        if let Some(records) = &self.records {
+            records.leave();
+        }
+    }
+
     /// Reads the socket once and appends what the peer says to `plain`.
     pub(super) fn read(
         &mut self,

@@ -108,6 +108,13 @@ impl Records {
         Ok(())
     }
 
+    /// The connection is about to go to another shard's thread.
+    pub(super) fn leave(&self) {
+        if let Keys::Traffic(traffic) = &self.0 {
+            traffic.leave();
+        }
+    }
+
     /// Encrypts `plain` and appends it to `out`. Only after the handshake.
     pub(super) fn seal(&mut self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), rustls::Error> {
         match &mut self.0 {

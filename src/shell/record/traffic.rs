@@ -72,12 +72,19 @@ impl Half {
     }
 }
 
-impl Drop for Half {
-    /// A key does not outlive its connection.
-    fn drop(&mut self) {
+impl Half {
+    /// This thread has no more use for the key.
+    fn leave(&self) {
         if let Ok((_, key, _)) = parts(&self.secrets) {
             schedules::forget(key.as_ref());
         }
+    }
+}
+
+impl Drop for Half {
+    /// A key does not outlive its connection.
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 
@@ -124,6 +131,12 @@ impl Traffic {
             theirs: half(secrets.rx),
             kernel,
         })
+    }
+
+    /// The connection is about to go to another thread: what this one keeps ready for it goes.
+    pub(super) fn leave(&self) {
+        self.ours.leave();
+        self.theirs.leave();
     }
 
     /// Opens the record at the front of `received` in place: what it carries is appended to `plain`, what must be answered to `out`.

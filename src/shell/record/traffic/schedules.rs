@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 const PLACES: usize = 4_096;
 
 thread_local! {
-    /// One thread has a connection for as long as it is there, or passes it on whole; then the other makes its own.
+    /// One thread has a connection for as long as it is there, or passes it on whole, having forgotten its keys (`Traffic::leave`).
     static READY: RefCell<Vec<Option<Box<Ready>>>> = const { RefCell::new(Vec::new()) };
 }
 
