@@ -11,7 +11,7 @@
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -102,14 +102,19 @@ fn thread_cpu_ns() -> io::Result<u64> {
     ran.ok_or_else(|| io::Error::other("/proc/thread-self/schedstat does not begin with a number"))
 }
 
-/// Sends on what comes until it is over. Returns its CPU time.
-fn relay(mut connections: Vec<TcpStream>, nap: Duration, over: &AtomicBool) -> io::Result<u64> {
+/// An epoll set with all connections, by their numbers.
+fn watch(connections: &[TcpStream], flags: epoll::EventFlags) -> io::Result<OwnedFd> {
     let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
     for (at, connection) in connections.iter().enumerate() {
         let data = epoll::EventData::new_u64(at as u64);
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&set, connection.as_fd(), data, flags)?;
     }
+    Ok(set)
+}
+
+/// Sends on what comes until it is over. Returns its CPU time.
+fn relay(mut connections: Vec<TcpStream>, nap: Duration, over: &AtomicBool) -> io::Result<u64> {
+    let set = watch(&connections, epoll::EventFlags::IN | epoll::EventFlags::ET)?;
     let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; 64 * 1024];
     let mut frame = [0; 1024];
@@ -159,11 +164,7 @@ fn clients(
     rate: u64,
     messages: u64,
 ) -> io::Result<(Histogram<u64>, Histogram<u64>)> {
-    let set = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    for (at, connection) in connections.iter().enumerate() {
-        let data = epoll::EventData::new_u64(at as u64);
-        epoll::add(&set, connection.as_fd(), data, epoll::EventFlags::IN)?;
-    }
+    let set = watch(&connections, epoll::EventFlags::IN)?;
     let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
     let mut latencies = Histogram::new(3).map_err(io::Error::other)?;
     let mut paces = Histogram::new(3).map_err(io::Error::other)?;
