@@ -221,6 +221,43 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
 }
 
 #[test]
+fn who_finds_no_room_where_they_belong_is_asked_to_come_again_and_gets_in_then() {
+    let mut world = World::new(4, 11, &Settings::default());
+    world.is_full = true;
+    let mut refused = 0;
+    let mut clients: Vec<Client> = (0..16)
+        .map(|number| {
+            let name = format!("user{number}");
+            world.add_user(&format!("{name}@example.com"), &name, "secret");
+            Client::connect(&mut world, &name)
+        })
+        .collect();
+    for client in &mut clients {
+        // Each is on the first shard, and belongs to any.
+        match client.register(&mut world) {
+            200 => {}
+            503 => refused += 1,
+            other => panic!("{}: {other}", client.name),
+        }
+    }
+    assert!((1..16).contains(&refused), "{refused} of 16 found no room");
+    world.is_full = false;
+    for client in &mut clients {
+        assert_eq!(client.register(&mut world), 200, "{}", client.name);
+    }
+    let (alice, others) = clients.split_first_mut().expect("sixteen");
+    for other in others {
+        assert_eq!(paged(&mut world, alice, other).status, Some(200));
+    }
+    let endpoints = world
+        .census()
+        .iter()
+        .map(|shard| shard.endpoints)
+        .sum::<usize>();
+    assert_eq!(endpoints, 16);
+}
+
+#[test]
 fn polls_go_before_presence_and_presence_before_what_begins() {
     let mut world = World::new(1, 8, &Settings::default());
     let mut alice = Client::up(&mut world, "alice");

@@ -89,6 +89,10 @@ pub struct World {
     store: BTreeMap<Aor, UserRecord>,
     /// The disk says no to what shards ask.
     pub store_fails: bool,
+    /// No shard has a place for a connection of another.
+    pub is_full: bool,
+    /// The connection whose message is at hand was to move, and stays.
+    stays: bool,
     /// All call detail record events so far.
     pub records: Vec<CdrEvent>,
     /// All that the store was asked to keep and has kept.
@@ -128,6 +132,8 @@ impl World {
             homes: HashMap::new(),
             store: BTreeMap::new(),
             store_fails: false,
+            is_full: false,
+            stays: false,
             records: Vec::new(),
             kept: Vec::new(),
             shed: [0; 4],
@@ -475,6 +481,9 @@ impl World {
                             },
                         ),
                     }
+                    if core::mem::take(&mut self.stays) {
+                        self.stay(socket, shard, connection, &whole);
+                    }
                     // The message that made the connection move goes with it.
                     let end = &mut self.sockets[socket];
                     if end.home == Home::Moving {
@@ -501,6 +510,22 @@ impl World {
                 }
             }
         }
+    }
+
+    /// A message was to move its connection, and there is no room for it there.
+    fn stay(&mut self, socket: usize, shard: usize, connection: ConnectionId, whole: &[u8]) {
+        let link = self.sockets[socket].link;
+        self.handle(shard, Input::Opened { connection, link });
+        let mut bytes = whole.to_vec();
+        let mut message = Message::parse(&mut bytes).expect("it was one a moment ago");
+        message.set_source(link.peer);
+        self.handle(
+            shard,
+            Input::NoRoom {
+                connection,
+                message: &message,
+            },
+        );
     }
 
     /// One input, and its effects carried out.
@@ -532,6 +557,7 @@ impl World {
                         closing.push(socket);
                     }
                 }
+                Effect::Adopt { .. } if self.is_full => self.stays = true,
                 Effect::Adopt { connection, to } => {
                     if let Some(socket) = self.homes.remove(&(shard, connection)) {
                         self.slots[shard].give_back(connection);

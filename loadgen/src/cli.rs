@@ -68,9 +68,12 @@ enum Command {
         common: Common,
         #[arg(long, default_value_t = 15_000)]
         users: u32,
-        /// Logons (and then subscriptions) a second, whatever the server does; absent: some at a time, as fast as it lets them.
+        /// Logons a second, whatever the server does; absent: some at a time, as fast as it lets them.
         #[arg(long, value_parser = rate)]
         logon_rate: Option<f64>,
+        /// Subscriptions to the contacts a second, once all are logged on; absent: as many as logons.
+        #[arg(long, value_parser = rate)]
+        follow_rate: Option<f64>,
         /// How long they stay, in place of --seconds; refreshes go on.
         #[arg(long, value_parser = rate)]
         hold: Option<f64>,
@@ -262,7 +265,7 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
     let mut parts = Parts::default();
     let mut rates = Rates::default();
     let mut body_bytes = 100;
-    let mut begin_rate = None;
+    let mut begin_rates = (None, None);
     let mut contacts = 0;
     let mut seconds_max = SECONDS_MAX;
     let (common, name, per_what, load) = match command {
@@ -315,11 +318,12 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
             mut common,
             users,
             logon_rate,
+            follow_rate,
             hold,
             contacts: contacts_each,
         } => {
             parts.users = users;
-            begin_rate = logon_rate;
+            begin_rates = (logon_rate, follow_rate.or(logon_rate));
             contacts = contacts_each;
             common.seconds = hold.unwrap_or(common.seconds);
             seconds_max = HOLD_S_MAX;
@@ -329,6 +333,9 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
             }
             if contacts > 0 {
                 load.push_str(&format!(", {contacts} contacts each"));
+                if let Some(rate) = begin_rates.1 {
+                    load.push_str(&format!(", {rate} subscriptions/s"));
+                }
             }
             (common, "idle", PerWhat::Nothing, load)
         }
@@ -388,7 +395,7 @@ fn wanted(command: Command) -> Result<(Common, Wanted), String> {
         return Err("a user has fewer contacts than there are users".into());
     }
     let mut orders = orders(&common, parts, rates, body_bytes)?;
-    orders.begin_rate = begin_rate;
+    (orders.logon_rate, orders.follow_rate) = begin_rates;
     orders.customs.circle.contacts = contacts;
     let asked = format!("{load}, {} s", common.seconds);
     let wanted = Wanted {
@@ -521,7 +528,8 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
         threads,
         own_tables,
         cpus: common.cpu.clone(),
-        begin_rate: None,
+        logon_rate: None,
+        follow_rate: None,
         beginning_max: (BEGINNING_MAX / threads as usize).max(BEGINNING_MIN),
     })
 }
@@ -734,13 +742,30 @@ pub mod tests {
             "message --users 10 --senders 10 --poisson --seed 4 --source 127.0.1.0/28 --source 127.0.9.1",
             "presence --publishers 1 --watchers 100 --rate 5",
             "idle --users 500",
-            "idle --users 500 --logon-rate 100 --hold 7200 --contacts 40 --cpu 0,1 --resume",
+            "idle --users 500 --logon-rate 100 --follow-rate 50 --hold 7200 --contacts 40 --cpu 0,1 --resume",
             "logon --rate 20 --seconds 2",
             "mixed --users 300",
         ] {
             if let Err(error) = parsed(arguments) {
                 panic!("{arguments}: {error}");
             }
+        }
+        for (arguments, rates) in [
+            ("--logon-rate 100", (Some(100.0), Some(100.0))),
+            (
+                "--logon-rate 100 --follow-rate 50",
+                (Some(100.0), Some(50.0)),
+            ),
+            ("", (None, None)),
+        ] {
+            let (_, wanted) =
+                parsed(&format!("idle --users 500 --contacts 40 {arguments}")).unwrap();
+            let orders = wanted.orders;
+            assert_eq!(
+                (orders.logon_rate, orders.follow_rate),
+                rates,
+                "{arguments}"
+            );
         }
         let (_, wanted) = parsed("logon --rate 20 --seconds 2").unwrap();
         assert_eq!(

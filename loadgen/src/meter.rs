@@ -159,6 +159,18 @@ fn tcp_pages(sockstat: &str) -> Option<u64> {
     pages.trim().parse().ok()
 }
 
+/// Time for which a virtual machine's host let this machine's processors wait although they had work, s of one processor,
+/// since the boot (proc(5), `steal` of /proc/stat; in 10 ms). What the host does to memory and caches is not in it.
+pub fn stolen_s() -> Option<f64> {
+    let ticks = stolen_ticks(&fs::read_to_string("/proc/stat").ok()?)?;
+    Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+fn stolen_ticks(stat: &str) -> Option<u64> {
+    let all = stat.lines().find_map(|line| line.strip_prefix("cpu "))?;
+    all.split_ascii_whitespace().nth(7)?.parse().ok()
+}
+
 fn kib_of(text: &str, name: &str) -> Option<u64> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))?
@@ -225,6 +237,14 @@ impl Stat {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_host_took_is_read() {
+        let stat = "cpu  10 2 3 400 5 6 7 89 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n";
+        assert_eq!(stolen_ticks(stat), Some(89));
+        assert_eq!(stolen_ticks("cpu  1 2 3"), None);
+        assert!(stolen_s().is_some());
+    }
 
     #[test]
     fn a_name_with_parentheses_misleads_nobody() {

@@ -44,6 +44,8 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Nothing happened for so long: all that was under way has arrived.
 const QUIET: Duration = Duration::from_millis(300);
 const QUIET_WAIT_MAX: Duration = Duration::from_secs(10);
+/// A share of one processor: less taken away by the host is not worth a word.
+const STOLEN_TOLD: f64 = 0.001;
 /// The server may take so long for one user of the stages before the measuring; much more than any needs.
 const BEGINNING_S_PER_USER: f64 = 0.05;
 
@@ -57,6 +59,8 @@ struct Readings {
     own: CpuUsed,
     /// From the first intended instant until all was quiet.
     measured_s: f64,
+    /// What the host took away meanwhile, s of one processor.
+    stolen_s: f64,
 }
 
 /// What a stage before the measuring took, where that is what a run is about.
@@ -132,7 +136,8 @@ impl Conductor<'_, '_> {
             warm_up_s,
             measure_s,
             customs,
-            begin_rate,
+            logon_rate,
+            follow_rate,
             ..
         } = &self.wanted.orders;
         let pid = self.wanted.pid;
@@ -149,8 +154,8 @@ impl Conductor<'_, '_> {
         });
         let only_stay = self.wanted.per_what == PerWhat::Nothing;
         let timeout_s = customs.timeout_us as f64 / 1e6;
-        let beginning_s = |count: u64| {
-            let paced_s = begin_rate.map_or(0.0, |rate| count as f64 / rate);
+        let beginning_s = |count: u64, rate: Option<f64>| {
+            let paced_s = rate.map_or(0.0, |rate| count as f64 / rate);
             count as f64 * BEGINNING_S_PER_USER + paced_s + 2.0 * timeout_s + 5.0
         };
 
@@ -159,7 +164,7 @@ impl Conductor<'_, '_> {
                 Stage::LogOn,
                 "logging on",
                 residents,
-                beginning_s(residents),
+                beginning_s(residents, *logon_rate),
                 |counters| &counters.online,
             )?;
             let online = Counters::of(&self.board.counters.online);
@@ -179,7 +184,7 @@ impl Conductor<'_, '_> {
                 Stage::Follow,
                 "watching contacts",
                 edges,
-                beginning_s(residents),
+                beginning_s(residents, *follow_rate),
                 |counters| &counters.watched,
             )?;
             self.readings.follow = Some(Beginning {
@@ -193,7 +198,7 @@ impl Conductor<'_, '_> {
                 Stage::FirstPublish,
                 "publishing",
                 publishers,
-                beginning_s(publishers),
+                beginning_s(publishers, None),
                 |all| &all.answered,
             )?;
             let subscriptions = publishers * parts.watchers.len() as u64;
@@ -202,7 +207,7 @@ impl Conductor<'_, '_> {
                 Stage::Subscribe,
                 "subscribing",
                 in_all,
-                beginning_s(subscriptions),
+                beginning_s(subscriptions, None),
                 |all| &all.answered,
             )?;
         }
@@ -232,6 +237,7 @@ impl Conductor<'_, '_> {
                 self.quiet();
             }
         }
+        let stolen_before_s = meter::stolen_s();
         let cpu_before = self.cpu()?;
         let own_before = meter::cpu(std::process::id()).unwrap_or_default();
         let from_us = now_us();
@@ -251,6 +257,9 @@ impl Conductor<'_, '_> {
             self.idle(*measure_s);
             self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
         }
+        self.readings.stolen_s = stolen_before_s
+            .zip(meter::stolen_s())
+            .map_or(0.0, |(before, now)| now - before);
         if let Some(before) = cpu_before {
             self.readings.cpu = self.cpu()?.map(|now| now.since(&before));
         }
@@ -428,6 +437,12 @@ fn report(
         notes.push(format!("{put_off} requests were put off by the server (503 with Retry-After), and made again later"));
     }
     let measured_s = readings.measured_s.max(1e-3);
+    if readings.stolen_s > STOLEN_TOLD * measured_s {
+        notes.push(format!(
+            "the machine's host took {:.0} ms of processor time away in {measured_s:.1} s: the highest latencies may be its own",
+            readings.stolen_s * 1e3
+        ));
+    }
     let idle_logon = readings
         .log_on
         .as_ref()

@@ -1,7 +1,9 @@
 //! One thread of simulated clients: an epoll set, its users with their lines, and its share of each stage.
 //!
 //! A turn: begin what the stage and the schedule want begun, then take what the sockets have. Threads share nothing but
-//! the `Board`; each brings home what it saw, and `run` merges that.
+//! the `Board`; each brings home what it saw, and `run` merges that. What it begins, and when, is `stages`.
+
+mod stages;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -14,12 +16,12 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::time::Timespec;
 
 use crate::alarm::Alarm;
-use crate::clock::{now_us, thread_cpu_us, timespec};
+use crate::clock::{now_us, timespec};
 use crate::content::Ledger;
 use crate::host;
 use crate::line::{Broken, Heard, Line, Route, Scratch};
 use crate::pace::Arrivals;
-use crate::plan::{Deed, Done, Parts, Plan, Rates};
+use crate::plan::{Done, Parts, Plan, Rates};
 use crate::report::{Faults, Latencies, Timed};
 use crate::stage::{Board, Counters, Order, Stage};
 use crate::user::{Customs, Fact, Scene, Task, User};
@@ -39,8 +41,10 @@ pub struct Orders {
     pub own_tables: bool,
     /// The threads are spread over these CPUs, each kept to one; empty: the kernel's choice.
     pub cpus: Vec<usize>,
-    /// Logons (and subscriptions to contacts) a second of the residents, all threads together, whatever the server does.
-    pub begin_rate: Option<f64>,
+    /// Logons a second of the residents, all threads together, whatever the server does.
+    pub logon_rate: Option<f64>,
+    /// Subscriptions to contacts, likewise.
+    pub follow_rate: Option<f64>,
     /// Users of one thread that may be logging on at once, and requests that may wait for an answer before more watchers
     /// subscribe: the stages before the measuring go as fast as the server lets them.
     pub beginning_max: usize,
@@ -89,9 +93,6 @@ const NO_WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
-/// At a rate so many users of one thread may be logging on at once. Beyond, the schedule is late, and the report says so.
-const UNDER_WAY_MAX: usize = 4_096;
-
 /// A thread's whole state.
 pub struct Worker<'r> {
     orders: &'r Orders,
@@ -235,203 +236,6 @@ impl<'r> Worker<'r> {
             self.alarm.set(due_us)?;
         }
         Ok(timespec(next_sweep_us.saturating_sub(now_us)))
-    }
-
-    /// When the next user of a stage at a rate is due; `None` where there is none, or no room for one.
-    fn next_turn_us(&self) -> Option<u64> {
-        let rate = self.orders.begin_rate?;
-        let is_paced = matches!(self.order.stage, Stage::LogOn | Stage::Follow);
-        if !is_paced || self.cursor.0 >= self.seats.len() || self.under_way() >= UNDER_WAY_MAX {
-            return None;
-        }
-        // One thread's users one after another, then the next thread's: so few threads are awake at once, on each CPU one.
-        let lanes = self
-            .orders
-            .cpus
-            .len()
-            .clamp(1, self.orders.threads as usize) as u64;
-        let (thread, threads) = (u64::from(self.number), u64::from(self.orders.threads));
-        let users_a_thread = u64::from(self.orders.parts.users).div_ceil(threads);
-        let place = thread / lanes * users_a_thread + self.cursor.0 as u64;
-        let number = place * lanes + thread % lanes;
-        Some(self.order.start_us + (number as f64 * 1e6 / rate) as u64)
-    }
-
-    fn under_way(&self) -> usize {
-        self.logging_on + self.outstanding
-    }
-
-    fn begin(&mut self, order: Order) {
-        self.order = order;
-        self.reported = false;
-        self.cursor = (0, 0);
-        let orders = self.orders;
-        if matches!(order.stage, Stage::LogOn | Stage::Follow) && orders.begin_rate.is_some() {
-            self.record_from_us = order.start_us;
-        }
-        let seconds = match order.stage {
-            Stage::WarmUp => orders.warm_up_s,
-            Stage::Measure => orders.measure_s,
-            _ => return,
-        };
-        if order.stage == Stage::Measure {
-            self.record_from_us = order.start_us;
-            self.cpu_from_us = thread_cpu_us();
-        }
-        let share = (self.number, orders.threads);
-        let plan = Plan::new(
-            &orders.parts,
-            orders.rates,
-            seconds,
-            orders.arrivals,
-            order.start_us,
-            &mut self.done,
-            share,
-        );
-        self.plan = Some(plan);
-    }
-
-    /// Begins what the stage wants begun now.
-    fn work(&mut self, now_us: u64) {
-        self.try_again(now_us);
-        match self.order.stage {
-            Stage::Rest | Stage::Quit => {}
-            Stage::LogOn | Stage::Follow => {
-                while let Some(intended_us) = self.take_turn(now_us) {
-                    let slot = self.cursor.0;
-                    self.cursor.0 += 1;
-                    let user = &self.seats[slot].user;
-                    match self.order.stage {
-                        Stage::LogOn if self.orders.parts.is_resident(user.index()) => {
-                            self.log_on(slot, intended_us);
-                        }
-                        // Who could not log on is counted already.
-                        Stage::Follow if user.is_registered() => {
-                            self.ask(slot, Task::Follow { refresh: false }, intended_us);
-                        }
-                        _ => {}
-                    }
-                }
-            }
-            Stage::FirstPublish => {
-                let publishers = self.orders.parts.publishers.clone();
-                self.ask_each(now_us, |index, turn| {
-                    (publishers.contains(&index) && turn == 0)
-                        .then_some(Task::Publish { sequence: 0 })
-                });
-            }
-            Stage::Subscribe => {
-                let Parts {
-                    publishers,
-                    watchers,
-                    ..
-                } = self.orders.parts.clone();
-                self.ask_each(now_us, |index, turn| {
-                    let presentity = publishers.start + turn;
-                    (watchers.contains(&index) && presentity < publishers.end)
-                        .then_some(Task::Subscribe { presentity })
-                });
-            }
-            Stage::WarmUp | Stage::Measure => self.follow_plan(now_us),
-        }
-    }
-
-    /// The instant at which the next user was meant to begin, if one may begin now.
-    fn take_turn(&mut self, now_us: u64) -> Option<u64> {
-        if self.orders.begin_rate.is_none() {
-            let may = self.under_way() < self.orders.beginning_max;
-            return (may && self.cursor.0 < self.seats.len()).then_some(now_us);
-        }
-        let intended_us = self.next_turn_us().filter(|due_us| *due_us <= now_us)?;
-        let late_us = now_us - intended_us;
-        self.sight.latencies.record(Timed::Started, late_us);
-        Some(intended_us)
-    }
-
-    /// Asks once more for what the server put off until now.
-    fn try_again(&mut self, now_us: u64) {
-        while let Some(Reverse(again)) = self.put_off.peek().copied()
-            && again.due_us <= now_us
-        {
-            self.put_off.pop();
-            let slot = again.slot as usize;
-            let seat = &mut self.seats[slot];
-            let is_open = seat.line.as_ref().is_some_and(|line| line.is_open());
-            if again.follow {
-                self.ask(slot, Task::Follow { refresh: false }, again.intended_us);
-            } else if is_open {
-                seat.logon_us = again.intended_us.max(1);
-                self.logging_on += 1;
-                self.say(slot, Task::Register { refresh: false }, again.intended_us);
-            } else {
-                // The server has closed meanwhile, as it may.
-                self.hang_up(slot);
-                self.log_on(slot, again.intended_us);
-            }
-        }
-    }
-
-    /// Asks each user for its tasks, `of(index, 0)`, `of(index, 1)`, … until it has no more, with a bound on what waits.
-    fn ask_each(&mut self, now_us: u64, of: impl Fn(u32, u32) -> Option<Task>) {
-        while self.outstanding < self.orders.beginning_max && self.cursor.0 < self.seats.len() {
-            let (slot, turn) = self.cursor;
-            match of(self.seats[slot].user.index(), turn) {
-                Some(task) => {
-                    self.cursor.1 += 1;
-                    self.ask(slot, task, now_us);
-                }
-                None => self.cursor = (slot + 1, 0),
-            }
-        }
-    }
-
-    fn follow_plan(&mut self, now_us: u64) {
-        // Bounded by what is due; the sockets get their turn after so many.
-        for _ in 0..EVENTS_MAX {
-            let Some(operation) = self.plan.as_mut().and_then(|plan| plan.take(now_us)) else {
-                return;
-            };
-            if operation.intended_us >= self.record_from_us {
-                let late_us = crate::clock::now_us().saturating_sub(operation.intended_us);
-                self.sight.latencies.record(Timed::Started, late_us);
-            }
-            Counters::add(&self.board.counters.started, 1);
-            let slot = (operation.user / self.orders.threads) as usize;
-            match operation.deed {
-                Deed::Ask(task) => self.ask(slot, task, operation.intended_us),
-                Deed::LogOn if self.seats[slot].logon_us != 0 => {
-                    self.fault("logon meant while the user's last one still went on (more users would help)".into());
-                }
-                Deed::LogOn => {
-                    self.hang_up(slot);
-                    self.log_on(slot, operation.intended_us);
-                }
-            }
-        }
-    }
-
-    fn is_stage_done(&mut self) -> bool {
-        let nothing_waits = self.under_way() == 0 && self.put_off.is_empty();
-        match self.order.stage {
-            Stage::Rest => true,
-            Stage::LogOn | Stage::Follow | Stage::FirstPublish | Stage::Subscribe => {
-                self.cursor.0 == self.seats.len() && nothing_waits
-            }
-            Stage::WarmUp | Stage::Measure => {
-                let plan = self.plan.as_mut();
-                nothing_waits && plan.is_none_or(|plan| plan.next_us().is_none())
-            }
-            Stage::Quit => false,
-        }
-    }
-
-    fn finish_stage(&mut self) {
-        if self.order.stage == Stage::Measure {
-            self.sight.measured_cpu_us = thread_cpu_us().saturating_sub(self.cpu_from_us);
-        }
-        self.plan = None;
-        self.reported = true;
-        self.board.report_finished();
     }
 
     /// Begins to connect; the rest follows as events come.

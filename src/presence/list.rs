@@ -4,10 +4,13 @@
 //! answered. What an entry looks like is not here but in `Watching`, shared with all who watch.
 //!
 //! Memory: 24 bytes an entry, beside the 8 that each watcher of a user costs in `Watching`; the address is shared with
-//! the table there.
+//! its owner and all who watch.
 
 use crate::presence::package::Package;
 use crate::sip::uri::Aor;
+
+/// Entries that are looked through one by one before the list is searched.
+const ENTRIES_SCANNED_MAX: usize = 128;
 
 /// The entries of one subscription.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -249,9 +252,15 @@ impl List {
     }
 
     fn find(&self, user: &Aor) -> Option<usize> {
-        self.entries
-            .binary_search_by(|entry| entry.user.cmp(user))
-            .ok()
+        // An owner's letters carry the text that is shared with us: to look for that touches no text, and a search of texts
+        // that nobody else has looked at lately waits for memory at each step.
+        let near = self.entries.iter().take(ENTRIES_SCANNED_MAX);
+        near.map(|entry| &entry.user)
+            .position(|known| known.is_shared_with(user))
+            .or_else(|| {
+                let found = self.entries.binary_search_by(|entry| entry.user.cmp(user));
+                found.ok()
+            })
     }
 
     /// The owner has let it in. `user` is the address to keep: one that is shared. True where that is news.

@@ -59,7 +59,8 @@ struct View {
     level: Level,
     shown: Shown,
     /// Sorted, so that one of ten thousand is found at once and the order of notifying is always the same.
-    subscriptions: Vec<SubscriptionKey>,
+    /// Where a user's watchers are spread over many shards, one or two are here.
+    subscriptions: SmallVec<[SubscriptionKey; 2]>,
 }
 
 #[derive(Debug, Default)]
@@ -118,7 +119,7 @@ impl Watching {
                     View {
                         level,
                         shown,
-                        subscriptions: Vec::with_capacity(1),
+                        subscriptions: SmallVec::new(),
                     },
                 );
                 at
@@ -299,7 +300,9 @@ impl Seen {
             if count == 0 {
                 self.views.remove(at);
             } else if count < capacity / 4 {
-                view.subscriptions.shrink_to(capacity / 2);
+                // SmallVec can't shrink to a size, only to what it holds.
+                view.subscriptions.shrink_to_fit();
+                view.subscriptions.reserve(count);
             }
             return Some(taken);
         }

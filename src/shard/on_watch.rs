@@ -58,6 +58,9 @@ pub(super) fn watch(
     let Some(shown) = known.or_else(|| show(shard, package, key, level)) else {
         return;
     };
+    // The watchers' shards keep this text and not their own: it is there once, and a later letter's is the same.
+    let own = shard.users.get(key).map(|user| user.record.aor.clone());
+    let user = own.unwrap_or(user);
     let watcher = Package::STATES
         .contains(&package)
         .then(|| asked.watcher.clone());

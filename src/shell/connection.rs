@@ -88,9 +88,20 @@ pub(super) enum Stage {
         known: bool,
         /// Wait for the peer's end, so that the system does not answer what it still sends by throwing away what we sent last.
         linger: bool,
-        /// Our end has been said.
-        said: bool,
+        /// How far our own end has come.
+        end: End,
     },
+}
+
+/// The end of what we send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// Nothing has been said of it.
+    Ahead,
+    /// TLS has said it; that and what was sent before may still wait.
+    Said,
+    /// All has left, and the system has been told.
+    Reached,
 }
 
 /// Why a connection cannot go on.
@@ -410,22 +421,32 @@ impl Connection {
 
     /// Says our end behind all that was sent. True when all has left and the connection may go.
     pub(super) fn say_end(&mut self, scratch: &mut Scratch, now: Now) -> Result<bool, Broken> {
-        let Stage::Closing { linger, said, .. } = &mut self.stage else {
+        let Stage::Closing { linger, end, .. } = self.stage else {
             return Ok(false);
         };
-        let linger = *linger;
-        if !core::mem::replace(said, true)
-            && let Some(records) = &mut self.records
-        {
-            scratch.out.clear();
-            records.close(&mut scratch.out);
-            self.write(&scratch.out, now)?;
+        if end == End::Ahead {
+            self.end_is(End::Said);
+            if let Some(records) = &mut self.records {
+                scratch.out.clear();
+                records.close(&mut scratch.out);
+                self.write(&scratch.out, now)?;
+            }
         }
         if self.unsent_bytes() > 0 {
             return Ok(false);
         }
-        self.socket.end();
+        // Once: who reads off a flood of connections that it has refused would else pay for this each time it looks.
+        if end != End::Reached {
+            self.end_is(End::Reached);
+            self.socket.end();
+        }
         Ok(!linger || self.ended)
+    }
+
+    fn end_is(&mut self, reached: End) {
+        if let Stage::Closing { end, .. } = &mut self.stage {
+            *end = reached;
+        }
     }
 
     /// Keeps what was not consumed of `plain`, whose front `consumed` bytes were; gives the buffer back empty where it was the shard's.

@@ -406,6 +406,37 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_kept_ready_stays_on_no_thread_that_its_connection_has_left() {
+        let kept = traffic::schedules::kept;
+        let (mut client, mut server) = pair(&[&rustls::version::TLS13]);
+        talk(&mut client, &mut server, 4_096);
+        let exchange = |client: &mut ClientConnection, server: &mut Records| {
+            for _ in 0..50 {
+                client.writer().write_all(b"hello").expect("memory");
+                assert_eq!(talk(client, server, 4_096), b"hello");
+                let mut out = Vec::new();
+                server.seal(b"well", &mut out).expect("sealed");
+                client.read_tls(&mut &out[..]).expect("memory");
+                client.process_new_packets().expect("a good record");
+            }
+        };
+        assert_eq!(kept(), 0, "few records need none");
+        exchange(&mut client, &mut server);
+        assert_eq!(kept(), 2, "one each way");
+        server.leave();
+        assert_eq!(kept(), 0);
+        std::thread::scope(|threads| {
+            threads.spawn(|| {
+                exchange(&mut client, &mut server);
+                assert_eq!(kept(), 2);
+                drop(server);
+                assert_eq!(kept(), 0);
+            });
+        });
+        assert_eq!(kept(), 0);
+    }
+
+    #[test]
     fn an_error_leaves_an_alert_to_send() {
         let (_, mut server) = pair(&[&rustls::version::TLS13]);
         let mut out = Vec::new();

@@ -94,6 +94,8 @@ struct Seat {
     logon_us: u64,
     /// Counts what the plan does to the connection: what waits from before is stale.
     life: u16,
+    /// Connections in a row that were lost before a logon was through.
+    failures: u8,
 }
 
 /// Something to be done again, later.
@@ -119,8 +121,13 @@ const NOW: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
 };
-/// A cut client comes back after one to three seconds.
+/// A cut client comes back after one to three seconds, and each time that it is cut before it was logged on after twice as
+/// long (RFC 5626 §4.5 has the same with more patience): else who is late once makes everybody late for good.
 const BACK_US: u64 = 1_000_000;
+/// Who was told when to come again comes up to so much later.
+const SPREAD_US: u64 = 2_000_000;
+/// The wait is doubled so often.
+const DOUBLED_MAX: u8 = 6;
 
 pub struct Worker<'r> {
     orders: &'r Orders,
@@ -161,6 +168,7 @@ impl<'r> Worker<'r> {
                 line: None,
                 logon_us: 0,
                 life: 0,
+                failures: 0,
             })
             .collect();
         Ok(Worker {
@@ -468,6 +476,7 @@ impl<'r> Worker<'r> {
             match self.turns[at] {
                 Turn::Registered => {
                     self.seats[slot].logon_us = 0;
+                    self.seats[slot].failures = 0;
                     self.board.online.fetch_add(1, Ordering::Relaxed);
                 }
                 Turn::Off => self.hang_up(slot, now_us),
@@ -480,7 +489,8 @@ impl<'r> Worker<'r> {
                 }
                 Turn::Again { task, after_s } => {
                     let what = if task == Task::Contacts { 1 } else { 2 };
-                    self.put_off(slot, u64::from(after_s) * 1_000_000, what);
+                    let after_us = u64::from(after_s) * 1_000_000;
+                    self.put_off(slot, after_us, SPREAD_US, what);
                 }
             }
         }
@@ -488,14 +498,22 @@ impl<'r> Worker<'r> {
     }
 
     fn come_back(&mut self, slot: usize, after_s: Option<u32>) {
-        let after_us = after_s.map_or(BACK_US, |after_s| u64::from(after_s) * 1_000_000);
-        self.put_off(slot, after_us, 0);
+        let failures = &mut self.seats[slot].failures;
+        let (after_us, spread_us) = match after_s {
+            Some(after_s) => (u64::from(after_s) * 1_000_000, SPREAD_US),
+            None => {
+                let after_us = BACK_US << (*failures).min(DOUBLED_MAX);
+                *failures = failures.saturating_add(1);
+                (after_us, 2 * after_us)
+            }
+        };
+        self.put_off(slot, after_us, spread_us, 0);
     }
 
     /// Not before the time, and not all at once.
-    fn put_off(&mut self, slot: usize, after_us: u64, what: u8) {
+    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: u8) {
         let now_us = now_us();
-        let jitter_us = hash(self.orders.brief.seed, now_us, slot as u64) % (2 * BACK_US);
+        let jitter_us = hash(self.orders.brief.seed, now_us, slot as u64) % spread_us;
         self.later.push(Reverse(Later {
             at_us: now_us + after_us + jitter_us,
             slot: slot as u32,

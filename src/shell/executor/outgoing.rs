@@ -7,7 +7,7 @@ use crate::shard::effect::Effect;
 use crate::shard::input::Input;
 use crate::shard::{Core, ShardId};
 use crate::shell::adoption::sets_out;
-use crate::shell::connection::{Broken, Flow, NO_SEND, Stage};
+use crate::shell::connection::{Broken, End, Flow, NO_SEND, Stage};
 use crate::shell::envelope::Envelope;
 use crate::shell::executor::{Executor, Happened, Send};
 use crate::sip::link::ConnectionId;
@@ -244,7 +244,7 @@ impl<C: Core> Executor<C> {
             by,
             known,
             linger: linger && !connection.ended,
-            said: false,
+            end: End::Ahead,
         };
         connection.readable = true;
         self.table.look_at(id, by);

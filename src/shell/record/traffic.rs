@@ -4,7 +4,7 @@
 //! none of what is received. rustls' own connection does the same with a few more copies and two thousand bytes more a connection.
 //! A connection keeps no key schedule, which is 700 bytes each way: the keys that are used much share a table of them (`schedules`).
 
-mod schedules;
+pub(super) mod schedules;
 
 use aws_lc_rs::aead::{
     AES_128_GCM, AES_256_GCM, Aad, Algorithm, CHACHA20_POLY1305, LessSafeKey, MAX_TAG_LEN, Nonce,

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use smallvec::SmallVec;
+
 use super::BadValue;
 use crate::sip::grammar::{self, TOKEN, VALUE};
 
@@ -9,12 +11,16 @@ use crate::sip::grammar::{self, TOKEN, VALUE};
 pub const AUTH_PARAMS_MAX: usize = 32;
 
 /// The value of Authorization, Proxy-Authorization, WWW-Authenticate, Proxy-Authenticate or Authentication-Info.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct AuthParams<'a> {
     /// `Digest`, `NTLM`, …; empty for Authentication-Info.
     pub scheme: &'a str,
-    list: &'a str,
+    /// Read once: who checks credentials asks for nearly all of them.
+    list: List<'a>,
 }
+
+/// Names, and values as they are written. As many as clients send are kept in place.
+type List<'a> = SmallVec<[(&'a str, &'a str); 12]>;
 
 impl core::fmt::Debug for AuthParams<'_> {
     // A credential never reaches a log.
@@ -42,7 +48,7 @@ impl<'a> AuthParams<'a> {
         }
         // All that is of the class `VALUE` but has no '=' before its padding is a bare word.
         let bare = grammar::all(rest, VALUE) && !rest.trim_end_matches('=').contains('=');
-        let list = if bare { "" } else { checked(rest)? };
+        let list = if bare { List::new() } else { read(rest)? };
         Ok(AuthParams { scheme, list })
     }
 
@@ -50,7 +56,7 @@ impl<'a> AuthParams<'a> {
     pub fn parse_info(text: &'a str) -> Result<AuthParams<'a>, BadValue> {
         Ok(AuthParams {
             scheme: "",
-            list: checked(text)?,
+            list: read(text)?,
         })
     }
 
@@ -72,26 +78,20 @@ impl<'a> AuthParams<'a> {
     }
 
     /// Each parameter: its name and its value as it is written, quotes and all.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        let mut rest = self.list;
-        core::iter::from_fn(move || {
-            let (name, value, after) = next(rest).ok().flatten()?;
-            rest = after;
-            Some((name, value))
-        })
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'_, 'a> {
+        self.list.iter().copied()
     }
 }
 
 /// The list, if each of its parameters is well-formed and alone.
-fn checked(list: &str) -> Result<&str, BadValue> {
-    let mut names: smallvec::SmallVec<[&str; AUTH_PARAMS_MAX]> = smallvec::SmallVec::new();
-    let mut rest = list;
-    while let Some((name, _, after)) = next(rest)? {
-        let seen = names.iter().any(|each| each.eq_ignore_ascii_case(name));
-        if seen || names.len() == AUTH_PARAMS_MAX {
+fn read(mut rest: &str) -> Result<List<'_>, BadValue> {
+    let mut list = List::new();
+    while let Some((name, value, after)) = next(rest)? {
+        let seen = list.iter().any(|(each, _)| each.eq_ignore_ascii_case(name));
+        if seen || list.len() == AUTH_PARAMS_MAX {
             return Err(BadValue);
         }
-        names.push(name);
+        list.push((name, value));
         rest = after;
     }
     Ok(list)

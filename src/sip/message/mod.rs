@@ -21,7 +21,7 @@ use super::header::{self, CSeq, Contacts, MediaType, Name, NameAddr, Via};
 use super::{frame, grammar};
 
 /// A whole, well-formed message: start line, Via, From, To, Call-ID and CSeq are there and readable, CSeq names the method.
-/// In a `Malformed::partial` what could not be read is empty instead.
+/// In a `Malformed::partial` what could not be read is empty instead, and so are a response's From and To.
 #[derive(Clone)]
 pub struct Message<'a> {
     head: &'a str,
@@ -29,6 +29,8 @@ pub struct Message<'a> {
     lines: Lines,
     start: Start<'a>,
     via: Via<'a>,
+    /// Of a request. In most responses nobody looks at From and To, for the branch says what they answer: they are read
+    /// when they are asked for.
     from: NameAddr<'a>,
     to: NameAddr<'a>,
     call_id: &'a str,
@@ -161,15 +163,26 @@ impl<'a> Message<'a> {
         Ok(())
     }
 
-    /// The URIs of a response are those of our own request, and nobody reads them.
     /// `known` is the Request-URI where it is good: nearly every To outside of a dialog is the same.
     fn read_address(&self, name: Name, known: &str) -> Result<NameAddr<'a>, Fault> {
-        let address = NameAddr::parse(self.required(name)?).map_err(|_| Fault::Bad(name))?;
-        let reads = || address.uri == known || address.uri().is_ok();
-        if !address.tag_fits() || (self.is_request() && !reads()) {
+        let text = self.required(name)?;
+        if !self.is_request() {
+            return Ok(NameAddr::default());
+        }
+        let address = NameAddr::parse(text).map_err(|_| Fault::Bad(name))?;
+        let reads = address.uri == known || address.uri().is_ok();
+        if !address.tag_fits() || !reads {
             return Err(Fault::Bad(name));
         }
         Ok(address)
+    }
+
+    /// From or To of a response. Their URIs are those of our own request, and nobody reads them.
+    fn address(&self, name: Name) -> NameAddr<'a> {
+        let address = self
+            .header(name)
+            .and_then(|text| NameAddr::parse(text).ok());
+        address.filter(NameAddr::tag_fits).unwrap_or_default()
     }
 
     fn read_call_id(&mut self) -> Result<(), Fault> {
@@ -264,12 +277,20 @@ impl<'a> Message<'a> {
 
     /// From.
     pub fn from(&self) -> NameAddr<'a> {
-        self.from
+        if self.is_request() {
+            self.from
+        } else {
+            self.address(Name::From)
+        }
     }
 
     /// To.
     pub fn to(&self) -> NameAddr<'a> {
-        self.to
+        if self.is_request() {
+            self.to
+        } else {
+            self.address(Name::To)
+        }
     }
 
     /// Call-ID.

@@ -18,6 +18,11 @@ pub const AOR_BYTES_MAX: usize = 512;
 pub struct Aor(Arc<str>);
 
 impl Aor {
+    /// Is it the other's very text, not only the same one? Says so without looking at either.
+    pub fn is_shared_with(&self, other: &Aor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// From a text that `canonical` made or would leave as it is.
     pub(super) fn from_canonical(text: &str) -> Aor {
         Aor(Arc::from(text))

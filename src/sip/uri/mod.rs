@@ -152,6 +152,9 @@ impl<'a> Uri<'a> {
 
     /// `[;params][?headers]`.
     fn read_tail(&mut self, rest: &'a str) -> Result<(), BadUri> {
+        if rest.is_empty() {
+            return Ok(());
+        }
         let end = grammar::find(rest, b'?').unwrap_or(rest.len());
         let (params, headers) = grammar::split(rest, end);
         if let Some(list) = params.strip_prefix(';') {
@@ -268,7 +271,7 @@ fn stands_once(list: &str) -> bool {
     let name = |each: &'_ str| each.find('=').unwrap_or(each.len());
     let mut rest = list;
     let mut count = 1;
-    while let Some((first, others)) = rest.split_once(';') {
+    while let Some((first, others)) = grammar::split_once(rest, b';') {
         let (first, _) = grammar::split(first, name(first));
         let again = |other: &str| {
             grammar::split(other, name(other))
@@ -300,14 +303,22 @@ fn split_host(text: &str) -> Result<(&str, &str), BadUri> {
         address.parse::<Ipv6Addr>().map_err(|_| BadUri)?;
         return Ok(grammar::split(text, end + 2));
     }
-    let (host, rest) = grammar::split(text, grammar::run(text, HOST));
-    // A dot begins neither the host nor, after another dot, a label.
-    let bytes = host.as_bytes();
-    if matches!(bytes.first(), None | Some(b'-' | b'.')) || bytes.windows(2).any(|two| two == b"..")
-    {
+    let (mut end, mut before) = (0, b'.');
+    for &byte in text.as_bytes() {
+        if !grammar::is(byte, HOST) {
+            break;
+        }
+        // A dot begins neither the host nor, after another dot, a label.
+        if byte == b'.' && before == b'.' {
+            return Err(BadUri);
+        }
+        before = byte;
+        end += 1;
+    }
+    if end == 0 || text.starts_with('-') {
         return Err(BadUri);
     }
-    Ok((host, rest))
+    Ok(grammar::split(text, end))
 }
 
 /// Without escapes; `None` where what they say is no UTF-8.

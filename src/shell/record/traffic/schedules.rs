@@ -69,6 +69,12 @@ pub(super) fn forget(key: &[u8]) {
     });
 }
 
+/// How many this thread has.
+#[cfg(test)]
+pub(in crate::shell::record) fn kept() -> usize {
+    READY.with_borrow(|ready| ready.iter().flatten().count())
+}
+
 fn place_of(key: &[u8]) -> usize {
     match key {
         [a, b, ..] => usize::from(u16::from_le_bytes([*a, *b])) % PLACES,
@@ -92,10 +98,6 @@ mod tests {
         })
         .expect("a key of the right length");
         text
-    }
-
-    fn kept() -> usize {
-        READY.with_borrow(|ready| ready.iter().flatten().count())
     }
 
     #[test]
