@@ -9,7 +9,7 @@
 use crate::presence::package::Package;
 use crate::sip::uri::Aor;
 
-/// Entries that are looked through one by one before the list is searched.
+/// Entries that are looked through one by one before a list is searched.
 const ENTRIES_SCANNED_MAX: usize = 128;
 
 /// The entries of one subscription.
@@ -252,15 +252,18 @@ impl List {
     }
 
     fn find(&self, user: &Aor) -> Option<usize> {
-        // An owner's letters carry the text that is shared with us: to look for that touches no text, and a search of texts
-        // that nobody else has looked at lately waits for memory at each step.
+        self.entries
+            .binary_search_by(|entry| entry.user.cmp(user))
+            .ok()
+    }
+
+    /// The same for one who is watched: the owner's letters carry the text that is here too (`watched`). To look for that
+    /// touches no text, and a search of texts that nobody else has looked at lately waits for memory at each step.
+    fn find_shared(&self, user: &Aor) -> Option<usize> {
         let near = self.entries.iter().take(ENTRIES_SCANNED_MAX);
         near.map(|entry| &entry.user)
             .position(|known| known.is_shared_with(user))
-            .or_else(|| {
-                let found = self.entries.binary_search_by(|entry| entry.user.cmp(user));
-                found.ok()
-            })
+            .or_else(|| self.find(user))
     }
 
     /// The owner has let it in. `user` is the address to keep: one that is shared. True where that is news.
@@ -294,7 +297,8 @@ impl List {
 
     /// One on the list looks different now.
     pub fn changed(&mut self, user: &Aor) {
-        if let Some(entry) = self.find(user).and_then(|at| self.entries.get_mut(at)) {
+        let found = self.find_shared(user);
+        if let Some(entry) = found.and_then(|at| self.entries.get_mut(at)) {
             entry.news = true;
         }
     }

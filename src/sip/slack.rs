@@ -23,6 +23,7 @@ fn is_worth_it(count: usize, places: usize) -> bool {
 }
 
 impl<K: Eq + Hash, V, S: BuildHasher> Slack for HashMap<K, V, S> {
+    #[inline]
     fn give_back(&mut self) -> usize {
         // What was taken out leaves its marks, so `capacity` is less than there is: then it is worth it a little later.
         if !is_worth_it(self.len(), self.capacity()) {
@@ -41,6 +42,7 @@ impl<K: Eq + Hash, V, S: BuildHasher> Slack for HashMap<K, V, S> {
 macro_rules! rows {
     ($($row:ident),*) => {$(
         impl<T> Slack for $row<T> {
+            #[inline]
             fn give_back(&mut self) -> usize {
                 if !is_worth_it(self.len(), self.capacity()) {
                     return 0;
