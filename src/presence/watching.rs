@@ -7,7 +7,8 @@
 //! When the rules of the watched user change, all its subscriptions are taken out of their views (`move_all`) and ask
 //! anew: until the answer comes they hold what they held, and are told nothing that their old level may see.
 //!
-//! Memory: an edge (one subscription to one user) costs 8 bytes in a sorted vector, 8 to 16 while it grows. A user watched
+//! Memory: an edge (one subscription to one user) costs 8 bytes in a sorted vector, 8 to 16 while it grows, and the first
+//! two of a level nothing more. A user watched
 //! at one level costs a shard 88 bytes in its table, 100 to 200 with the table's slack, and a share in the document (about
 //! 600 bytes), which all shards of a process hold together; each further level 64 bytes and its document.
 

@@ -22,28 +22,14 @@ fn is_worth_it(count: usize, places: usize) -> bool {
     places > PLACES_MIN && count < places / 8
 }
 
-impl<K: Eq + Hash, V, S: BuildHasher> Slack for HashMap<K, V, S> {
-    #[inline]
-    fn give_back(&mut self) -> usize {
-        // What was taken out leaves its marks, so `capacity` is less than there is: then it is worth it a little later.
-        if !is_worth_it(self.len(), self.capacity()) {
-            return 0;
-        }
-        self.shrink_to(self.len() * 2);
-        self.len()
-    }
-
-    fn room(&self) -> usize {
-        self.capacity()
-    }
-}
-
-/// Both grow and shrink in the same way.
-macro_rules! rows {
-    ($($row:ident),*) => {$(
-        impl<T> Slack for $row<T> {
+/// All grow and shrink in the same way.
+macro_rules! tables {
+    ($([$($generics:tt)*] $table:ty),*) => {$(
+        impl<$($generics)*> Slack for $table {
             #[inline]
             fn give_back(&mut self) -> usize {
+                // What was taken out of a map leaves its marks, so `capacity` is less than there is: then it is worth it a
+                // little later.
                 if !is_worth_it(self.len(), self.capacity()) {
                     return 0;
                 }
@@ -57,7 +43,7 @@ macro_rules! rows {
         }
     )*};
 }
-rows!(Vec, VecDeque);
+tables!([T] Vec<T>, [T] VecDeque<T>, [K: Eq + Hash, V, S: BuildHasher] HashMap<K, V, S>);
 
 #[cfg(test)]
 mod tests {
