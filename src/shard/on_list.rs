@@ -246,10 +246,8 @@ pub(super) fn watched(
     changed: bool,
     effects: &mut Effects,
 ) {
-    let package = list_mut(shard, key).map_or(Package::Presence, |(list, _)| list.package());
-    let shared = shard.watching.shared(package, user);
-    let user = shared.unwrap_or_else(|| user.clone());
-    if list_mut(shard, key).is_some_and(|(list, _)| list.watched(user, changed)) {
+    // The text is the owner's, as it came with the letter: the one that all who watch keep.
+    if list_mut(shard, key).is_some_and(|(list, _)| list.watched(user.clone(), changed)) {
         tell(shard, key, effects);
     }
 }

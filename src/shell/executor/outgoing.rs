@@ -12,8 +12,9 @@ use crate::shell::envelope::Envelope;
 use crate::shell::executor::{Executor, Happened, Send};
 use crate::sip::link::ConnectionId;
 
-/// More output than this in a turn is flushed before the next input.
-const ARENA_BYTES_MAX: usize = 4 << 20;
+/// More output than this in a turn is flushed before the next input: some hundred messages, and what a core's cache holds. A
+/// shard keeps the room for twice of that, so it is also what a burst leaves behind in each.
+const ARENA_BYTES_MAX: usize = 512 << 10;
 
 impl<C: Core> Executor<C> {
     /// Gives one input to the core and carries out what it asks for.
