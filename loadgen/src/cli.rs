@@ -4,21 +4,22 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustls::pki_types::ServerName;
 
 use crate::account::Accounts;
 use crate::compare::{Side, compare};
+use crate::descriptors;
 use crate::follow::Circle;
 use crate::line::Route;
 use crate::pace::Arrivals;
 use crate::plan::{Parts, Rates};
 use crate::run::{PerWhat, Wanted, conduct};
+use crate::source::{SourceRange, check_addresses, source_range, sources};
 use crate::tls;
 use crate::user::{Customs, EXPIRES_S};
 use crate::worker::Orders;
@@ -207,13 +208,6 @@ const SECONDS_MAX: f64 = EXPIRES_S as f64 / 2.0;
 const HOLD_S_MAX: f64 = 7.0 * 86_400.0;
 const OPERATIONS_MAX: f64 = 1e8;
 const USERS_MAX: u32 = 2_000_000;
-const THREADS_MAX: u32 = 256;
-/// Descriptors besides the users' connections, and of each thread.
-const FILES_BESIDES: u64 = 64;
-const FILES_A_THREAD: u64 = 3;
-/// More users than this need several source addresses. An address has some 28,000 ports; half empty they are found at once.
-const USERS_A_SOURCE: u32 = 12_500;
-const USERS_WITHOUT_SOURCES_MAX: u32 = 10_000;
 const BEGINNING_MAX: usize = 64;
 const BEGINNING_MIN: usize = 8;
 
@@ -451,41 +445,6 @@ fn check(common: &Common, parts: &Parts, rates: Rates, seconds_max: f64) -> Resu
     check_addresses(common.server, &common.source)
 }
 
-fn check_addresses(server: SocketAddr, source: &[SourceRange]) -> Result<(), String> {
-    if !server.ip().is_loopback() {
-        return Err(format!(
-            "{server} is not on loopback: this tool loads servers on its own machine only"
-        ));
-    }
-    if source.iter().any(|range| !range.is_loopback()) {
-        return Err("source addresses must be on loopback too (127.0.0.0/8)".into());
-    }
-    if !source.is_empty() && !server.is_ipv4() {
-        return Err("source addresses are of IPv4, the server's is not".into());
-    }
-    Ok(())
-}
-
-/// How many threads hold so many users, and whether each needs a table of descriptors of its own.
-fn spread(users: u32, threads: u32, files_max: u64) -> Result<(u32, bool), String> {
-    let besides = |threads: u32| u64::from(threads) * FILES_A_THREAD + FILES_BESIDES;
-    if u64::from(users) + besides(threads) <= files_max {
-        return Ok((threads, false));
-    }
-    // A table begins as a copy of the common one, with what all threads have in it.
-    let users_a_table = files_max.saturating_sub(besides(THREADS_MAX));
-    let needed = u64::from(users)
-        .checked_div(users_a_table)
-        .map(|full| full + 1);
-    match needed.map(|needed| needed.max(u64::from(threads))) {
-        Some(needed) if needed <= u64::from(THREADS_MAX) => Ok((needed as u32, true)),
-        _ => Err(format!(
-            "{users} open files are needed, {files_max} are allowed here for each of at most {THREADS_MAX} threads: run with \
-             fewer users, or raise the hard limit (ulimit -Hn, LimitNOFILE=, docker --ulimit nofile=)"
-        )),
-    }
-}
-
 fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Result<Orders, String> {
     let accounts = accounts(&common.people)?;
     let server_name = ServerName::try_from(accounts.domain.clone())
@@ -495,7 +454,7 @@ fn orders(common: &Common, parts: Parts, rates: Rates, body_bytes: u32) -> Resul
         false => tls::settings(),
     };
     let tls = tls.map_err(|error| format!("TLS: {error}"))?;
-    let (threads, own_tables) = room(parts.users, common.threads)?;
+    let (threads, own_tables) = descriptors::room(parts.users, common.threads)?;
     let run = getrandom::u32().map_err(|error| format!("no random number: {error}"))?;
     let sources = sources(common.server, &common.source, parts.users);
     Ok(Orders {
@@ -555,23 +514,6 @@ pub fn route(
         tls: tls.map_err(|error| format!("TLS: {error}"))?,
         sources: sources(server, source, connections),
     })
-}
-
-/// How many threads hold so many connections, and whether each needs a table of descriptors of its own.
-pub fn room(connections: u32, threads: u32) -> Result<(u32, bool), String> {
-    let files_max = files_max(u64::from(connections) + FILES_BESIDES * FILES_A_THREAD);
-    spread(connections, threads, files_max)
-}
-
-/// Where so many connections come from: `asked`, or more than the kernel's choice where that has too few ports.
-fn sources(server: SocketAddr, asked: &[SourceRange], connections: u32) -> Vec<IpAddr> {
-    let mut sources: Vec<IpAddr> = asked.iter().flat_map(SourceRange::addresses).collect();
-    if sources.is_empty() && server.is_ipv4() && connections > USERS_WITHOUT_SOURCES_MAX {
-        let first = u32::from(Ipv4Addr::new(127, 1, 0, 1));
-        let addresses = first..=first + connections / USERS_A_SOURCE;
-        sources.extend(addresses.map(|address| IpAddr::V4(Ipv4Addr::from(address))));
-    }
-    sources
 }
 
 pub fn accounts(people: &People) -> Result<Accounts, String> {
@@ -635,67 +577,10 @@ fn side(argument: &str) -> Result<Side<'_>, String> {
     })
 }
 
-/// Raises the limit of open files to `needed`, if that is possible, and says what it is.
-fn files_max(needed: u64) -> u64 {
-    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    if current.is_some_and(|current| current < needed) {
-        let raised = Rlimit {
-            current: Some(needed),
-            maximum: maximum.map(|most| most.max(needed)),
-        };
-        let highest = Rlimit {
-            current: maximum,
-            maximum,
-        };
-        // What cannot be raised is seen below.
-        let _ =
-            setrlimit(Resource::Nofile, raised).or_else(|_| setrlimit(Resource::Nofile, highest));
-    }
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
 pub fn rate(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e7 => Ok(rate),
         _ => Err("a number above 0".into()),
-    }
-}
-
-/// Some IPv4 addresses in a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SourceRange {
-    first: u32,
-    count: u32,
-}
-
-const SOURCES_MAX: u32 = 65_536;
-
-pub fn source_range(text: &str) -> Result<SourceRange, String> {
-    let (address, bits) = text.split_once('/').unwrap_or((text, "32"));
-    let address: Ipv4Addr = address
-        .parse()
-        .map_err(|_| format!("{address:?} is no IPv4 address"))?;
-    let bits: u32 = bits
-        .parse()
-        .ok()
-        .filter(|bits| (16..=32).contains(bits))
-        .ok_or("a prefix of 16 to 32 bits")?;
-    let count = SOURCES_MAX >> (bits - 16);
-    Ok(SourceRange {
-        first: u32::from(address) & !(count - 1),
-        count,
-    })
-}
-
-impl SourceRange {
-    fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<> {
-        (self.first..=self.first + (self.count - 1))
-            .map(|address| IpAddr::V4(Ipv4Addr::from(address)))
-    }
-
-    fn is_loopback(&self) -> bool {
-        // At most a /16, so all of it is in 127.0.0.0/8 or nothing is.
-        Ipv4Addr::from(self.first).is_loopback()
     }
 }
 
@@ -772,39 +657,5 @@ pub mod tests {
             (wanted.orders.parts.users, wanted.orders.parts.comers),
             (40, 0..40)
         );
-    }
-
-    #[test]
-    fn users_that_one_table_does_not_hold_are_spread_over_several() {
-        assert_eq!(spread(1_000, 2, 20_000), Ok((2, false)));
-        assert_eq!(spread(1_000_000, 1, 2_000_000), Ok((1, false)));
-        let (threads, own) = spread(1_000_000, 1, 20_000).unwrap();
-        assert!(own && (51..=60).contains(&threads), "{threads}");
-        let users_a_table = u64::from(1_000_000u32.div_ceil(threads));
-        assert!(users_a_table + u64::from(threads) * FILES_A_THREAD + FILES_BESIDES <= 20_000);
-        assert_eq!(spread(30_000, 100, 20_000), Ok((100, true)));
-        for files_max in [0, 500, 1_024] {
-            let error = spread(1_000_000, 1, files_max).unwrap_err();
-            assert!(error.contains("open files"), "{error}");
-        }
-        let (_, wanted) = parsed("idle --users 100000").unwrap();
-        let sources = &wanted.orders.route.sources;
-        assert_eq!(
-            (sources.len(), sources[0].to_string()),
-            (9, "127.1.0.1".into())
-        );
-    }
-
-    #[test]
-    fn a_range_of_sources_is_all_its_addresses() {
-        let range = source_range("127.0.1.7/30").unwrap();
-        let all: Vec<String> = range
-            .addresses()
-            .map(|address| address.to_string())
-            .collect();
-        assert_eq!(all, ["127.0.1.4", "127.0.1.5", "127.0.1.6", "127.0.1.7"]);
-        assert_eq!(source_range("127.0.0.3").unwrap().count, 1);
-        assert!(source_range("127.0.0.0/8").is_err());
-        assert!(source_range("host").is_err());
     }
 }

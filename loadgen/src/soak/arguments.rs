@@ -17,8 +17,10 @@ use super::report::{Report, write_log};
 use super::sight::Histograms;
 use super::speech::EXPIRES_S;
 use super::worker::Orders;
-use crate::cli::{People, SourceRange, accounts, rate, room, route, source_range};
+use crate::cli::{People, accounts, rate, route};
 use crate::clock::now_us;
+use crate::descriptors::room;
+use crate::source::{SourceRange, source_range};
 
 #[derive(Args)]
 pub struct SoakArguments {
