@@ -7,10 +7,10 @@
 //! When the rules of the watched user change, all its subscriptions are taken out of their views (`move_all`) and ask
 //! anew: until the answer comes they hold what they held, and are told nothing that their old level may see.
 //!
-//! Memory: an edge (one subscription to one user) costs 8 bytes in a sorted vector, 8 to 16 while it grows, and the first
-//! two of a level nothing more. A user watched
-//! at one level costs a shard 88 bytes in its table, 100 to 200 with the table's slack, and a share in the document (about
-//! 600 bytes), which all shards of a process hold together; each further level 64 bytes and its document.
+//! Memory: an edge (one subscription to one user) costs 8 bytes in a sorted vector, 8 to 12 with its room, and the first
+//! two of a level nothing more. A user watched at one level costs a shard 88 bytes in its table, 100 to 200 with the table's
+//! slack, and a share in the document (about 600 bytes), which all shards of a process hold together; each further level 64
+//! bytes and its document.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -129,9 +129,7 @@ impl Watching {
         let Some(view) = seen.views.get_mut(at) else {
             return Placed::New;
         };
-        if let Err(at) = view.subscriptions.binary_search(&subscription) {
-            view.subscriptions.insert(at, subscription);
-        }
+        view.add(subscription);
         match before {
             None => Placed::New,
             Some((from, held, told)) => Placed::Moved {
@@ -295,19 +293,39 @@ impl Seen {
             let Ok(place) = view.subscriptions.binary_search(&subscription) else {
                 continue;
             };
-            view.subscriptions.remove(place);
+            view.remove(place);
             let taken = (view.level, view.shown.clone(), true);
-            let (count, capacity) = (view.subscriptions.len(), view.subscriptions.capacity());
-            if count == 0 {
+            if view.subscriptions.is_empty() {
                 self.views.remove(at);
-            } else if count < capacity / 4 {
-                // SmallVec can't shrink to a size, only to what it holds.
-                view.subscriptions.shrink_to_fit();
-                view.subscriptions.reserve(count);
             }
             return Some(taken);
         }
         None
+    }
+}
+
+impl View {
+    /// Room grows by a quarter: were it doubled, each user's would come to the next double in time, as watchers come and go.
+    fn add(&mut self, subscription: SubscriptionKey) {
+        let Err(at) = self.subscriptions.binary_search(&subscription) else {
+            return;
+        };
+        let count = self.subscriptions.len();
+        if count == self.subscriptions.capacity() {
+            self.subscriptions.reserve_exact((count / 4).max(2));
+        }
+        self.subscriptions.insert(at, subscription);
+    }
+
+    /// The room goes where more than a third is empty.
+    fn remove(&mut self, place: usize) {
+        self.subscriptions.remove(place);
+        let (count, capacity) = (self.subscriptions.len(), self.subscriptions.capacity());
+        if capacity > count + count / 2 + 4 {
+            // SmallVec can't shrink to a size, only to what it holds.
+            self.subscriptions.shrink_to_fit();
+            self.subscriptions.reserve_exact(count / 8);
+        }
     }
 }
 

@@ -108,6 +108,29 @@ fn ten_thousand_watchers_give_their_memory_back() {
 }
 
 #[test]
+fn room_follows_watchers_that_come_and_go() {
+    for most in [3, 9, 66, 130, 1_000] {
+        let mut watching = Watching::new(1);
+        let alice = aor("alice");
+        let room = |watching: &Watching| {
+            let view = &watching.seen(P, &alice).unwrap().views[0].subscriptions;
+            (view.len(), view.capacity())
+        };
+        for key in 0..most {
+            let key = SubscriptionKey(key);
+            watching.place(P, &alice, Level::Colleagues, &shown(1), key);
+            let (count, capacity) = room(&watching);
+            assert!(capacity <= count + (count / 4).max(2), "{count} {capacity}");
+        }
+        for key in 0..most - 1 {
+            watching.unwatch(P, &alice, SubscriptionKey(key));
+            let (count, capacity) = room(&watching);
+            assert!(capacity <= count + count / 2 + 4, "{count} {capacity}");
+        }
+    }
+}
+
+#[test]
 fn an_entry_costs_what_the_head_of_this_file_says() {
     assert_eq!(size_of::<(Aor, Seen)>(), 88);
     assert_eq!(size_of::<View>(), 56);

@@ -56,7 +56,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    fn new() -> Lines {
+    pub(super) fn new() -> Lines {
         Lines {
             list: SmallVec::new(),
             first: [0; Name::COUNT],
@@ -126,11 +126,10 @@ fn stands_once(name: Name) -> bool {
     )
 }
 
-/// The fast path. `None`: the slow path must look. A line end is CR LF and nothing else: two readers that differ on where
-/// a line ends can be played against each other.
-pub(super) fn scan(bytes: &[u8]) -> Option<Lines> {
+/// The fast path, into empty `lines`. `None`: the slow path must look. A line end is CR LF and nothing else: two readers
+/// that differ on where a line ends can be played against each other.
+pub(super) fn scan(bytes: &[u8], lines: &mut Lines) -> Option<()> {
     let bytes = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
-    let mut lines = Lines::new();
     let (mut end, mut is_ascii) = line_end(bytes, 0)?;
     lines.start_bytes = end;
     loop {
@@ -158,7 +157,7 @@ pub(super) fn scan(bytes: &[u8]) -> Option<Lines> {
     if !is_ascii && core::str::from_utf8(bytes.get(..lines.head_bytes)?).is_err() {
         return None;
     }
-    Some(lines)
+    Some(())
 }
 
 /// Where the line that begins at `at` ends, and whether it is ASCII. `None` where another control character than a tab
@@ -213,7 +212,8 @@ fn fits_in_name(byte: &u8) -> bool {
 
 /// The slow path: makes the head readable in place and takes what is well-formed. The fault is the first thing that is
 /// wrong with the head as lines, if anything is. Without an empty line the whole lines that are there are the head.
-pub(super) fn scan_slow(bytes: &mut [u8]) -> (Lines, Option<Fault>) {
+pub(super) fn scan_slow(bytes: &mut [u8], lines: &mut Lines) -> Option<Fault> {
+    *lines = Lines::new();
     let mut fault = None;
     let end = head_end(bytes).unwrap_or_else(|| {
         fault = Some(Fault::HeadTooLarge);
@@ -226,7 +226,6 @@ pub(super) fn scan_slow(bytes: &mut [u8]) -> (Lines, Option<Fault>) {
     if replace_invalid(head) {
         fault.get_or_insert(Fault::Utf8);
     }
-    let mut lines = Lines::new();
     lines.head_bytes = end;
     let head = core::str::from_utf8(head).unwrap_or("");
     let mut at = 0;
@@ -253,7 +252,7 @@ pub(super) fn scan_slow(bytes: &mut [u8]) -> (Lines, Option<Fault>) {
             }
         }
     }
-    (lines, fault)
+    fault
 }
 
 impl Lines {
@@ -318,16 +317,24 @@ fn replace_invalid(head: &mut [u8]) -> bool {
 mod tests {
     use super::*;
 
+    fn fast(bytes: &[u8]) -> Option<Lines> {
+        let mut lines = Lines::new();
+        scan(bytes, &mut lines).map(|()| lines)
+    }
+
+    fn slow(bytes: &mut [u8]) -> (Lines, Option<Fault>) {
+        let mut lines = Lines::new();
+        let fault = scan_slow(bytes, &mut lines);
+        (lines, fault)
+    }
+
     /// The lines as `name=value`, with `slow` where the fast path would not have it, and the fault.
     fn check(head: &str, expected: &str) {
         let mut bytes = head.as_bytes().to_vec();
-        let fast = scan(&bytes);
-        let (lines, fault, path) = match fast {
-            Some(lines) => (lines, None, "fast"),
-            None => {
-                let (lines, fault) = scan_slow(&mut bytes);
-                (lines, fault, "slow")
-            }
+        let mut lines = Lines::new();
+        let (fault, path) = match scan(&bytes, &mut lines) {
+            Some(()) => (None, "fast"),
+            None => (scan_slow(&mut bytes, &mut lines), "slow"),
         };
         assert_eq!(bytes.len(), head.len());
         let head = core::str::from_utf8(&bytes).expect("made readable");
@@ -377,8 +384,8 @@ mod tests {
     #[test]
     fn bytes_that_are_no_text_are_replaced() {
         let mut bytes = b"S\r\nA: \xff\xc3\r\nB: \xe2\x82\r\n\r\n\xff".to_vec();
-        assert!(scan(&bytes).is_none());
-        let (lines, fault) = scan_slow(&mut bytes);
+        assert!(fast(&bytes).is_none());
+        let (lines, fault) = slow(&mut bytes);
         assert_eq!(fault, Some(Fault::Utf8));
         assert_eq!(bytes, b"S\r\nA: ??\r\nB: ??\r\n\r\n\xff");
         assert_eq!(lines.all().len(), 2);
@@ -409,18 +416,18 @@ mod tests {
     fn lines_are_bounded() {
         let head = |count: usize| format!("S\r\n{}\r\n", "A: b\r\n".repeat(count));
         assert_eq!(
-            scan(head(HEADERS_MAX).as_bytes()).map(|lines| lines.all().len()),
+            fast(head(HEADERS_MAX).as_bytes()).map(|lines| lines.all().len()),
             Some(HEADERS_MAX)
         );
-        assert!(scan(head(HEADERS_MAX + 1).as_bytes()).is_none());
-        let (lines, fault) = scan_slow(&mut head(HEADERS_MAX + 1).into_bytes());
+        assert!(fast(head(HEADERS_MAX + 1).as_bytes()).is_none());
+        let (lines, fault) = slow(&mut head(HEADERS_MAX + 1).into_bytes());
         assert_eq!(
             (lines.all().len(), fault),
             (HEADERS_MAX, Some(Fault::HeadersTooMany))
         );
         let long = format!("S\r\nA: {}\r\n\r\n", "b".repeat(HEAD_BYTES_MAX));
-        assert!(scan(long.as_bytes()).is_none());
-        let (lines, fault) = scan_slow(&mut long.into_bytes());
+        assert!(fast(long.as_bytes()).is_none());
+        let (lines, fault) = slow(&mut long.into_bytes());
         assert_eq!((lines.all().len(), fault), (0, Some(Fault::HeadTooLarge)));
     }
 }

@@ -1,7 +1,7 @@
 //! Methods (RFC 3261 §7.1 and its extensions).
 
 /// A method that this server knows. Method names are case-sensitive (RFC 3261 §7.1).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 #[repr(u8)]
 pub enum Method {
     /// RFC 3261 §13
@@ -35,6 +35,7 @@ pub enum Method {
     /// Lync's own requests
     Service,
     /// Any other; its text is `Message::method_text`.
+    #[default]
     Other,
 }
 

@@ -63,8 +63,9 @@ pub struct Malformed<'a> {
 impl<'a> Malformed<'a> {
     /// For what `frame::cut` refused: reads as much of `head` as is needed to answer. It may end in the middle of a line.
     pub fn refused(head: &'a mut [u8], fault: Fault, framing_lost: bool) -> Malformed<'a> {
-        let (lines, _) = lines::scan_slow(head);
-        let (message, _) = Message::read(head, lines);
+        let mut message = Message::empty();
+        lines::scan_slow(head, &mut message.lines);
+        message.read(head);
         Malformed {
             fault,
             partial: message.answerable(),
@@ -82,11 +83,13 @@ impl<'a> Message<'a> {
         reason = "the error is as large as the message, and as rare as bad peers"
     )]
     pub fn parse(bytes: &'a mut [u8]) -> Result<Message<'a>, Malformed<'a>> {
-        let (lines, line_fault) = match lines::scan(bytes) {
-            Some(lines) => (lines, None),
-            None => lines::scan_slow(bytes),
+        // Filled where it stands: it is large.
+        let mut message = Message::empty();
+        let line_fault = match lines::scan(bytes, &mut message.lines) {
+            Some(()) => None,
+            None => lines::scan_slow(bytes, &mut message.lines),
         };
-        let (message, fault) = Message::read(bytes, lines);
+        let fault = message.read(bytes);
         let fault = match (fault, line_fault) {
             (None, None) => return Ok(message),
             // A start line that is none tells more than the lines after it.
@@ -106,49 +109,52 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// Reads what is at `lines`, and says the first thing that is wrong.
-    fn read(bytes: &'a [u8], lines: Lines) -> (Message<'a>, Option<Fault>) {
-        let (head, body) = bytes
-            .split_at_checked(lines.head_bytes)
-            .unwrap_or((bytes, &[]));
-        // Both scans have seen to that.
-        let head = core::str::from_utf8(head).unwrap_or("");
-        let (start, start_fault) = Start::read(head.get(..lines.start_bytes).unwrap_or(""));
-        let mut message = Message {
-            head,
-            body,
-            start,
+    fn empty() -> Message<'a> {
+        Message {
+            head: "",
+            body: &[],
+            start: Start::default(),
             via: Via::default(),
             from: NameAddr::default(),
             to: NameAddr::default(),
             call_id: "",
             cseq: CSeq::default(),
             source: None,
-            lines,
-        };
-        let repeated = message.lines.repeated.map(Fault::Repeated);
+            lines: Lines::new(),
+        }
+    }
+
+    /// Reads what is at `lines`, and says the first thing that is wrong.
+    fn read(&mut self, bytes: &'a [u8]) -> Option<Fault> {
+        let (head, body) = bytes
+            .split_at_checked(self.lines.head_bytes)
+            .unwrap_or((bytes, &[]));
+        // Both scans have seen to that.
+        self.head = core::str::from_utf8(head).unwrap_or("");
+        self.body = body;
+        let (start, start_fault) =
+            Start::read(self.head.get(..self.lines.start_bytes).unwrap_or(""));
+        self.start = start;
+        let repeated = self.lines.repeated.map(Fault::Repeated);
         let known = if start_fault.is_none() { start.uri } else { "" };
         let mut fault = start_fault.or(repeated);
         // All of them, even after a fault: the answer needs what there is.
         let readings: [Result<(), Fault>; 7] = [
-            message.read_via(),
-            message
-                .read_address(Name::From, known)
-                .map(|it| message.from = it),
-            message
-                .read_address(Name::To, known)
-                .map(|it| message.to = it),
-            message.read_call_id(),
-            message.read_cseq(),
-            message.check_max_forwards(),
-            message.read_body(),
+            self.read_via(),
+            self.read_address(Name::From, known)
+                .map(|it| self.from = it),
+            self.read_address(Name::To, known).map(|it| self.to = it),
+            self.read_call_id(),
+            self.read_cseq(),
+            self.check_max_forwards(),
+            self.read_body(),
         ];
         for reading in readings {
             if let Err(other) = reading {
                 fault.get_or_insert(other);
             }
         }
-        (message, fault)
+        fault
     }
 
     fn required(&self, name: Name) -> Result<&'a str, Fault> {

@@ -5,7 +5,7 @@ use crate::sip::grammar::{self, TOKEN};
 use crate::sip::uri::{Scheme, Uri};
 
 /// A start line, read. What is not there is empty; what could not be read too.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Start<'a> {
     /// Zero for a request.
     pub(super) status: u16,
