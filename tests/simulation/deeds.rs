@@ -213,12 +213,8 @@ impl Run {
     ) {
         let user = self.fellows[fellow].user;
         self.ledger.note(|| format!("user {user} {what}"));
-        if self.removed.contains(&user) {
-            return;
-        }
-        if let Err(refused) = self.world.edit(&aor(user), change) {
-            self.ledger
-                .blame(format!("a good change is refused: {refused}"));
+        if !self.removed.contains(&user) {
+            self.edit_user(user, change);
         }
     }
 
@@ -270,7 +266,8 @@ impl Run {
 
     fn edit_user(&mut self, user: usize, change: impl FnOnce(&mut Standing) -> Result<(), String>) {
         if let Err(refused) = self.world.edit(&aor(user), change) {
-            self.ledger.blame(format!("user {user}: {refused}"));
+            self.ledger
+                .blame(format!("user {user}: a good change is refused: {refused}"));
         }
     }
 

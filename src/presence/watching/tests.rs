@@ -210,8 +210,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn a_watched_user_costs_what_the_head_of_the_file_says() {
-    assert_eq!(size_of::<(Aor, Seen)>(), 88);
-}
