@@ -1,11 +1,11 @@
-//! What grows with the number of shards: letters of a presence change, at most one for each. And what grows with the users is
-//! back where it was when they have gone.
+//! What grows with the number of shards: letters of a presence change, at most one for each. What grows with the users is
+//! back where it was when they have gone, and with time nothing grows.
 
 use std::time::Duration;
 
 use muster::sip::link::ConnectionId;
 
-use crate::shards::OneShard;
+use crate::shards::{Heard, OneShard};
 
 /// The same in bytes and with many more is `benches/comings`.
 #[test]
@@ -43,6 +43,79 @@ fn when_everybody_has_gone_the_tables_are_as_small_as_before() {
         left < room_here / 5,
         "{left} places of {room_here} are left"
     );
+}
+
+/// A SUBSCRIBE of user 0 to user 1, in the dialog of `granted` where that is given; its answer.
+fn subscribe(
+    world: &mut OneShard,
+    watcher: ConnectionId,
+    number: u32,
+    granted: Option<&Heard>,
+    expires_s: u32,
+) -> Heard {
+    let (to, call) = match granted {
+        Some(granted) => (
+            granted.header("To").expect("To").to_owned(),
+            granted.call_id().to_owned(),
+        ),
+        None => ("<sip:u1@example.com>".into(), format!("c{number}")),
+    };
+    let mut bytes = format!(
+        "SUBSCRIBE sip:u1@example.com SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bKs{number}\r\nMax-Forwards: 70\r\n\
+         From: <sip:u0@example.com>;tag=f\r\nTo: {to}\r\nCall-ID: {call}\r\nCSeq: {number} SUBSCRIBE\r\n\
+         Contact: <sip:u0@127.1.0.1:40000;transport=tls>\r\nEvent: presence\r\nExpires: {expires_s}\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .into_bytes();
+    world.take(watcher, &mut bytes);
+    let answer = world.heard(watcher).into_iter();
+    let mut answer = answer.filter(|heard| heard.status.is_some());
+    let answer = answer.next().expect("an answer");
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+    world.answer_notifies();
+    answer
+}
+
+/// An hour is granted each time, so what a wheel would keep until then is seen.
+#[test]
+fn who_comes_back_again_and_again_leaves_nothing_behind() {
+    const TIMES: u32 = 5_000;
+    let mut world = OneShard::new();
+    let watcher = world.register(0);
+    world.put(1);
+    let (before, room_before) = (world.census(), world.room());
+    // A subscription that is refreshed very often, and ones that are ended long before their time.
+    let granted = subscribe(&mut world, watcher, 1, None, 3600);
+    for number in 2..TIMES {
+        subscribe(&mut world, watcher, number, Some(&granted), 3600);
+    }
+    // What a transaction leaves for half a minute is gone then.
+    for _ in 0..130 {
+        world.tick(Duration::from_secs(1));
+    }
+    let refreshed = world.room().saturating_sub(room_before);
+    assert!(refreshed < 200, "{refreshed} places more");
+    subscribe(&mut world, watcher, TIMES, Some(&granted), 0);
+    for number in 1..TIMES {
+        let granted = subscribe(&mut world, watcher, TIMES + 2 * number, None, 3600);
+        subscribe(
+            &mut world,
+            watcher,
+            TIMES + 2 * number + 1,
+            Some(&granted),
+            0,
+        );
+    }
+    assert!(
+        world.room() > room_before + TIMES as usize,
+        "nothing was seen"
+    );
+    for _ in 0..15 * 60 {
+        world.tick(Duration::from_secs(1));
+    }
+    assert_eq!(world.census(), before);
+    let left = world.room().saturating_sub(room_before);
+    assert!(left < 200, "{left} places are left");
 }
 
 #[test]

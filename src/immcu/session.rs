@@ -8,6 +8,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::{Party, Thread};
 use crate::immcu::focus::{Attendance, Making, Watching};
 use crate::immcu::room::{Right, Room, SUBJECT_CHARS_MAX};
+use crate::sip::armed::Armed;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -173,6 +174,8 @@ pub struct Session {
     pub departed: Vec<Aor>,
     /// Of a conference that was made before anybody was in it.
     pub making: Making,
+    /// Whoever owns it looks at it then.
+    pub armed: Armed,
     /// What only a conference has; a subject may come before it is one.
     pub room: Room,
     /// What its starter's client calls it, where it said so.
@@ -199,6 +202,7 @@ impl Session {
             attendances: Vec::new(),
             departed: Vec::new(),
             making: Making::default(),
+            armed: Armed::default(),
             room: Room::default(),
             thread: None,
             recorded: false,

@@ -4,6 +4,7 @@ use crate::auth::{Association, Seen};
 use crate::dialect::Dialect;
 use crate::immcu::content::{Content, Sort};
 use crate::shard::usage::EndKey;
+use crate::sip::armed::Armed;
 use crate::sip::chain::Chain;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::{ConnectionId, Link};
@@ -39,6 +40,7 @@ pub(crate) struct Connection {
     pub seen: Seen,
     /// The keys that both sides sign with, after a login by NTLM. `Connections::associate` sets it.
     pub association: Option<Box<Association>>,
+    pub armed: Armed,
     pub servers: Chain<ServerKey>,
     pub clients: Chain<ClientKey>,
     pub dialogs: Chain<DialogKey>,
@@ -74,6 +76,7 @@ impl Connections {
             last_act: None,
             seen: Seen::default(),
             association: None,
+            armed: Armed::default(),
             servers: Chain::default(),
             clients: Chain::default(),
             dialogs: Chain::default(),

@@ -3,7 +3,7 @@
 use crate::auth::{Association, Claim, Unsigned, Verdict, begins_anew};
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::Request;
-use crate::shard::{Look, Shard, padding};
+use crate::shard::{Shard, on_connection, padding};
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 
@@ -150,12 +150,13 @@ impl Shard {
         mut association: Box<Association>,
         again: bool,
     ) {
-        self.look_at(association.until(), Look::Connection(connection));
+        let until = association.until();
         if again {
             // What it sent before it knew is still on its way.
             association.renew(self.now);
         }
         self.connections.associate(connection, association);
+        on_connection::arm(self, connection, until);
     }
 
     /// True where what came is signed, or need not be. Otherwise its connection is closed: between us and who has signed before

@@ -96,6 +96,7 @@ use crate::shard::usage::{
     Answering, Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster,
 };
 use crate::shard::wheel::Wheel;
+use crate::sip::armed::Armed;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
@@ -232,8 +233,7 @@ pub(crate) struct User {
     pub correspondence: Option<Box<Correspondence>>,
     /// Whom the user waits for. Most wait for nobody.
     pub alerts: Option<Box<on_alert::Alerts>>,
-    /// When the wheel will look at this user; zero for never.
-    pub look_at: Now,
+    pub armed: Armed,
     /// In the directory.
     pub place: u32,
 }

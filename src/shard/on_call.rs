@@ -26,6 +26,7 @@ use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::Request;
 use crate::shard::usage::{Call, End, EndKey, Stage};
 use crate::shard::{Look, Shard, ShardId, call_record, on_call_pass, reach};
+use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::link::ConnectionId;
 use crate::sip::transaction::ServerKey;
@@ -114,7 +115,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         search: Search::new(reach::ACTIVE_FIRST, ringing),
         answered: None,
         began: shard.now,
-        look_at: None,
+        armed: Armed::default(),
     };
     let call = shard.calls.entry(id).insert_entry(call).into_mut();
     let mut deeds = Vec::new();
@@ -199,10 +200,9 @@ fn act(shard: &mut Shard, id: SessionId, deeds: Vec<Deed>, effects: &mut Effects
     let now = shard.now;
     if let Some(call) = shard.calls.get_mut(&id)
         && let Some(next) = call.search.next_look()
-        && call.look_at.is_none_or(|at| at <= now || next < at)
+        && let Some(at) = call.armed.arm(now, next)
     {
-        call.look_at = Some(next);
-        shard.look_at(next, Look::Call(id));
+        shard.look_at(at, Look::Call(id));
     }
 }
 
@@ -221,10 +221,9 @@ pub(super) fn look(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
     let Some(call) = shard.calls.get_mut(&id) else {
         return;
     };
-    if call.look_at.is_some_and(|at| at > now) {
+    if !call.armed.is_due(now) {
         return;
     }
-    call.look_at = None;
     let mut deeds = Vec::new();
     call.search.look(now, &mut deeds);
     act(shard, id, deeds, effects);

@@ -7,6 +7,7 @@ use crate::shard::{Look, Shard, on_answer, on_call, on_leg, on_register};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::Malformed;
+use crate::sip::time::Now;
 
 use core::time::Duration;
 
@@ -15,21 +16,37 @@ pub(super) fn opened(shard: &mut Shard, connection: ConnectionId, link: Link) {
     let deadline = shard
         .now
         .after(Duration::from_secs(shard.settings.anonymous_s));
-    shard.look_at(deadline, Look::Connection(connection));
+    arm(shard, connection, deadline);
+}
+
+/// The wheel looks at a connection then, or sooner.
+pub(super) fn arm(shard: &mut Shard, connection: ConnectionId, at: Now) {
+    let now = shard.now;
+    if let Some(found) = shard.connections.get_mut(connection)
+        && let Some(at) = found.armed.arm(now, at)
+    {
+        shard.look_at(at, Look::Connection(connection));
+    }
 }
 
 /// Nobody authenticated for too long: the slot is for somebody who does. Or somebody did, and what both sides sign with
 /// has had its time.
 pub(super) fn look(shard: &mut Shard, connection: ConnectionId, effects: &mut Effects) {
-    let Some(found) = shard.connections.get(connection) else {
+    let now = shard.now;
+    let Some(found) = shard.connections.get_mut(connection) else {
         return;
     };
+    if !found.armed.is_due(now) {
+        return;
+    }
     let reason = match &found.association {
         _ if found.user.is_none() => "did not authenticate in time",
-        Some(association) if association.until() <= shard.now => {
-            "did not authenticate again in time"
+        Some(association) if association.until() <= now => "did not authenticate again in time",
+        Some(association) => {
+            let until = association.until();
+            return arm(shard, connection, until);
         }
-        _ => return,
+        None => return,
     };
     effects.list.push(Effect::Close { connection, reason });
 }

@@ -71,12 +71,9 @@ pub(super) fn make(
         awaits: Some(shard.now.after(awaited)),
         ends: wish.ends.map(|ends| ends.min(shard.now.after(LASTS_MAX))),
     };
-    let at = session.look_at();
     shard.sessions.insert(id, session);
     shard.made.entry(user.clone()).or_default().push(id);
-    if let Some(at) = at {
-        shard.look_at(at, Look::Session(id));
-    }
+    arm(shard, id);
     Ok(id)
 }
 
@@ -184,9 +181,17 @@ pub(super) fn coming(shard: &mut Shard, id: SessionId, invitation: u32, effects:
     };
     let told = found.clone();
     (found.refer, found.waits) = (None, None);
-    let at = session.look_at();
+    arm(shard, id);
     tell_inviter(shard, &told, &Outcome::of(200), effects);
-    if let Some(at) = at {
+}
+
+/// The wheel looks at a session when something of it ends, or sooner.
+fn arm(shard: &mut Shard, id: SessionId) {
+    let now = shard.now;
+    if let Some(session) = shard.sessions.get_mut(&id)
+        && let Some(next) = session.look_at()
+        && let Some(at) = session.armed.arm(now, next)
+    {
         shard.look_at(at, Look::Session(id));
     }
 }
@@ -235,6 +240,9 @@ pub(super) fn look(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
+    if !session.armed.is_due(now) {
+        return;
+    }
     if session.is_expired(now) {
         let reason = if session.making.awaits.is_some() {
             "nobody came"
@@ -251,9 +259,7 @@ pub(super) fn look(shard: &mut Shard, id: SessionId, effects: &mut Effects) {
             changed.push(invitation.user);
         }
     }
-    if let Some(at) = session.look_at() {
-        shard.look_at(at, Look::Session(id));
-    }
+    arm(shard, id);
     if !changed.is_empty() {
         on_roster::tell(shard, id, &changed, effects);
     }

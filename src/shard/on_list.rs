@@ -13,7 +13,7 @@ use crate::presence::{CONTACTS_MAX, Contacts, Line, List, Package};
 use crate::shard::effect::Effects;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Shard, lync, on_state};
+use crate::shard::{Shard, lync, on_state, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::header::{Name, tokens};
 use crate::sip::uri::Aor;
@@ -129,7 +129,7 @@ pub(super) fn is_list(shard: &Shard, key: DialogKey) -> bool {
 /// The subscription was granted: the first document comes when all owners have answered, or after `FIRST_WAIT`.
 pub(super) fn granted(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let at = shard.now.after(FIRST_WAIT);
-    shard.look_at(at, crate::shard::Look::Dialog(key));
+    on_subscribe::arm(shard, key, at);
     tell(shard, key, effects);
 }
 

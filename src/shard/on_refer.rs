@@ -11,7 +11,8 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::request::{Request, Target, tag_of_key};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Shard, on_leg};
+use crate::shard::{Shard, on_leg, on_subscribe};
+use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Name, NameAddr};
 use crate::sip::uri::Aor;
@@ -161,6 +162,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
                 event_id: format!("{}", message.cseq().number).into(),
                 since: shard.now,
                 expires,
+                armed: Armed::default(),
                 waiting: None,
                 granted_s: REFER_S,
                 alert: false,
@@ -173,7 +175,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
             }),
             offer: None,
         });
-    shard.look_at(expires, crate::shard::Look::Dialog(key));
+    on_subscribe::arm(shard, key, expires);
     Some(shard.leg_ref(key))
 }
 

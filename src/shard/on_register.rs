@@ -15,9 +15,9 @@ use crate::shard::standing::Standing;
 use crate::shard::{
     Look, Shard, User, UserKey, UserRecord, lync, on_alert, on_kept, on_publish, on_watch, on_winfo,
 };
+use crate::sip::armed::Armed;
 use crate::sip::header::{Name, has_token};
 use crate::sip::link::ConnectionId;
-use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
 /// How long after a choice's end the store is asked again to forget it, where it is still there.
@@ -227,10 +227,9 @@ pub(super) fn tidy_up(shard: &mut Shard, key: UserKey) {
         .flatten()
         .min();
     if let Some(next) = next
-        && (place.look_at == Now(0) || next < place.look_at)
+        && let Some(at) = place.armed.arm(now, next)
     {
-        place.look_at = next;
-        shard.look_at(next, Look::User(key));
+        shard.look_at(at, Look::User(key));
     }
 }
 
@@ -240,10 +239,9 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
-    if place.look_at > now {
+    if !place.armed.is_due(now) {
         return;
     }
-    place.look_at = Now(0);
     on_kept::end_choice(shard, key, effects);
     let Some(place) = shard.users.get_mut(key) else {
         return;
@@ -287,7 +285,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         presentity: None,
         alerts: None,
         correspondence: None,
-        look_at: Now(0),
+        armed: Armed::default(),
         place: 0,
     });
     let at = shard.directory.add(key);

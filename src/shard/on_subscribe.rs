@@ -15,8 +15,10 @@ use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
+use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
+use crate::sip::time::Now;
 
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -168,6 +170,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         event_id: event.id.unwrap_or_default().into(),
         since: shard.now,
         expires,
+        armed: Armed::default(),
         waiting: Some(server),
         granted_s,
         alert,
@@ -284,7 +287,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         draft.finish();
     });
     if granted_s > 0 {
-        shard.look_at(expires, Look::Dialog(key));
+        arm(shard, key, expires);
     }
     if is_list {
         on_list::granted(shard, key, effects);
@@ -306,6 +309,19 @@ fn told(shard: &mut Shard, key: DialogKey, granted_s: u32, effects: &mut Effects
     }) = shard.dialogs.get(key)
     {
         let at = subscription.expires;
+        arm(shard, key, at);
+    }
+}
+
+/// The wheel looks at a subscription then, or sooner.
+pub(super) fn arm(shard: &mut Shard, key: DialogKey, at: Now) {
+    let now = shard.now;
+    if let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get_mut(key)
+        && let Some(at) = subscription.armed.arm(now, at)
+    {
         shard.look_at(at, Look::Dialog(key));
     }
 }
@@ -382,7 +398,7 @@ pub(super) fn on_refresh(
     if granted_s == 0 {
         return shard.terminate(key, "timeout", effects);
     }
-    shard.look_at(expires, Look::Dialog(key));
+    arm(shard, key, expires);
     shard.notify(key, effects);
 }
 
@@ -456,16 +472,20 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
 
 /// The wheel: a subscription that was not refreshed ends (RFC 6665 §4.2.3).
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+    let now = shard.now;
     let Some(Association {
         usage: Usage::Subscription(subscription),
         ..
-    }) = shard.dialogs.get(key)
+    }) = shard.dialogs.get_mut(key)
     else {
         return;
     };
-    if subscription.expires > shard.now {
+    if !subscription.armed.is_due(now) {
+        return;
+    }
+    if subscription.expires > now {
         let at = subscription.expires;
-        shard.look_at(at, Look::Dialog(key));
+        arm(shard, key, at);
         return on_list::look(shard, key, effects);
     }
     shard.terminate(key, "timeout", effects);

@@ -15,6 +15,7 @@ use crate::registrar::EndpointId;
 use crate::shard::UserKey;
 use crate::shard::letter::{Invited, LyncRoster, Speaker, Ticket};
 use crate::shard::reach::{Reached, Stages};
+use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -36,8 +37,7 @@ pub(crate) struct Call {
     pub answered: Option<usize>,
     /// When the INVITE came.
     pub began: Now,
-    /// When the wheel will look at it.
-    pub look_at: Option<Now>,
+    pub armed: Armed,
 }
 
 slotmap::new_key_type! {
@@ -233,6 +233,7 @@ pub(crate) struct Subscription {
     /// When it began.
     pub since: Now,
     pub expires: Now,
+    pub armed: Armed,
     /// The SUBSCRIBE that waits until the subject's owner has answered.
     pub waiting: Option<ServerKey>,
     /// The seconds that the waiting SUBSCRIBE is to be granted.

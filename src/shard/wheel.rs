@@ -1,7 +1,8 @@
 //! Two hashed timer wheels a shard, re-armed lazily: one of seconds for the next minute, one of minutes for the rest.
 //!
 //! An entry says only *look at this then*: whoever owns the thing looks whether its time has really come, and arms it
-//! again if not. So moving a deadline costs nothing, and a thing has at most a few entries.
+//! again if not. So moving a deadline costs nothing. What may wait for long and end before, or moves its deadline often, keeps
+//! an `Armed` with it: then one entry counts, and none lies here for hours after the thing it is for.
 //!
 //! What waits for hours is moved once, when its minute comes, and shares no slot with the many that wait for half a minute:
 //! so a slot is emptied as a whole, and its room goes with what was in it.

@@ -10,6 +10,7 @@
 use std::sync::atomic::Ordering;
 
 use crate::shard::input::Input;
+use crate::shard::overload::Class;
 use crate::shard::{Core, ShardId};
 use crate::shell::connection::{Connection, Stage};
 use crate::shell::envelope::Envelope;
@@ -20,16 +21,23 @@ use crate::shell::socket::Socket;
 use crate::shell::telemetry::Timed;
 use crate::sip::frame::FrameState;
 use crate::sip::link::{ConnectionId, Link, Transport};
+use crate::sip::time::Now;
 
 /// Connections taken from one listener in a turn.
 const ACCEPTS_MAX: usize = 64;
+/// Connections that a core takes in a tick while it sheds what begins: to shake hands with one and to tell it 503 takes about
+/// 200 µs, so a fifth of its time. The others wait at the listener, whose queue the kernel bounds.
+const CROWDED_ACCEPTS: usize = 100;
+/// And of these in a turn, so that a turn is not long.
+const CROWDED_ACCEPTS_TURN: usize = 8;
 
 impl<C: Core> Executor<C> {
     /// Takes what waits at the listeners.
     pub(super) fn accept(&mut self) {
         let knocking = core::mem::take(&mut self.knocking);
+        let most = self.accepts_max();
         for &index in &knocking {
-            for _ in 0..ACCEPTS_MAX {
+            for _ in 0..most {
                 if self.equipment.connections.load(Ordering::Relaxed)
                     >= self.equipment.connections_max
                 {
@@ -65,7 +73,21 @@ impl<C: Core> Executor<C> {
                 }
             }
         }
+        if most < ACCEPTS_MAX && self.accepts_max() == 0 {
+            self.look_away(self.next_tick);
+        }
         self.knocking = knocking;
+    }
+
+    /// Connections that may be taken from a listener now.
+    fn accepts_max(&self) -> usize {
+        if self.telemetry.counters.overload_level <= Class::Beginning as u64 {
+            return ACCEPTS_MAX;
+        }
+        let of_tick = (CROWDED_ACCEPTS / self.equipment.sharing).max(1);
+        of_tick
+            .saturating_sub(self.accepted)
+            .min(CROWDED_ACCEPTS_TURN)
     }
 
     fn take_in(&mut self, accepted: Accepted, transport: Transport) {
@@ -93,6 +115,7 @@ impl<C: Core> Executor<C> {
         };
         self.equipment.connections.fetch_add(1, Ordering::Relaxed);
         self.telemetry.counters.connections_accepted += 1;
+        self.accepted += 1;
         if let Some(passage) = &self.equipment.passage {
             let place = passage.place();
             if place != self.equipment.shard {
@@ -140,12 +163,19 @@ impl<C: Core> Executor<C> {
                     "not accepting for a moment: {why}"
                 );
             }
-            // They stay readable all the time, so watched they would be reported again and again.
+            self.look_away(self.now.after(ACCEPT_PAUSE));
+        }
+    }
+
+    /// Does not look at the listeners for some time. They stay readable all the time, so watched they would be reported again and
+    /// again.
+    fn look_away(&mut self, until: Now) {
+        if self.accepting_again.is_none() {
             for listener in &self.equipment.listeners {
                 self.set.remove(listener);
             }
-            self.accepting_again = Some(self.now.after(ACCEPT_PAUSE));
         }
+        self.accepting_again = Some(until);
     }
 
     /// Ends a pause whose time is over.

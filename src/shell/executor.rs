@@ -76,6 +76,8 @@ pub(super) struct Equipment {
     pub(super) connections_max: usize,
     /// Of the process.
     pub(super) connections: Arc<AtomicUsize>,
+    /// Shards on this one's core, itself included.
+    pub(super) sharing: usize,
     pub(super) listeners: Vec<Listener>,
     /// Where each shard has a table of descriptors of its own.
     pub(super) passage: Option<Passage>,
@@ -121,7 +123,7 @@ pub(super) struct Executor<C> {
     life: Life,
     /// The time of this turn.
     pub(super) now: Now,
-    next_tick: Now,
+    pub(super) next_tick: Now,
     alarm: Option<Timer>,
     breathed: Instant,
     /// When a turn last had something to do.
@@ -132,6 +134,8 @@ pub(super) struct Executor<C> {
     /// Listeners with connections.
     pub(super) knocking: Vec<usize>,
     pub(super) accepting_again: Option<Now>,
+    /// Connections accepted since the last tick.
+    pub(super) accepted: usize,
     /// Connections to be served, each once.
     queue: VecDeque<ConnectionId>,
     happened: VecDeque<Happened>,
@@ -179,6 +183,7 @@ impl<C: Core> Executor<C> {
             moderated: now,
             knocking: Vec::new(),
             accepting_again: None,
+            accepted: 0,
             queue: VecDeque::new(),
             happened: VecDeque::new(),
             to_self: VecDeque::new(),
@@ -463,6 +468,7 @@ impl<C: Core> Executor<C> {
             let quiet = self.core.is_quiet() && !self.has_work() && !self.is_pressed();
             self.equipment.settled.store(quiet, Ordering::SeqCst);
         }
+        self.accepted = 0;
         self.accept_again();
     }
 }

@@ -209,6 +209,7 @@ where
     };
     let mut waiting = Vec::new();
     for (index, &core) in settings.cores.iter().enumerate() {
+        let sharing = settings.cores.iter().filter(|&&other| other == core);
         let equipment = Equipment {
             shard: ShardId(u16::try_from(index).expect("fewer shards than 65,536")),
             clock,
@@ -217,6 +218,7 @@ where
             limits: settings.connection,
             connections_max: settings.connections_max,
             connections: connections.clone(),
+            sharing: sharing.count(),
             listeners: Vec::new(),
             passage: None,
             mailboxes: mailboxes.clone(),

@@ -1,5 +1,6 @@
 //! The language: bytes and messages, and RFC 3261's rules of conversation. No I/O, no clock.
 
+pub mod armed;
 pub mod build;
 pub mod chain;
 pub mod dialog;

@@ -1,11 +1,13 @@
-//! A shard that cannot keep up sheds polls, and the messages of a conversation pass.
+//! A shard that cannot keep up sheds polls, and the messages of a conversation pass; who comes new waits at the door.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use muster::auth::{ha1_md5, ha1_sha256};
-use muster::shard::effect::Effects;
+use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::overload::Class;
 use muster::shard::route::Route;
@@ -14,7 +16,7 @@ use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 
 use super::peer::Peer;
-use super::server::start;
+use super::server::{Closure, answer, start};
 use crate::client::{Heard, authorization};
 
 /// The real core on a machine on which each message takes two milliseconds.
@@ -141,5 +143,62 @@ fn polls_are_shed_while_a_conversation_goes_on() {
     let telemetry = server.running.control().telemetry(Duration::from_secs(5));
     let counters = telemetry.expect("both shards answer").counters;
     assert_eq!(counters.shed[Class::Poll as usize], shed);
+    server.stop();
+}
+
+#[test]
+fn while_what_begins_is_shed_connections_are_taken_slowly_and_all_of_them() {
+    const COMING: usize = 500;
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = opened.clone();
+    let server = start(
+        |settings| settings.cores.truncate(1),
+        move |_| {
+            let opened = counted.clone();
+            Closure(
+                move |_, input: Input<'_>, effects: &mut Effects| match input {
+                    Input::Opened { .. } => drop(opened.fetch_add(1, Ordering::SeqCst)),
+                    Input::Message {
+                        connection,
+                        message,
+                    } => {
+                        effects.send(connection, |out| answer(message, out));
+                        let level = String::from_utf8_lossy(message.body()).parse();
+                        effects.list.push(Effect::Level(level.expect("a level")));
+                    }
+                    _ => {}
+                },
+            )
+        },
+    );
+    let address = server.running.sip[0];
+    // How long `COMING` connections take to be let in.
+    let come = || {
+        let (before, begun) = (opened.load(Ordering::SeqCst), Instant::now());
+        let coming: Vec<TcpStream> = (0..COMING)
+            .map(|_| TcpStream::connect(address).expect("the backlog takes it"))
+            .collect();
+        while opened.load(Ordering::SeqCst) < before + COMING {
+            assert!(begun.elapsed() < Duration::from_secs(20), "not all got in");
+            thread::sleep(Duration::from_millis(1));
+        }
+        drop(coming);
+        begun.elapsed()
+    };
+    let mut peer = server.tcp();
+    let mut set_level = |number: u32, level: &str| {
+        let heard = ask(&mut peer, &request("MESSAGE", "a", "b", number, "", level));
+        assert_eq!(heard.status, Some(200));
+    };
+    // A hundred in each tenth of a second, the first and the last of which may be cut short.
+    set_level(1, "3");
+    let crowded = come();
+    assert!(crowded >= Duration::from_millis(300), "{crowded:?}");
+    set_level(2, "2");
+    let quiet = come();
+    assert!(
+        quiet < crowded,
+        "{quiet:?} without, {crowded:?} with overload"
+    );
     server.stop();
 }

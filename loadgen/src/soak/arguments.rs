@@ -3,9 +3,13 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use clap::Args;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::client::World;
 use super::conduct::{Wanted, conduct};
@@ -96,6 +100,7 @@ impl SoakArguments {
             // Found out now, not after an hour.
             fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         }
+        stop_at_signals(&wanted.stop).map_err(|error| format!("signals: {error}"))?;
         let (report, intervals) = conduct(&wanted)?;
         let mut table = report.table();
         if let Some(folder) = &self.out {
@@ -177,6 +182,7 @@ impl SoakArguments {
             pid: self.pid,
             warm_us,
             growth_max: self.growth_max.or(is_long.then_some(GROWTH_MAX)),
+            stop: Arc::default(),
             orders: Orders {
                 world: World {
                     accounts: accounts(&self.people)?,
@@ -207,6 +213,16 @@ impl SoakArguments {
             },
         })
     }
+}
+
+/// SIGINT or SIGTERM ends the run early, with its report; a second one ends the process at once, with status 1.
+fn stop_at_signals(stop: &Arc<AtomicBool>) -> std::io::Result<()> {
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag not yet set.
+        flag::register_conditional_shutdown(signal, 1, stop.clone())?;
+        flag::register(signal, stop.clone())?;
+    }
+    Ok(())
 }
 
 fn write_files(

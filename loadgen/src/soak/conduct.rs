@@ -1,6 +1,7 @@
 //! Conducts a soak: starts the threads, reads the meters at each interval, audits the sessions that are over, reports.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Wanted {
     pub warm_us: u64,
     /// Growth of memory in % that fails the run; absent: told only.
     pub growth_max: Option<f64>,
+    /// Once true, the run ends early: what is under way may end, and what was seen is reported.
+    pub stop: Arc<AtomicBool>,
 }
 
 /// Parcels that may wait before threads have to.
@@ -165,6 +168,7 @@ pub fn conduct(wanted: &Wanted) -> Result<(Report, Vec<Histograms>), String> {
     let board = Board::default();
     let mut gathered = Gathered::default();
     let mut meters = Meters::new(wanted.pid)?;
+    let mut stopped_us = None;
     let (sender, parcels) = sync_channel(PARCELS_MAX);
     thread::scope(|scope| {
         let mut handles = Vec::new();
@@ -186,25 +190,27 @@ pub fn conduct(wanted: &Wanted) -> Result<(Report, Vec<Histograms>), String> {
                 .map_err(|_| "a thread of the generator panicked".to_string())?;
             ended.map_err(|error| format!("a thread of the generator stopped: {error}"))?;
         }
-        if let Err(error) = watched {
+        match watched {
+            Ok(stopped) => stopped_us = stopped,
             // A server that is gone is a failed run, and what was seen of it before is told.
-            gathered
+            Err(error) => gathered
                 .faults
-                .add(format!("the run ended early: {error}"), 1);
+                .add(format!("the run ended early: {error}"), 1),
         }
         Ok::<(), String>(())
     })?;
     gathered.auditor.close();
-    Ok(report(wanted, gathered, meters))
+    Ok(report(wanted, gathered, meters, stopped_us))
 }
 
+/// Until the run is over. Says when it was stopped, µs from the start, if it was.
 fn watch(
     wanted: &Wanted,
     board: &Board,
     parcels: &Receiver<Parcel>,
     gathered: &mut Gathered,
     meters: &mut Meters,
-) -> Result<(), String> {
+) -> Result<Option<u64>, String> {
     let Orders {
         start_us,
         interval_us,
@@ -213,7 +219,8 @@ fn watch(
         ..
     } = wanted.orders;
     let progress = Progress::new(brief.end_us);
-    let (end_us, mut next_us) = (start_us + brief.end_us, start_us + interval_us);
+    let (mut end_us, mut next_us) = (start_us + brief.end_us, start_us + interval_us);
+    let mut stopped_us = None;
     let mut quiet_since_us = None;
     loop {
         match parcels.recv_timeout(LOOK) {
@@ -225,7 +232,7 @@ fn watch(
                     .for_each(|parcel| gathered.take(parcel));
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return Ok(()), // Their own errors say why.
+            Err(RecvTimeoutError::Disconnected) => return Ok(None), // Their own errors say why.
         }
         let now = now_us();
         if now >= next_us {
@@ -238,6 +245,10 @@ fn watch(
                 next_us += interval_us;
             }
         }
+        if now < end_us && wanted.stop.load(Ordering::Relaxed) {
+            stopped_us = Some(now.saturating_sub(start_us));
+            end_us = now;
+        }
         progress.show(now.saturating_sub(start_us), board, gathered.auditor.open());
         if now < end_us {
             continue;
@@ -249,12 +260,17 @@ fn watch(
             quiet_since_us = Some(now);
         }
         if (is_quiet && now - since_us >= QUIET_US) || now > end_us + 2 * world.timeout_us {
-            return Ok(());
+            return Ok(stopped_us);
         }
     }
 }
 
-fn report(wanted: &Wanted, gathered: Gathered, mut meters: Meters) -> (Report, Vec<Histograms>) {
+fn report(
+    wanted: &Wanted,
+    gathered: Gathered,
+    mut meters: Meters,
+    stopped_us: Option<u64>,
+) -> (Report, Vec<Histograms>) {
     let orders = &wanted.orders;
     let mut all = Histograms::default();
     gathered
@@ -273,16 +289,20 @@ fn report(wanted: &Wanted, gathered: Gathered, mut meters: Meters) -> (Report, V
     verdict.examples.extend(gathered.examples);
     verdict.examples.truncate(super::check::EXAMPLES_MAX);
     let brief = &orders.brief;
+    let end_us = stopped_us.unwrap_or(brief.end_us);
+    // Growth over less than was asked for is told, not judged.
+    let growth_max = wanted.growth_max.filter(|_| stopped_us.is_none());
     let report = Report {
         server: orders.routes[0].server.to_string(),
         asked: wanted.asked.clone(),
         users: brief.users,
         endpoints: orders.world.seats.seats,
-        seconds: brief.end_us as f64 / 1e6,
+        seconds: end_us as f64 / 1e6,
+        stopped: stopped_us.is_some(),
         rows: rows(&all),
         counts: gathered.counts,
         verdict: verdict.into(),
-        growth: meters.growth(wanted.warm_us, brief.end_us, wanted.growth_max),
+        growth: meters.growth(wanted.warm_us, end_us, growth_max),
         server_cores,
         own_cores,
         refusals: gathered.refusals,

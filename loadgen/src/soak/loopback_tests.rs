@@ -5,7 +5,9 @@
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Sender;
+use std::time::Duration;
 
 use clap::Parser;
 use muster::sip::build;
@@ -160,6 +162,11 @@ fn run(twist: Twist, arguments: &str) -> Report {
 
 /// With more lines for the model.
 fn run_model(twist: Twist, more: &str, arguments: &str) -> Report {
+    run_for(None, twist, more, arguments)
+}
+
+/// As by a signal after some time.
+fn run_for(time: Option<Duration>, twist: Twist, more: &str, arguments: &str) -> Report {
     let town = Mutex::new(Town::default());
     let responder = Responder::serving(move |bytes, sender| answer(bytes, sender, &town, twist));
     let folder =
@@ -177,6 +184,13 @@ fn run_model(twist: Twist, more: &str, arguments: &str) -> Report {
     let line =
         Line::try_parse_from(line.split_whitespace()).unwrap_or_else(|error| panic!("{error}"));
     let wanted = line.soak.wanted().unwrap();
+    if let Some(time) = time {
+        let stop = wanted.stop.clone();
+        std::thread::spawn(move || {
+            std::thread::sleep(time);
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
     let (report, _) = conduct(&wanted).unwrap();
     std::fs::remove_dir_all(&folder).unwrap();
     report
@@ -209,6 +223,33 @@ fn fifty_users_talk_for_some_seconds_and_nothing_is_lost() {
     assert!(
         svg.contains("delivered p99") && svg.contains("meeting-end") && svg.ends_with("</svg>\n")
     );
+}
+
+#[test]
+fn a_run_that_is_stopped_tells_what_it_saw_and_has_not_passed() {
+    let report = run_for(
+        Some(Duration::from_secs(4)),
+        Twist::None,
+        "",
+        &format!(
+            "--users 50 --duration 600 --warm-up 0 --compress 120 --growth-max 0.001 --pid {}",
+            std::process::id()
+        ),
+    );
+    let failures = report.failures();
+    assert!(
+        failures.len() == 1 && failures[0].starts_with("stopped after 4 s"),
+        "{}",
+        report.table()
+    );
+    assert!(
+        report.counts.accepted > 10 && report.verdict.delivered == report.counts.accepted,
+        "{}",
+        report.table()
+    );
+    assert!((3.5..6.0).contains(&report.seconds), "{}", report.seconds);
+    let growth = report.growth.as_ref();
+    assert!(growth.is_none_or(|growth| growth.percent_max.is_none()));
 }
 
 #[test]

@@ -107,7 +107,10 @@ pub struct Report {
     pub asked: String,
     pub users: u32,
     pub endpoints: u32,
+    /// How long it was, logons and all.
     pub seconds: f64,
+    /// It was ended before its time, by a signal.
+    pub stopped: bool,
     /// Latencies over the whole run.
     pub rows: Vec<Row>,
     pub counts: Counts,
@@ -181,6 +184,12 @@ impl Report {
         }
         if failures.is_empty() && !self.faults.is_empty() {
             failures.push("there were faults".into());
+        }
+        if self.stopped {
+            failures.push(format!(
+                "stopped after {:.0} s: what was seen until then is above",
+                self.seconds
+            ));
         }
         failures
     }

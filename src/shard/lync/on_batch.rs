@@ -14,7 +14,7 @@ use crate::shard::letter::Letter;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_fanout, on_state, on_subscribe};
+use crate::shard::{Shard, on_fanout, on_state, on_subscribe};
 use crate::sip::dialog::DialogKey;
 use crate::sip::uri::Aor;
 
@@ -130,7 +130,7 @@ pub(in crate::shard) fn fill(
         }
     }
     let at = shard.now.after(ANSWER_WAIT);
-    shard.look_at(at, Look::Dialog(key));
+    on_subscribe::arm(shard, key, at);
     tell(shard, key, effects);
 }
 
@@ -203,7 +203,7 @@ pub(in crate::shard) fn on_refresh(
 /// Somebody on the list is nobody: the wheel looks at it later.
 pub(in crate::shard) fn ask_again(shard: &mut Shard, key: DialogKey) {
     let at = shard.now.after(AGAIN);
-    shard.look_at(at, Look::Dialog(key));
+    on_subscribe::arm(shard, key, at);
 }
 
 /// The wheel: an answer has waited long enough, or who is nobody may be somebody by now.
