@@ -186,7 +186,7 @@ fn clients(
             connections[from as usize].write_all(&frame[..SIZES[0]])?;
             sent += 1;
         }
-        paces.saturating_record(piece_of_work_ns());
+        paces.record(piece_of_work_ns()).map_err(io::Error::other)?;
         events.clear();
         let at_once = rustix::event::Timespec::default();
         epoll::wait(
@@ -206,7 +206,7 @@ fn clients(
                     let meant_us =
                         u64::from_le_bytes(one[8..HEAD].try_into().expect("eight bytes"));
                     let us = (start.elapsed().as_micros() as u64).saturating_sub(meant_us);
-                    latencies.saturating_record(us);
+                    latencies.record(us).map_err(io::Error::other)?;
                     frame[..HEAD].copy_from_slice(&one[..HEAD]);
                     frame[0] = 2;
                     connections[at].write_all(&frame[..SIZES[2]])?;
