@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::client::{Heard, Inbox, authorization};
 use crate::world::World;
 use muster::shard::Settings;
+use muster::shard::route::Route;
+use muster::sip::uri::Aor;
 
 /// A client with one connection.
 struct Client {
@@ -12,6 +14,8 @@ struct Client {
     socket: usize,
     inbox: Inbox,
     requests: u32,
+    /// Of its REGISTER.
+    lines: &'static str,
 }
 
 impl Client {
@@ -22,20 +26,29 @@ impl Client {
             socket: world.connect(0, peer),
             inbox: Inbox::default(),
             requests: 0,
+            lines: "",
         }
     }
 
     /// Connected and registered.
     fn up(world: &mut World, name: &str) -> Client {
+        Client::up_with(world, name, "")
+    }
+
+    fn up_with(world: &mut World, name: &str, lines: &'static str) -> Client {
         world.add_user(&format!("{name}@example.com"), name, "secret");
         let mut client = Client::connect(world, name);
+        client.lines = lines;
         assert_eq!(client.register(world), 200);
         client
     }
 
     fn register(&mut self, world: &mut World) -> u16 {
         let to = self.name.clone();
-        let contact = format!("Contact: <sip:{to}@10.0.0.1:5060;transport=tls>\r\n");
+        let contact = format!(
+            "Contact: <sip:{to}@10.0.0.1:5060;transport=tls>\r\n{}",
+            self.lines
+        );
         let first = self.ask(world, "REGISTER", &to, &contact, "");
         if first.status != Some(401) {
             return first.status.unwrap_or(0);
@@ -381,4 +394,60 @@ fn a_change_that_many_watch_lets_others_in_between_and_the_latest_wins() {
     );
     let census = world.census();
     assert_eq!(census.first().map(|census| census.fanouts), Some(0));
+}
+
+/// A Lync client puts one more on its list while the wheel is about to look at the subscription anyhow, and the owner of
+/// whom it names does not answer.
+#[test]
+fn a_slow_owner_does_not_hold_up_the_answer_of_a_list() {
+    let route = Route::new(2);
+    let owner = |name: &str| {
+        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
+        route.owner(&aor)
+    };
+    let mut names = (0..).map(|number| format!("user{number}"));
+    let far = names.find(|name| owner(name) != owner("alice"));
+    let far = far.expect("there are two shards");
+    let supported = "Supported: adhoclist, msrtc-event-categories\r\n";
+    let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nRequire: adhoclist, categoryList\r\n\
+                 Supported: eventlist, ms-piggyback-first-notify, ms-benotify\r\nEvent: presence\r\n\
+                 Accept: application/rlmi+xml, multipart/related, application/msrtc-event-categories+xml\r\n\
+                 Content-Type: application/msrtc-adrl-categorylist+xml\r\nExpires: 3600\r\n";
+    let body = |name: &str| {
+        format!(
+            "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\" uri=\"sip:alice@example.com\" \
+             name=\"\"><action name=\"subscribe\" id=\"1\"><adhocList><resource uri=\"sip:{name}@example.com\"/>\
+             </adhocList><categoryList xmlns=\"http://schemas.microsoft.com/2006/09/sip/categorylist\"><category \
+             name=\"state\"/></categoryList></action></batchSub>"
+        )
+    };
+    // The wheel looks after ten minutes: before that, in the two seconds of waiting, and after them.
+    for asked_s in 592..=610 {
+        let mut world = World::new(2, 7, &Settings::default());
+        let mut alice = Client::up_with(&mut world, "alice", supported);
+        world.add_user(&format!("{far}@example.com"), &far, "secret");
+        let granted = alice.ask(&mut world, "SUBSCRIBE", "alice", lines, &body("alice"));
+        assert_eq!(granted.status, Some(200), "{}", granted.full());
+        for _ in 0..asked_s {
+            world.pass(Duration::from_secs(1));
+        }
+        alice.read(&mut world);
+        let dialog = format!(
+            "To: {}\r\nCall-ID: {}\r\n{lines}",
+            granted.header("To").expect("To"),
+            granted.call_id()
+        );
+        alice.send(&mut world, "SUBSCRIBE", "alice", &dialog, &body(&far));
+        assert!(!world.in_flight().is_empty(), "another shard is asked");
+        let number = alice.requests;
+        let came = (0..60).find(|_| {
+            world.move_clock(Duration::from_millis(100));
+            let heard = alice.read(&mut world);
+            let answer = |heard: &Heard| heard.status.is_some() && heard.cseq() == number;
+            heard.iter().any(answer)
+        });
+        // Two seconds, and the wheel's one.
+        let in_time = came.is_some_and(|tenths| (19..=30).contains(&tenths));
+        assert!(in_time, "asked after {asked_s} s: {came:?}");
+    }
 }

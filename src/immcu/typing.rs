@@ -6,6 +6,7 @@
 
 use core::time::Duration;
 
+use crate::sip::armed::Armed;
 use crate::sip::time::Now;
 
 /// How often a client that beats is told that the other one goes on: it shows a beat for little longer.
@@ -28,8 +29,7 @@ pub struct Typing {
     heard: Option<(Now, Now)>,
     /// Until when the other side types, and when our next beat is due.
     shown: Option<(Now, Now)>,
-    /// When the wheel will look.
-    armed: Option<Now>,
+    armed: Armed,
 }
 
 /// What is to be done when the time has come.
@@ -71,7 +71,7 @@ impl Typing {
 
     /// The wheel looks.
     pub fn due(&mut self, now: Now) -> Due {
-        self.armed = None;
+        self.armed = Armed::default();
         let mut due = Due::default();
         if self
             .heard
@@ -93,18 +93,14 @@ impl Typing {
     }
 
     /// When the wheel is to look; `None` where it will in time, or needn't.
-    pub fn arm(&mut self) -> Option<Now> {
+    pub fn arm(&mut self, now: Now) -> Option<Now> {
         let silence = self.heard.map(|(last, _)| last.after(SILENCE));
         let beat = self.shown.map(|(until, next)| next.min(until));
         let next = match (silence, beat) {
             (Some(one), Some(other)) => one.min(other),
             (one, other) => one.or(other)?,
         };
-        if self.armed.is_some_and(|armed| armed <= next) {
-            return None;
-        }
-        self.armed = Some(next);
-        Some(next)
+        self.armed.arm(now, next)
     }
 
     /// Whether nobody types, so that it need not be kept.
@@ -166,17 +162,21 @@ mod tests {
     #[test]
     fn the_wheel_looks_in_time_and_not_twice() {
         let mut typing = Typing::default();
-        assert_eq!(typing.arm(), None);
+        assert_eq!(typing.arm(at(0)), None);
         typing.heard(at(0));
-        assert_eq!(typing.arm(), Some(at(10)));
+        assert_eq!(typing.arm(at(0)), Some(at(10)));
         typing.heard(at(4));
-        assert_eq!(typing.arm(), None, "what looks at 10 s looks again at 14 s");
+        assert_eq!(
+            typing.arm(at(4)),
+            None,
+            "what looks at 10 s looks again at 14 s"
+        );
         typing.show(at(5), None);
-        assert_eq!(typing.arm(), Some(at(9)), "sooner than what is armed");
+        assert_eq!(typing.arm(at(5)), Some(at(9)), "sooner than what is armed");
         typing.due(at(9));
-        assert_eq!(typing.arm(), Some(at(13)));
+        assert_eq!(typing.arm(at(9)), Some(at(13)));
         typing.hide();
         typing.due(at(13));
-        assert_eq!(typing.arm(), Some(at(14)));
+        assert_eq!(typing.arm(at(13)), Some(at(14)));
     }
 }

@@ -16,10 +16,10 @@ pub(super) fn opened(shard: &mut Shard, connection: ConnectionId, link: Link) {
     let deadline = shard
         .now
         .after(Duration::from_secs(shard.settings.anonymous_s));
-    arm(shard, connection, deadline);
+    shard.look_at(deadline, Look::Connection(connection));
 }
 
-/// The wheel looks at a connection then, or sooner.
+/// The wheel looks at a connection's association then, or sooner.
 pub(super) fn arm(shard: &mut Shard, connection: ConnectionId, at: Now) {
     let now = shard.now;
     if let Some(found) = shard.connections.get_mut(connection)
@@ -36,17 +36,15 @@ pub(super) fn look(shard: &mut Shard, connection: ConnectionId, effects: &mut Ef
     let Some(found) = shard.connections.get_mut(connection) else {
         return;
     };
-    if !found.armed.is_due(now) {
-        return;
-    }
+    let is_due = found.armed.is_due(now);
     let reason = match &found.association {
         _ if found.user.is_none() => "did not authenticate in time",
         Some(association) if association.until() <= now => "did not authenticate again in time",
-        Some(association) => {
+        Some(association) if is_due => {
             let until = association.until();
             return arm(shard, connection, until);
         }
-        None => return,
+        _ => return,
     };
     effects.list.push(Effect::Close { connection, reason });
 }
@@ -130,5 +128,45 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
     }
     if let Some(user) = connection.user {
         on_register::connection_gone(shard, &user, id, effects);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shard::input::Input;
+    use crate::shard::{Settings, ShardId};
+    use crate::sip::link::Transport;
+
+    /// Longer than a wheel's entry lies: see `armed`.
+    #[test]
+    fn who_says_nothing_has_all_the_time_that_is_configured() {
+        const BEGIN: Now = Now(1_700_000_000_000_000);
+        let settings = Settings {
+            anonymous_s: 1200,
+            ..Settings::default()
+        };
+        let mut shard = Shard::new(ShardId(0), settings, [1; 32], [2; 32], BEGIN);
+        let (connection, mut effects) = (ConnectionId::new(0, 1), Effects::default());
+        let link = Link {
+            transport: Transport::Tls,
+            local: ([127, 0, 0, 1], 5061).into(),
+            peer: ([127, 0, 0, 1], 40_000).into(),
+            moves: 0,
+        };
+        shard.handle(BEGIN, Input::Opened { connection, link }, &mut effects);
+        let mut closed_s = None;
+        for s in 1..1300 {
+            let now = BEGIN.after(Duration::from_secs(s));
+            shard.handle(now, Input::Tick, &mut effects);
+            let closes = |effect: &Effect| matches!(effect, Effect::Close { .. });
+            if closed_s.is_none() && effects.list.iter().any(closes) {
+                closed_s = Some(s);
+            }
+        }
+        assert!(
+            matches!(closed_s, Some(1200 | 1201)),
+            "closed after {closed_s:?} s"
+        );
     }
 }

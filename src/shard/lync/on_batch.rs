@@ -129,8 +129,6 @@ pub(in crate::shard) fn fill(
             introduce(shard, user, by.clone(), effects);
         }
     }
-    let at = shard.now.after(ANSWER_WAIT);
-    on_subscribe::arm(shard, key, at);
     tell(shard, key, effects);
 }
 
@@ -215,7 +213,7 @@ pub(in crate::shard) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Ef
     tell(shard, key, effects);
 }
 
-/// Tells what is new; first of all the answer to a request, if it is time.
+/// Tells what is new; first of all the answer to a request, if it is time. If it is not, the wheel looks when it will be.
 pub(in crate::shard) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         usage: Usage::Subscription(subscription),
@@ -231,10 +229,13 @@ pub(in crate::shard) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Ef
         return notify(shard, key, effects);
     };
     let came = shard.servers.get(server).map(|request| request.received);
-    let patient = came.is_some_and(|came| came.after(ANSWER_WAIT) > shard.now);
-    if list.is_answered() || !patient {
-        on_subscribe::grant(shard, key, effects);
-        notify(shard, key, effects);
+    let until = came.map(|came| came.after(ANSWER_WAIT));
+    match until.filter(|until| *until > shard.now && !list.is_answered()) {
+        Some(until) => on_subscribe::arm(shard, key, until),
+        None => {
+            on_subscribe::grant(shard, key, effects);
+            notify(shard, key, effects);
+        }
     }
 }
 

@@ -161,13 +161,14 @@ fn info(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
 
 /// Arms the wheel, or forgets who typed.
 fn settle(shard: &mut Shard, key: DialogKey) {
+    let now = shard.now;
     let Some(leg) = shard.leg_mut(key) else {
         return;
     };
     if leg.typing.as_ref().is_some_and(|typing| typing.is_over()) {
         leg.typing = None;
     }
-    if let Some(at) = leg.typing.as_mut().and_then(|typing| typing.arm()) {
+    if let Some(at) = leg.typing.as_mut().and_then(|typing| typing.arm(now)) {
         shard.look_at(at, Look::Dialog(key));
     }
 }
