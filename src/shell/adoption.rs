@@ -35,9 +35,8 @@ impl<C: Core> Executor<C> {
     /// Takes what waits at the listeners.
     pub(super) fn accept(&mut self) {
         let knocking = core::mem::take(&mut self.knocking);
-        let most = self.accepts_max();
         for &index in &knocking {
-            for _ in 0..most {
+            for _ in 0..self.accepts_max() {
                 if self.equipment.connections.load(Ordering::Relaxed)
                     >= self.equipment.connections_max
                 {
@@ -73,13 +72,13 @@ impl<C: Core> Executor<C> {
                 }
             }
         }
-        if most < ACCEPTS_MAX && self.accepts_max() == 0 {
+        if self.accepts_max() == 0 {
             self.look_away(self.next_tick);
         }
         self.knocking = knocking;
     }
 
-    /// Connections that may be taken from a listener now.
+    /// Connections that may be taken from a listener now; none where those of this tick have been.
     fn accepts_max(&self) -> usize {
         if self.telemetry.counters.overload_level <= Class::Beginning as u64 {
             return ACCEPTS_MAX;
@@ -175,7 +174,7 @@ impl<C: Core> Executor<C> {
                 self.set.remove(listener);
             }
         }
-        self.accepting_again = Some(until);
+        self.accepting_again = self.accepting_again.max(Some(until));
     }
 
     /// Ends a pause whose time is over.

@@ -155,7 +155,7 @@ fn with_the_pulse_no_executor_ever_hangs() {
     );
 }
 
-/// Shows the bug; run it by name with `--ignored`.
+/// Shows the bug; run it by name with `--ignored` when glommio changes: where nothing hangs any more, the pulse can go.
 #[test]
 #[ignore = "shows what happens without the pulse: most runs hang within seconds, but none must"]
 fn without_the_pulse_executors_hang() {

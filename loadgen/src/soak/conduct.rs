@@ -168,9 +168,8 @@ pub fn conduct(wanted: &Wanted) -> Result<(Report, Vec<Histograms>), String> {
     let board = Board::default();
     let mut gathered = Gathered::default();
     let mut meters = Meters::new(wanted.pid)?;
-    let mut stopped_us = None;
     let (sender, parcels) = sync_channel(PARCELS_MAX);
-    thread::scope(|scope| {
+    let stopped_us = thread::scope(|scope| {
         let mut handles = Vec::new();
         for number in 0..orders.threads {
             let (board, parcels) = (&board, sender.clone());
@@ -190,14 +189,13 @@ pub fn conduct(wanted: &Wanted) -> Result<(Report, Vec<Histograms>), String> {
                 .map_err(|_| "a thread of the generator panicked".to_string())?;
             ended.map_err(|error| format!("a thread of the generator stopped: {error}"))?;
         }
-        match watched {
-            Ok(stopped) => stopped_us = stopped,
+        Ok::<_, String>(watched.unwrap_or_else(|error| {
             // A server that is gone is a failed run, and what was seen of it before is told.
-            Err(error) => gathered
+            gathered
                 .faults
-                .add(format!("the run ended early: {error}"), 1),
-        }
-        Ok::<(), String>(())
+                .add(format!("the run ended early: {error}"), 1);
+            None
+        }))
     })?;
     gathered.auditor.close();
     Ok(report(wanted, gathered, meters, stopped_us))

@@ -64,6 +64,7 @@ mod tests {
         assert_eq!(Moderation::default().nap(), None);
         assert_eq!(nap_at(100.0, 1), None);
         assert_eq!(nap_at(2_000.0, 1), None);
+        assert_eq!(nap_at(4_000.0, 1), Some(NAP_MAX));
     }
 
     #[test]
