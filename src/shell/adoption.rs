@@ -195,8 +195,9 @@ impl<C: Core> Executor<C> {
         }
     }
 
-    /// The TLS handshake is complete: now the core may know.
+    /// The TLS handshake is complete: now the core may know, and what ends it leaves with this turn's output.
     pub(super) fn established(&mut self, id: ConnectionId) {
+        self.mark_dirty(id);
         let Some(connection) = self.table.get_mut(id) else {
             return;
         };

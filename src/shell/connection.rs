@@ -274,7 +274,16 @@ impl Connection {
         };
         scratch.out.clear();
         let opened = records.open(&mut scratch.sealed, plain, &mut scratch.out);
-        let written = self.write(&scratch.out, now)?;
+        let established = matches!(&opened, Ok(opened) if opened.established);
+        let written = if established && !scratch.out.is_empty() {
+            // The end of the handshake waits for what the turn has to say besides: the client's first request is often right
+            // behind its own end, and a send is a twentieth of a logon.
+            self.unsent.extend_from_slice(&scratch.out);
+            self.unread_since.get_or_insert(now);
+            0
+        } else {
+            self.write(&scratch.out, now)?
+        };
         let opened = opened.map_err(|error| {
             tracing::debug!(peer = %self.link.peer, %error, "TLS failed");
             Broken("TLS failed")

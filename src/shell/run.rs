@@ -224,12 +224,12 @@ where
             mailboxes: mailboxes.clone(),
             recorder: Outlet::new("call detail records", cdr.clone()),
             keeper: Outlet::new("changes of users", keeper.clone()),
+            pulse: pulses[index].clone(),
             settled: settled[index].clone(),
         };
         let plan = Plan {
             core,
             preempt_timer: settings.preempt_timer,
-            pulse: pulses[index].clone(),
             addresses: addresses.clone(),
             doors: doors.clone(),
         };

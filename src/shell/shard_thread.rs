@@ -17,7 +17,6 @@ use crate::shell::executor::{Equipment, Executor};
 use crate::shell::listener;
 use crate::shell::own_table;
 use crate::shell::passage::{Doors, Passage};
-use crate::shell::pulse::Pulse;
 use crate::shell::run::StartError;
 use crate::sip::link::Transport;
 
@@ -30,7 +29,6 @@ const RING_DEPTH: usize = 64;
 pub(super) struct Plan {
     pub(super) core: usize,
     pub(super) preempt_timer: Duration,
-    pub(super) pulse: Arc<Pulse>,
     /// Where to listen.
     pub(super) addresses: Vec<(SocketAddr, Transport)>,
     /// Given where each shard is to have a table of descriptors of its own.
@@ -132,7 +130,7 @@ fn run<C, F>(
         return drop(tell.send(Err(error)));
     }
     executor.run(async move {
-        plan.pulse.install();
+        equipment.pulse.clone().install();
         let core = make_core(equipment.shard);
         match Executor::new(equipment, core) {
             Ok(executor) => {

@@ -75,9 +75,8 @@ impl<C: Core> Executor<C> {
             return 0;
         };
         if connection.unsent_bytes() > 0 && connection.writable {
-            match connection.send_rest(self.now) {
-                Ok(written) => self.telemetry.counters.bytes_out += written as u64,
-                Err(broken) => return self.drop_connection(id, broken.0),
+            if !self.send_rest(id) {
+                return 1;
             }
             self.look_at_flow(id);
         }

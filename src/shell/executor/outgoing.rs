@@ -178,8 +178,28 @@ impl<C: Core> Executor<C> {
                 }
             }
         }
+        if connection.unsent_bytes() > 0 && connection.writable && !self.send_rest(id) {
+            return;
+        }
         self.look_at_flow(id);
         self.say_end(id);
+    }
+
+    /// Sends what waits on a connection, as far as it goes; false when that was its end.
+    pub(super) fn send_rest(&mut self, id: ConnectionId) -> bool {
+        let Some(connection) = self.table.get_mut(id) else {
+            return false;
+        };
+        match connection.send_rest(self.now) {
+            Ok(written) => {
+                self.telemetry.counters.bytes_out += written as u64;
+                true
+            }
+            Err(broken) => {
+                self.drop_connection(id, broken.0);
+                false
+            }
+        }
     }
 
     /// Tells the core when a connection's output crossed a mark, and closes one that is past help.
@@ -249,10 +269,14 @@ impl<C: Core> Executor<C> {
         };
         connection.readable = true;
         self.table.look_at(id, by);
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
-        if !core::mem::replace(&mut connection.dirty, true) {
+        self.mark_dirty(id);
+    }
+
+    /// The connection has something to send or to say at the end of this turn.
+    pub(in crate::shell) fn mark_dirty(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.table.get_mut(id)
+            && !core::mem::replace(&mut connection.dirty, true)
+        {
             self.dirty.push(id);
         }
     }
