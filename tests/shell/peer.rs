@@ -57,6 +57,18 @@ impl Peer {
         Peer::over(Stream::Tls(Box::new(stream)))
     }
 
+    /// Takes what comes behind the handshake, without a word of its own: so many bytes, in time.
+    pub fn behind_the_handshake(&mut self) -> usize {
+        match &mut self.stream {
+            Stream::Plain(_) => 0,
+            Stream::Tls(stream) => {
+                let count = stream.conn.read_tls(&mut stream.sock).expect("in time");
+                stream.conn.process_new_packets().expect("whole records");
+                count
+            }
+        }
+    }
+
     /// Whether the handshake went by a ticket of an earlier connection.
     pub fn is_resumed(&self) -> bool {
         match &self.stream {

@@ -161,6 +161,19 @@ fn a_ticket_of_one_shard_is_good_on_another() {
 }
 
 #[test]
+fn who_says_nothing_has_its_ticket_too() {
+    let server = echo_server(|_| ());
+    let config = trusting(&server.cert);
+    let mut silent = Peer::tls_with(server.running.sips[0], config.clone());
+    assert!(silent.behind_the_handshake() > 0);
+    let mut again = Peer::tls_with(server.running.sips[0], config);
+    assert!(again.is_resumed());
+    talk(&mut again, 1);
+    talk(&mut silent, 1);
+    server.stop();
+}
+
+#[test]
 fn more_connections_than_may_be_wait_for_their_turn() {
     let server = echo_server(|settings| settings.connections_max = 2);
     let mut first = server.tcp();
