@@ -52,10 +52,6 @@ const TURN_LETTERS_MAX: usize = 1_024;
 /// Letters of a core to itself in a turn. Those that they beget wait for the next turn: so what a core does bit by bit lets
 /// others in between.
 const SELF_LETTERS_MAX: usize = 4_096;
-/// So long after something happened a shard waits in its readiness set itself, where a wait costs one system call; through
-/// glommio's rings it takes nine and interrupts the other cores, and the pulse on top. Only then it goes to rest in glommio. A
-/// publisher of 20 changes a second to 100 watchers: a fifth of all CPU time was glommio's and the pulse's while this was 10 ms.
-const LINGER: Duration = Duration::from_secs(1);
 /// How long a pressed shard, or one that cannot wait on its set, sleeps.
 const PRESSED_SLEEP: Duration = Duration::from_millis(1);
 /// Accepting pauses so long when the system is out of descriptors.
@@ -84,6 +80,8 @@ pub(super) struct Equipment {
     pub(super) recorder: Outlet<CdrEvent>,
     pub(super) keeper: Outlet<Errand>,
     pub(super) pulse: Arc<Pulse>,
+    /// How long after something happened the shard goes to rest in glommio.
+    pub(super) linger: Duration,
     /// Said after `Command::Stop` while nothing is in flight.
     pub(super) settled: Arc<AtomicBool>,
 }
@@ -124,7 +122,7 @@ pub(super) struct Executor<C> {
     pub(super) now: Now,
     pub(super) next_tick: Now,
     alarm: Option<Timer>,
-    /// When a turn last had something to do.
+    /// When a turn last had something to do besides its tick.
     busy_at: Instant,
     moderation: Moderation,
     /// The beginning of the turn that moderation heard of last.
@@ -217,7 +215,7 @@ impl<C: Core> Executor<C> {
                 std::thread::sleep(PRESSED_SLEEP);
             } else if !self.has_work() {
                 self.waiting.sleeps(self.equipment.clock.now());
-                if self.busy_at.elapsed() < LINGER {
+                if self.busy_at.elapsed() < self.equipment.linger {
                     self.linger();
                 } else {
                     self.equipment.pulse.rests(true);
@@ -320,9 +318,11 @@ impl<C: Core> Executor<C> {
         } else if !self.queue.is_empty() || !self.knocking.is_empty() {
             self.telemetry.counters.turns_pressed += 1;
         }
+        let before_tick = self.inputs;
         if self.now >= self.next_tick {
             self.tick();
         }
+        let of_tick = self.inputs - before_tick;
         for _ in 0..self.to_self.len().min(SELF_LETTERS_MAX) {
             let Some(letter) = self.to_self.pop_front() else {
                 break;
@@ -337,8 +337,10 @@ impl<C: Core> Executor<C> {
             .now
             .since(core::mem::replace(&mut self.moderated, self.now));
         self.moderation.note(self.inputs, since.as_secs_f64());
-        if self.inputs > 0 {
+        if self.inputs > of_tick {
             self.busy_at = Instant::now();
+        }
+        if self.inputs > 0 {
             self.telemetry
                 .record(Timed::LoopTurn, self.equipment.clock.now().since(self.now));
         }

@@ -57,6 +57,8 @@ pub fn start<C: Core + 'static>(
     let mut settings = Settings::new(two_cores().into(), config);
     settings.sips = vec![([127, 0, 0, 1], 0).into()];
     settings.sip = vec![([127, 0, 0, 1], 0).into()];
+    // Short, so that shards wait in both ways: in their sets, and at rest in glommio.
+    settings.linger = Duration::from_millis(10);
     change(&mut settings);
     let (recorder, events) = unbounded();
     let (keeper, errands) = unbounded();

@@ -54,7 +54,10 @@ fn talk(peer: &mut Peer, number: u32) {
 /// The same as in `pulse`, through the whole executor.
 #[test]
 fn no_shard_hangs_under_competing_load() {
-    let server = echo_server(|settings| settings.preempt_timer = Duration::from_millis(1));
+    let server = echo_server(|settings| {
+        settings.preempt_timer = Duration::from_millis(1);
+        settings.linger = Duration::ZERO;
+    });
     let answers = AtomicU32::new(0);
     {
         let _spinners = Spinners::start(two_cores());
