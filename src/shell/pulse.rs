@@ -142,6 +142,14 @@ struct Watch {
 }
 
 impl Watch {
+    fn begin(now: Instant) -> Watch {
+        Watch {
+            answer: 0,
+            heard: now,
+            silent: false,
+        }
+    }
+
     /// Looks at `pulse`; says whether the shard has fallen silent or speaks again.
     fn look(&mut self, pulse: &Pulse, now: Instant) -> Option<bool> {
         let answer = pulse.seen.load(Ordering::Relaxed);
@@ -156,12 +164,7 @@ impl Watch {
 fn run(shards: &[Arc<Pulse>], stop: &AtomicBool) {
     let mut now = Instant::now();
     let mut second = now;
-    let watch = |_| Watch {
-        answer: 0,
-        heard: now,
-        silent: false,
-    };
-    let mut watches: Vec<Watch> = (0..shards.len()).map(watch).collect();
+    let mut watches: Vec<Watch> = shards.iter().map(|_| Watch::begin(now)).collect();
     while !stop.load(Ordering::Relaxed) {
         let all_awake = shards.iter().all(|pulse| pulse.is_awake());
         thread::sleep(if all_awake {
@@ -196,11 +199,7 @@ mod tests {
     #[test]
     fn a_shard_is_silent_after_a_second_without_an_answer_and_no_sooner() {
         let (pulse, start) = (Pulse::default(), Instant::now());
-        let mut watch = Watch {
-            answer: 0,
-            heard: start,
-            silent: false,
-        };
+        let mut watch = Watch::begin(start);
         let at = |ms| start + Duration::from_millis(ms);
         pulse.beat(false);
         assert_eq!(pulse.unanswered(), 0, "nobody is there to be asked yet");
