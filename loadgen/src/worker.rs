@@ -5,6 +5,9 @@
 
 mod stages;
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -74,6 +77,8 @@ struct Seat {
     line: Option<Box<Line>>,
     /// When the logon that goes on was meant to begin; 0 while none does.
     logon_us: u64,
+    /// When this attempt at it began: who was put off has as much time as all others.
+    begun_us: u64,
 }
 
 /// Something to be asked once more.
@@ -140,6 +145,7 @@ impl<'r> Worker<'r> {
             user: User::new(index),
             line: None,
             logon_us: 0,
+            begun_us: 0,
         };
         let seats: Vec<Seat> = indexes.map(seat).collect();
         Ok(Worker {
@@ -252,12 +258,18 @@ impl<'r> Worker<'r> {
         ) {
             Ok(line) => {
                 self.seats[slot].line = Some(Box::new(line));
-                self.seats[slot].logon_us = intended_us.max(1);
-                self.logging_on += 1;
+                self.attempt(slot, intended_us, now_us());
                 self.attend(slot);
             }
             Err(error) => self.fault(format!("logon: {}", Broken::Socket(error))),
         }
+    }
+
+    /// An attempt to log on begins.
+    fn attempt(&mut self, slot: usize, intended_us: u64, now_us: u64) {
+        let seat = &mut self.seats[slot];
+        (seat.logon_us, seat.begun_us) = (intended_us.max(1), now_us);
+        self.logging_on += 1;
     }
 
     fn ask(&mut self, slot: usize, task: Task, intended_us: u64) {
@@ -299,6 +311,7 @@ impl<'r> Worker<'r> {
             user,
             line: Some(line),
             logon_us,
+            ..
         }) = self.seats.get_mut(slot)
         else {
             return;
@@ -363,6 +376,7 @@ impl<'r> Worker<'r> {
             user,
             line,
             logon_us,
+            ..
         } = &self.seats[slot];
         if line.is_none() {
             return; // Digesting a fact has hung up already.
@@ -564,10 +578,11 @@ impl<'r> Worker<'r> {
             user,
             line,
             logon_us,
+            begun_us,
         } = &mut self.seats[slot];
         let Some(line) = line else { return };
         // Twice: TCP and TLS, then REGISTER with a timeout of its own.
-        if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
+        if *logon_us != 0 && now_us.saturating_sub(*begun_us) > 2 * timeout_us {
             self.fault("logon took too long".into());
             return self.hang_up(slot);
         }

@@ -139,13 +139,12 @@ impl Worker<'_> {
         {
             self.put_off.pop();
             let slot = again.slot as usize;
-            let seat = &mut self.seats[slot];
-            let is_open = seat.line.as_ref().is_some_and(|line| line.is_open());
+            let line = self.seats[slot].line.as_ref();
+            let is_open = line.is_some_and(|line| line.is_open());
             if again.follow {
                 self.ask(slot, Task::Follow { refresh: false }, again.intended_us);
             } else if is_open {
-                seat.logon_us = again.intended_us.max(1);
-                self.logging_on += 1;
+                self.attempt(slot, again.intended_us, now_us);
                 self.say(slot, Task::Register { refresh: false }, again.intended_us);
             } else {
                 // The server has closed meanwhile, as it may.
