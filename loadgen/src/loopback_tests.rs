@@ -185,6 +185,10 @@ fn a_bad_server_is_caught() {
     check(Twist::Swap(50), |report| {
         report.findings.reordered == 1 && report.findings.lost == 0
     });
+    // Of one sender's four to one receiver.
+    check(Twist::Overtake(65), |report| {
+        report.findings.reordered == 1 && report.findings.lost == 0
+    });
     check(Twist::Alter(50), |report| report.findings.altered == 1);
     check(Twist::Deny(50), |report| {
         report.findings.denied == 1 && report.table().contains("1 MESSAGE answered 500")

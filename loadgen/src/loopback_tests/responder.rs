@@ -27,6 +27,8 @@ pub enum Twist {
     Duplicate(u32),
     /// Passes it on after the next one to the same receiver.
     Swap(u32),
+    /// Passes it on after the next one, whoever that is for.
+    Overtake(u32),
     /// Changes a byte of it.
     Alter(u32),
     /// Passes it on and answers 500.
@@ -54,6 +56,7 @@ pub struct Town {
     /// User -> where its connection takes what is to be sent.
     lines: HashMap<String, Sender<Vec<u8>>>,
     held_back: HashMap<String, Vec<u8>>,
+    overtaken: Option<(Sender<Vec<u8>>, Vec<u8>)>,
     /// Presentity -> its document, its watchers' (user, SUBSCRIBE as it came).
     documents: HashMap<String, Vec<u8>>,
     watchers: HashMap<String, Vec<(String, Vec<u8>)>>,
@@ -251,10 +254,14 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                     *raw.last_mut().unwrap() ^= 1;
                     send(raw);
                 }
+                Twist::Overtake(n) if n == number => town.overtaken = Some((line.clone(), raw)),
                 Twist::Swap(n) if n == number => drop(town.held_back.insert(called, raw)),
                 _ => {
                     send(raw);
                     town.held_back.remove(&called).into_iter().for_each(send);
+                    if let Some((line, raw)) = town.overtaken.take() {
+                        line.send(raw).unwrap();
+                    }
                 }
             }
             let status = if twist == Twist::Deny(number) {
