@@ -13,8 +13,12 @@ use crate::run::conduct;
 
 /// Runs `arguments` against a responder with a twist.
 fn run(twist: Twist, arguments: &str) -> Report {
+    run_within(1, twist, arguments)
+}
+
+fn run_within(timeout_s: u32, twist: Twist, arguments: &str) -> Report {
     against(twist, |server| {
-        let arguments = format!("{arguments} --server {server} --warm-up 0 --timeout 1");
+        let arguments = format!("{arguments} --server {server} --warm-up 0 --timeout {timeout_s}");
         let (_, wanted) = crate::cli::tests::parsed(&arguments).unwrap();
         conduct(&wanted).unwrap()
     })
@@ -156,8 +160,57 @@ fn what_was_granted_is_refreshed() {
 }
 
 #[test]
+fn a_refresh_that_is_not_granted_is_caught() {
+    let arguments = "idle --users 5 --hold 3.5 --contacts 2";
+    let put_off = run(Twist::Grudge, arguments);
+    // Registrations and contact lists.
+    assert!(
+        put_off
+            .table()
+            .contains("10 a refresh put off beyond what was granted"),
+        "{}",
+        put_off.table()
+    );
+    let lifeless = run(Twist::Vague, arguments);
+    assert!(
+        lifeless
+            .table()
+            .contains("5 REGISTER answered 200 without a lifetime")
+            && lifeless.users == 0,
+        "{}",
+        lifeless.table()
+    );
+}
+
+const PRESENCE: &str = "presence --watchers 5 --rate 20 --seconds 0.5";
+const CONTACTS: &str = "idle --users 5 --seconds 0.1 --contacts 2";
+
+#[test]
+fn watchers_who_were_never_told_are_caught() {
+    for arguments in [PRESENCE, CONTACTS] {
+        let report = run(Twist::Silent, arguments);
+        assert!(
+            report.table().contains("5 subscription never told"),
+            "{}",
+            report.table()
+        );
+    }
+}
+
+/// More than the silence that ends a run where nothing is missing.
+#[test]
+fn what_is_told_late_is_waited_for() {
+    let presence = run_within(10, Twist::Tardy(10), PRESENCE);
+    assert!(presence.passed(), "{}", presence.table());
+    assert_eq!(row(&presence, "watcher notified").count, 50);
+    let contacts = run_within(10, Twist::Tardy(0), &format!("{CONTACTS} --logon-rate 50"));
+    assert!(contacts.passed(), "{}", contacts.table());
+    assert_eq!(row(&contacts, "contacts told").count, 5);
+}
+
+#[test]
 fn a_contact_list_with_an_entry_too_few_is_caught() {
-    let report = run(Twist::Forget, "idle --users 5 --seconds 0.1 --contacts 2");
+    let report = run(Twist::Forget, CONTACTS);
     assert!(
         report.table().contains("5 a contact list told with fewer"),
         "{}",
@@ -207,15 +260,9 @@ fn a_bad_server_is_caught() {
 #[test]
 fn a_watcher_left_behind_is_caught() {
     // The first state is published before the 10 measured ones.
-    let report = run(
-        Twist::Withhold(10),
-        "presence --watchers 5 --rate 20 --seconds 0.5",
-    );
+    let report = run(Twist::Withhold(10), PRESENCE);
     assert_eq!(report.findings.outdated, 5, "{}", report.table());
-    let folded = run(
-        Twist::Withhold(5),
-        "presence --watchers 5 --rate 20 --seconds 0.5",
-    );
+    let folded = run(Twist::Withhold(5), PRESENCE);
     assert!(
         folded.passed(),
         "a state that a newer one replaced is no fault\n{}",

@@ -94,6 +94,7 @@ const TIMER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
 const EVENTS_MAX: usize = 1024;
 const SWEEP_US: u64 = 1_000_000;
+const LIFELESS: &str = "REGISTER answered 200 without a lifetime";
 const NO_WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
@@ -459,7 +460,7 @@ impl<'r> Worker<'r> {
                     self.time(Timed::Notified, stamp.intended_us, now_us);
                 }
                 Fact::Repeated => self.sight.repeated += 1,
-                Fact::Watching => {}
+                Fact::Watching => Counters::add(&counters.watched, 1),
                 Fact::Follows {
                     entries,
                     intended_us,
@@ -494,15 +495,18 @@ impl<'r> Worker<'r> {
                     self.look_again(slot);
                 } else {
                     if is_well {
-                        self.fault("REGISTER answered 200 without a lifetime".into());
+                        self.fault(LIFELESS.into());
                     }
                     self.hang_up(slot);
                 }
                 return;
             }
             Task::Register { refresh: true } => {
-                if !is_well {
+                if !self.seats[slot].user.is_registered() {
                     Counters::take(&self.board.counters.online, 1);
+                    if is_well {
+                        self.fault(LIFELESS.into());
+                    }
                 }
                 return self.look_again(slot);
             }
@@ -514,6 +518,7 @@ impl<'r> Worker<'r> {
             }
             Task::Publish { sequence } if is_well => {
                 self.sight.ledger.published(index, sequence);
+                self.board.published(index, sequence);
                 self.time(Timed::Published, intended_us, now_us);
             }
             Task::Message { .. } | Task::Publish { .. } | Task::Subscribe { .. } => {}
@@ -620,6 +625,11 @@ impl<'r> Worker<'r> {
     }
 
     fn quit(&mut self) {
+        let untold: usize = self.seats.iter().map(|seat| seat.user.untold()).sum();
+        if untold > 0 {
+            let what = "subscription never told: it was granted, and no NOTIFY came";
+            self.sight.faults.add(what.into(), untold as u64);
+        }
         for seat in &mut self.seats {
             for (presentity, newest) in seat.user.seen() {
                 self.sight.ledger.holds(presentity, newest);

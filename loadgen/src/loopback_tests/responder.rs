@@ -41,6 +41,10 @@ pub enum Twist {
     Stall(u32),
     /// Keeps the n-th state from the watchers (if it's the last one, they are left behind).
     Withhold(u32),
+    /// Tells whoever subscribes 600 ms later, and everybody of the n-th state.
+    Tardy(u32),
+    /// Grants subscriptions, and never tells anything.
+    Silent,
     /// Takes no password.
     Refuse,
     /// Has no time for the first so many logons, and for the first so many subscriptions to contacts.
@@ -49,6 +53,10 @@ pub enum Twist {
     Forget,
     /// Grants everything for a second only.
     Brief,
+    /// Grants everything for two seconds, and puts off each refresh for a minute.
+    Grudge,
+    /// Grants a registration for two seconds, and answers its refresh without a lifetime.
+    Vague,
 }
 
 #[derive(Default)]
@@ -202,7 +210,19 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
     let called = message.to().uri().unwrap().user.to_string();
     let mut town = town.lock().unwrap();
     let mut out = Vec::new();
+    let is_refresh = match message.method() {
+        Method::Register => town.lines.contains_key(&user),
+        _ => message.to().tag().is_some(),
+    };
+    let granted_s = match twist {
+        Twist::Brief => 1,
+        Twist::Grudge | Twist::Vague => 2,
+        _ => 600,
+    };
     match message.method() {
+        Method::Register | Method::Subscribe if is_refresh && twist == Twist::Grudge => {
+            build::response(&mut out, &message, 503, Some("r")).header("Retry-After", 60);
+        }
         Method::Register if is_busy(&mut town.put_off[0], twist) => {
             build::response(&mut out, &message, 503, Some("r")).header("Retry-After", 1);
         }
@@ -211,13 +231,15 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
         }
         Method::Register => match message.header(Name::Authorization) {
             Some(value) if is_right(value, &user) && twist != Twist::Refuse => {
-                let granted_s = if twist == Twist::Brief { 1 } else { 600 };
                 let contact = message.header(Name::Contact).unwrap();
                 let contact = format!("{contact};expires={granted_s}");
-                if town.lines.contains_key(&user) {
+                if is_refresh {
                     town.refreshed[0].insert(user.clone());
                 }
-                build::response(&mut out, &message, 200, Some("r")).header("Contact", contact);
+                let mut draft = build::response(&mut out, &message, 200, Some("r"));
+                if !is_refresh || twist != Twist::Vague {
+                    draft.header("Contact", contact);
+                }
                 town.lines.insert(user, sender.clone());
             }
             _ => {
@@ -293,18 +315,19 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
             }
         }
         Method::Subscribe => {
-            if message.to().tag().is_some() {
+            if is_refresh {
                 assert_eq!(message.to().tag(), Some("s"));
                 assert_eq!(message.uri(), "sip:s@localhost");
                 town.refreshed[1].insert(user.clone());
             }
-            let granted_s = if twist == Twist::Brief { 1 } else { 600 };
             build::response(&mut out, &message, 200, Some("s"))
                 .header("Expires", granted_s)
                 .header("Contact", "<sip:s@localhost>");
             sender.send(std::mem::take(&mut out)).unwrap();
-            notify(&mut town, &user, &called, raw.clone(), twist);
-            town.watchers.entry(called).or_default().push((user, raw));
+            if twist != Twist::Silent {
+                notify(&mut town, &user, &called, raw.clone(), twist);
+                town.watchers.entry(called).or_default().push((user, raw));
+            }
         }
         other => panic!("the generator sent {other:?}"),
     }
@@ -351,14 +374,22 @@ fn notify(town: &mut Town, watcher: &str, presentity: &str, mut subscribe: Vec<u
         let entries = asked.matches("<entry ").count() - usize::from(twist == Twist::Forget);
         let list = format!("<list>{}</list>", "<resource />".repeat(entries));
         draft.body("multipart/related", list.as_bytes());
-        town.lines[watcher].send(out).unwrap();
-        return;
+    } else {
+        match town.documents.get(presentity) {
+            Some(document) => draft.body("application/pidf+xml", document),
+            None => draft.finish(),
+        }
     }
-    match town.documents.get(presentity) {
-        Some(document) => draft.body("application/pidf+xml", document),
-        None => draft.finish(),
+    let line = town.lines[watcher].clone();
+    let is_late = matches!(twist, Twist::Tardy(n) if town.states <= 1 || town.states == n + 1);
+    if is_late {
+        thread::spawn(move || {
+            thread::sleep(Duration::from_millis(600));
+            let _ = line.send(out); // The watcher may have gone.
+        });
+    } else {
+        line.send(out).unwrap();
     }
-    town.lines[watcher].send(out).unwrap();
 }
 
 pub fn is_right(authorization: &str, user: &str) -> bool {

@@ -10,7 +10,7 @@ fn who_was_put_off_has_as_much_time_for_the_next_attempt() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let server = listener.local_addr().unwrap();
     let (_, wanted) = parsed(&format!("idle --users 1 --timeout 1 --server {server}")).unwrap();
-    let board = Board::new(1).unwrap();
+    let board = Board::new(1, 0).unwrap();
     let mut worker = Worker::new(&wanted.orders, &board, 0).unwrap();
     let begun_us = now_us();
     let planned_us = begun_us.saturating_sub(10_000_000).max(1);
