@@ -1,7 +1,8 @@
 //! Two servers side by side: the reports of the same loads, their ratios, and what issue 5 asks for.
 //!
 //! A folder has `LOAD.json`, and `LOAD.2.json`, `LOAD.3.json` … where a load was run more than once: then the median counts, and
-//! the least and the most are said. A load that a server did not get is a dash.
+//! the least and the most are said. What could not be judged is a failure, as a failed run is: all loads are asked of the
+//! first server, and of the second those that the first is measured by (`Must::OneThird`); others it lacks are a dash.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -154,18 +155,31 @@ pub struct Side<'a> {
     pub folder: &'a Path,
 }
 
+/// All runs of one load by one server.
+struct Runs {
+    reports: Vec<Report>,
+    /// Numbers below the highest that left no report.
+    missing: usize,
+}
+
 /// One line's values of one server.
 struct Values {
     /// In order; only those that were measured.
     sorted: Vec<f64>,
+    /// All runs left a report and passed, and where the server is asked for it, each has the value.
     passed: bool,
 }
 
 impl Values {
-    fn of(runs: &[Report], value: fn(&Report) -> Option<f64>) -> Values {
-        let mut sorted: Vec<f64> = runs.iter().filter_map(value).collect();
+    fn of(runs: &Runs, line: &Line, is_asked: bool) -> Values {
+        let mut sorted: Vec<f64> = runs.reports.iter().filter_map(line.value).collect();
         sorted.sort_by(f64::total_cmp);
-        let passed = runs.iter().all(Report::passed);
+        let is_there = match line.must {
+            Must::Nothing => !runs.reports.is_empty(),
+            _ => !sorted.is_empty() && sorted.len() == runs.reports.len(),
+        };
+        let all_well = runs.missing == 0 && runs.reports.iter().all(Report::passed);
+        let passed = all_well && (is_there || !is_asked);
         Values { sorted, passed }
     }
 
@@ -220,7 +234,8 @@ impl Must {
     }
 }
 
-/// The table, and whether every run passed. A folder without any report, or a report that can't be read, is an error.
+/// The table, and whether every run passed and all that is asked could be judged. A folder without any report, or a report
+/// that can't be read, is an error.
 pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), String> {
     let mut out = format!(
         "{:<28}{:>36}{:>36}{:>8}  must\n",
@@ -230,13 +245,12 @@ pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), Str
     let mut passed = true;
     for line in &LINES {
         let (our_runs, their_runs) = (read(ours, line.load)?, read(theirs, line.load)?);
-        our_count += our_runs.len();
-        their_count += their_runs.len();
-        if our_runs.is_empty() && their_runs.is_empty() {
-            continue;
-        }
-        let our_values = Values::of(&our_runs, line.value);
-        let their_values = Values::of(&their_runs, line.value);
+        our_count += our_runs.reports.len();
+        their_count += their_runs.reports.len();
+        let measures_us =
+            |other: &Line| other.load == line.load && matches!(other.must, Must::OneThird);
+        let our_values = Values::of(&our_runs, line, true);
+        let their_values = Values::of(&their_runs, line, LINES.iter().any(measures_us));
         let ratio = match (our_values.median(), their_values.median()) {
             (Some(ours), Some(theirs)) if theirs > 0.0 => format!("{:.2}", ours / theirs),
             _ => "-".into(),
@@ -258,14 +272,16 @@ pub fn compare(ours: &Side<'_>, theirs: &Side<'_>) -> Result<(String, bool), Str
         }
     }
     if !passed {
-        out.push_str("(!) a run failed: its numbers are of a load that did not go through\n");
+        out.push_str(
+            "(!) a run failed, left no report or does not show what is asked: its numbers judge nothing\n",
+        );
     }
     Ok((out, passed))
 }
 
 /// All runs of a load; none where the server did not get it.
-fn read(side: &Side<'_>, load: &str) -> Result<Vec<Report>, String> {
-    let mut runs = Vec::new();
+fn read(side: &Side<'_>, load: &str) -> Result<Runs, String> {
+    let (mut reports, mut highest) = (Vec::new(), 0);
     for number in 1..=RUNS_MAX {
         let path = match number {
             1 => side.folder.join(format!("{load}.json")),
@@ -279,13 +295,17 @@ fn read(side: &Side<'_>, load: &str) -> Result<Vec<Report>, String> {
         };
         let report = serde_json::from_str(&text)
             .map_err(|error| format!("{}: no report of loadgen: {error}", path.display()))?;
-        runs.push(report);
+        reports.push(report);
+        highest = number;
     }
-    Ok(runs)
+    let missing = highest - reports.len();
+    Ok(Runs { reports, missing })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::report::tests::report;
 
@@ -300,48 +320,93 @@ mod tests {
         move |report| report.cpu.as_mut().unwrap().us_per_operation = us
     }
 
+    /// Two folders of reports, gone when dropped.
+    struct Folders {
+        base: PathBuf,
+        ours: PathBuf,
+        theirs: PathBuf,
+    }
+
+    impl Folders {
+        fn new(name: &str) -> Folders {
+            let base = format!("loadgen-compare-{name}-{}", std::process::id());
+            let base = std::env::temp_dir().join(base);
+            let (ours, theirs) = (base.join("ours"), base.join("theirs"));
+            Folders { base, ours, theirs }
+        }
+
+        fn compare(&self) -> Result<(String, bool), String> {
+            compare(&side("muster", &self.ours), &side("kamailio", &self.theirs))
+        }
+
+        /// All that is asked, by runs that passed.
+        fn fill(&self) {
+            for load in ["message", "message-high", "presence"] {
+                write(&self.ours, &format!("{load}.json"), cpu_of(20.0));
+                write(&self.theirs, &format!("{load}.json"), |_| ());
+            }
+            for load in ["idle", "logon", "half"] {
+                write(&self.ours, &format!("{load}.json"), |_| ());
+            }
+            write(&self.ours, "logon-resumed.json", resumed);
+            write(&self.ours, "celebrity.json", |report| {
+                report.rows[0].what = "watcher notified".into()
+            });
+        }
+    }
+
+    impl Drop for Folders {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.base).unwrap();
+        }
+    }
+
+    fn side<'a>(name: &'a str, folder: &'a Path) -> Side<'a> {
+        Side { name, folder }
+    }
+
+    fn resumed(report: &mut Report) {
+        let note = "5 TLS handshakes resumed an earlier session";
+        report.notes.push(note.into());
+    }
+
+    fn cells(table: &str) -> Vec<Vec<&str>> {
+        let lines = table.lines().map(|line| {
+            let cells = line.split("  ").map(str::trim);
+            cells.filter(|cell| !cell.is_empty()).collect()
+        });
+        lines.collect()
+    }
+
     #[test]
     fn medians_ratios_and_what_must_be_reached() {
-        let base = std::env::temp_dir().join(format!("loadgen-compare-{}", std::process::id()));
-        let (ours, theirs) = (base.join("ours"), base.join("theirs"));
+        let folders = Folders::new("medians");
+        let (ours, theirs) = (&folders.ours, &folders.theirs);
         for (file, our_us, their_us) in [
             ("message.json", 24.0, 70.0),
             ("message.2.json", 90.0, 99.0),
-            ("message.4.json", 20.0, 75.0), // the third could not begin
+            ("message.3.json", 20.0, 75.0),
             ("message-high.json", 30.0, 74.0),
             ("presence.json", 10.0, 74.0),
             ("logon.json", 300.0, 600.0),
         ] {
-            write(&ours, file, cpu_of(our_us));
-            write(&theirs, file, |report| {
+            write(ours, file, cpu_of(our_us));
+            write(theirs, file, |report| {
                 cpu_of(their_us)(report);
                 if file == "presence.json" {
                     report.faults.add("SUBSCRIBE answered 500".into(), 1);
                 }
             });
         }
-        write(&ours, "half.json", |_| ());
-        write(&ours, "logon-resumed.json", |report| {
-            report
-                .notes
-                .push("5 TLS handshakes resumed an earlier session".into());
-        });
-        write(&theirs, "logon-resumed.json", |_| ());
-        let side = |name, folder| Side { name, folder };
-        let (table, passed) = compare(&side("muster", &ours), &side("kamailio", &theirs)).unwrap();
-        let missing = compare(&side("muster", &ours), &side("none", &base));
+        write(ours, "half.json", |_| ());
+        write(ours, "logon-resumed.json", resumed);
+        write(theirs, "logon-resumed.json", |_| ());
+        let (table, passed) = folders.compare().unwrap();
+        let missing = compare(&side("muster", ours), &side("none", &folders.base));
         fs::write(theirs.join("idle.json"), "{}").unwrap();
-        let broken = compare(&side("muster", &ours), &side("kamailio", &theirs));
-        fs::remove_dir_all(&base).unwrap();
+        let broken = folders.compare();
         assert!(!passed);
-        let cells: Vec<Vec<&str>> = table
-            .lines()
-            .map(|line| {
-                let cells = line.split("  ").map(str::trim);
-                cells.filter(|cell| !cell.is_empty()).collect()
-            })
-            .collect();
-        let expected: [&[&str]; 13] = [
+        let expected: [&[&str]; 16] = [
             &["muster", "kamailio", "ratio", "must"],
             &[
                 "CPU a delivered message",
@@ -377,15 +442,88 @@ mod tests {
                 "one third: failed run",
             ],
             &["notified, p99", "-", "- (!)", "-"],
+            // Never run by ours, and nobody asks for theirs.
+            &[
+                "memory an idle user",
+                "- (!)",
+                "-",
+                "-",
+                "8.0 KiB: not measured",
+            ],
             &["CPU a logon", "300 µs", "600 µs", "0.50", "330 µs: reached"],
             &["with resumed TLS", "74 µs", "-", "-", "165 µs: reached"],
             &["at half of the maximum, p50", "5.00 ms", "-", "-"],
             &["p99", "9.90 ms", "-", "-", "2.00 ms: not reached"],
             &["p99.9", "9.99 ms", "-", "-", "5.00 ms: not reached"],
-            &["(!) a run failed: its numbers are of a load that did not go through"],
+            &[
+                "last of 10,000 watchers",
+                "- (!)",
+                "-",
+                "-",
+                "250 ms: not measured",
+            ],
+            &["CPU a notified watcher", "- (!)", "-", "-"],
+            &[
+                "(!) a run failed, left no report or does not show what is asked: its numbers judge nothing",
+            ],
         ];
-        assert_eq!(cells, expected, "{table}");
+        assert_eq!(cells(&table), expected, "{table}");
         assert!(missing.unwrap_err().contains("no report"));
         assert!(broken.unwrap_err().contains("idle.json"));
+    }
+
+    /// Each change to folders that pass must fail, and show in the line that is named.
+    #[test]
+    fn what_could_not_be_judged_has_not_passed() {
+        let folders = Folders::new("judged");
+        folders.fill();
+        let (table, passed) = folders.compare().unwrap();
+        assert!(passed && !table.contains("(!)"), "{table}");
+        let check = |change: &dyn Fn(&Folders), name: &str, expected: &[&str]| {
+            change(&folders);
+            let (table, passed) = folders.compare().unwrap();
+            let cells = cells(&table);
+            let line = cells.iter().find(|cells| cells[0] == name);
+            let line = line.unwrap_or_else(|| panic!("no {name} in\n{table}"));
+            assert!(!passed && line[1..] == *expected, "{table}");
+            fs::remove_dir_all(&folders.base).unwrap();
+            folders.fill();
+        };
+        let remove = |file: &Path| fs::remove_file(file).unwrap();
+        check(
+            &|folders| remove(&folders.ours.join("half.json")),
+            "p99.9",
+            &["- (!)", "-", "-", "5.00 ms: not measured"],
+        );
+        check(
+            &|folders| remove(&folders.theirs.join("message-high.json")),
+            "the same at a high rate",
+            &["20 µs", "- (!)", "-", "one third: not measured"],
+        );
+        check(
+            &|folders| {
+                remove(&folders.ours.join("presence.json"));
+                remove(&folders.theirs.join("presence.json"));
+            },
+            "CPU a notified watcher",
+            &["- (!)", "- (!)", "-", "one third: not measured"],
+        );
+        // Nothing resumed, nobody's memory read: the report is there, and not what it is for.
+        check(
+            &|folders| write(&folders.ours, "logon-resumed.json", |_| ()),
+            "with resumed TLS",
+            &["- (!)", "-", "-", "165 µs: not measured"],
+        );
+        check(
+            &|folders| write(&folders.ours, "idle.json", |report| report.memory = None),
+            "memory an idle user",
+            &["- (!)", "-", "-", "8.0 KiB: not measured"],
+        );
+        // The second of three could not begin.
+        check(
+            &|folders| write(&folders.ours, "logon.3.json", |_| ()),
+            "CPU a logon",
+            &["74 µs (74 µs to 74 µs) (!)", "-", "-", "330 µs: failed run"],
+        );
     }
 }

@@ -23,7 +23,8 @@ const MARK: &str = "lg:";
 
 impl Stamp {
     /// Appends the stamp and fills up to `bytes` (or more, if the stamp alone is longer) with text that only this
-    /// stamp gives: a receiver sees any byte that changed, is missing, or belongs to another message.
+    /// stamp gives: a receiver sees any byte that changed, is missing, or belongs to another message. Where `bytes` leaves no
+    /// room for such text, a changed digit is only another stamp.
     pub fn write(&self, out: &mut String, bytes: usize) {
         let from = out.len();
         let _ = write!(
@@ -65,11 +66,23 @@ impl Stamp {
 /// Letters that depend on the stamp (xorshift; no cryptography is needed against a careless server).
 struct Filler(u64);
 
+/// 2^64 by the golden ratio.
+const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl Filler {
+    /// Every field counts: each step is a bijection of the field, so one that differs gives another state.
     fn of(stamp: &Stamp) -> Filler {
-        Filler(
-            ((u64::from(stamp.sender) << 32) | u64::from(stamp.sequence)) ^ 0x9e37_79b9_7f4a_7c15,
-        )
+        let fields = [
+            u64::from(stamp.run),
+            u64::from(stamp.sender) << 32 | u64::from(stamp.sequence),
+            stamp.intended_us,
+        ];
+        let mixed = fields.iter().fold(0, |state, field| {
+            let product = (state ^ field ^ ODD).wrapping_mul(ODD);
+            product ^ (product >> 32)
+        });
+        // Xorshift never leaves 0.
+        Filler(mixed.max(1))
     }
 
     fn next_char(&mut self) -> char {
@@ -298,14 +311,14 @@ mod tests {
         let mut body = String::new();
         stamp(9).write(&mut body, 100);
         let body = body.into_bytes();
-        for at in 0..body.len() {
+        for (at, bit) in (0..body.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
             let mut changed = body.clone();
-            changed[at] ^= 1;
-            // A changed number may still be a stamp; then it must be another one.
-            assert_ne!(
+            changed[at] ^= 1 << bit;
+            // A changed digit still makes a stamp, but one that has another filler.
+            assert_eq!(
                 Stamp::read_whole(&changed, 100),
-                Some(stamp(9)),
-                "byte {at}"
+                None,
+                "byte {at}, bit {bit}"
             );
         }
         assert_eq!(Stamp::read_whole(&body[..99], 100), None);

@@ -53,6 +53,8 @@ pub struct Follow {
     remote: Box<str>,
     /// When to refresh, s of `clock`; 0 while not granted.
     pub refresh_s: u32,
+    /// The end of what was granted, likewise.
+    pub until_s: u32,
     /// CSeq of the latest NOTIFY.
     cseq: u32,
     /// When it was meant to begin; 0 once the whole list was told.
@@ -77,6 +79,7 @@ impl Follow {
         Follow {
             remote: Box::default(),
             refresh_s: 0,
+            until_s: 0,
             cseq: 0,
             intended_us,
         }
@@ -104,6 +107,11 @@ impl Follow {
         };
         self.remote = format!("{tag} {target}").into();
         true
+    }
+
+    /// It was granted, and the list was never told.
+    pub fn is_untold(&self) -> bool {
+        self.intended_us != 0 && !self.remote.is_empty()
     }
 
     pub fn notified(&mut self, notify: &Message<'_>) -> Told {

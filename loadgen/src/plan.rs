@@ -8,13 +8,19 @@ use std::ops::Range;
 use crate::pace::{Arrivals, Due, Pace};
 use crate::user::Task;
 
+/// Of each `CYCLE` messages of a sender the first `BURST` go to one receiver, and are meant one right after the other: so
+/// some are in flight together, and their order is put to the test. The others go to another receiver each, all senders in
+/// turn. An eighth is enough: a server does for less what comes together, and what a message costs is what the load is for.
+const BURST: u64 = 4;
+const CYCLE: u64 = 32;
+
 /// Which users play which part; all ranges are of user indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parts {
     /// All users of the run: 0 up to this.
     pub users: u32,
     pub senders: Range<u32>,
-    /// To whom the senders send, in turn. The same range as `senders`: each sends to all the others.
+    /// To whom the senders send, in turn (`BURST`). The same range as `senders`: each sends to all the others.
     pub receivers: Range<u32>,
     pub publishers: Range<u32>,
     /// Each watches every publisher.
@@ -31,14 +37,36 @@ impl Parts {
 
     /// Who gets the message with this sequence of this sender.
     pub fn receiver(&self, sender: u32, sequence: u32) -> u32 {
+        let (cycle, place) = (u64::from(sequence) / CYCLE, u64::from(sequence) % CYCLE);
+        // Bursts and single messages are counted apart: each kind goes to all receivers in turn.
+        let turn = match place.checked_sub(BURST) {
+            None => cycle,
+            Some(single) => cycle * (CYCLE - BURST) + single,
+        };
+        let (count, at) = (count(&self.senders), u64::from(sender - self.senders.start));
         if self.senders == self.receivers {
-            let (count, at) = (count(&self.senders), u64::from(sender - self.senders.start));
-            let step = 1 + u64::from(sequence) % u64::from(count - 1).max(1);
+            let step = 1 + turn % u64::from(count - 1).max(1);
             return self.senders.start + ((at + step) % u64::from(count)) as u32;
         }
-        let number = u64::from(sequence) * u64::from(count(&self.senders))
-            + u64::from(sender - self.senders.start);
-        self.receivers.start + (number % u64::from(count(&self.receivers))) as u32
+        let number = turn * u64::from(count) + at;
+        self.receivers.start + (number % self.receivers.len() as u64) as u32
+    }
+
+    /// The sender of the n-th message of all, and its sequence.
+    fn message(&self, number: u64) -> (u32, u32) {
+        let senders = u64::from(count(&self.senders));
+        let (cycle, within) = (number / (CYCLE * senders), number % (CYCLE * senders));
+        let (at, place) = if within < BURST * senders {
+            (within / BURST, within % BURST)
+        } else {
+            (within % senders, within / senders)
+        };
+        let sequence = cycle * CYCLE + place;
+        // The command line bounds the number of messages, so a sequence fits.
+        (
+            self.senders.start + at as u32,
+            u32::try_from(sequence).unwrap_or(u32::MAX),
+        )
     }
 }
 
@@ -180,7 +208,7 @@ impl Plan {
         let parts = &self.parts;
         let (user, deed) = match stream.kind {
             Kind::Message => {
-                let (sender, sequence) = turn(&parts.senders);
+                let (sender, sequence) = parts.message(number);
                 let receiver = parts.receiver(sender, sequence);
                 (sender, Deed::Ask(Task::Message { receiver, sequence }))
             }
@@ -282,21 +310,67 @@ mod tests {
         assert_eq!(plan.next_us(), Some(101_000));
     }
 
-    #[test]
-    fn a_second_plan_goes_on_where_the_first_ended() {
-        let mut done = Done::default();
+    /// Sender, sequence and receiver of all messages that are planned for so many seconds, 20 a second.
+    fn messages(parts: &Parts, seconds: f64, done: &mut Done) -> Vec<(u32, u32, u32)> {
         let rates = Rates {
-            message: 4.0,
+            message: 20.0,
             ..Rates::default()
         };
-        for expected in [0, 1] {
-            let mut plan = Plan::new(&parts(), rates, 1.0, Arrivals::Even, 0, &mut done, (0, 1));
-            while let Some(operation) = plan.take(u64::MAX) {
-                assert!(
-                    matches!(operation.deed, Deed::Ask(Task::Message { sequence, .. }) if sequence == expected),
-                    "{operation:?}"
-                );
+        let mut plan = Plan::new(parts, rates, seconds, Arrivals::Even, 0, done, (0, 1));
+        let take = || plan.take(u64::MAX);
+        std::iter::from_fn(take)
+            .map(|operation| match operation.deed {
+                Deed::Ask(Task::Message { receiver, sequence }) => {
+                    (operation.user, sequence, receiver)
+                }
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_second_plan_goes_on_where_the_first_ended() {
+        let whole = messages(&parts(), 30.0, &mut Done::default());
+        // In the midst of a burst, and of the single messages.
+        for first_s in [0.1, 11.0] {
+            let mut done = Done::default();
+            let mut both = messages(&parts(), first_s, &mut done);
+            both.extend(messages(&parts(), 30.0 - first_s, &mut done));
+            assert_eq!(both, whole, "{first_s} s");
+        }
+    }
+
+    #[test]
+    fn some_messages_of_a_pair_are_in_flight_together_and_all_receivers_have_as_many() {
+        let all = Parts {
+            senders: 0..6,
+            receivers: 0..6,
+            ..parts()
+        };
+        for parts in [parts(), all] {
+            let messages = messages(&parts, 624.0, &mut Done::default());
+            let senders = parts.senders.len();
+            let mut next = vec![0; senders];
+            let mut had = HashMap::<u32, u64>::new();
+            for (sender, sequence, receiver) in &messages {
+                assert_eq!(*sequence, next[*sender as usize], "sender {sender}");
+                next[*sender as usize] += 1;
+                *had.entry(*receiver).or_default() += 1;
             }
+            assert_eq!(had.len(), parts.receivers.len());
+            let (least, most) = (had.values().min().unwrap(), had.values().max().unwrap());
+            assert!(most - least <= 2 * BURST, "{had:?}");
+            let together =
+                |pair: &[(u32, u32, u32)]| (pair[0].0, pair[0].2) == (pair[1].0, pair[1].2);
+            let close = messages.windows(2).filter(|pair| together(pair)).count();
+            let expected = messages.len() * (BURST - 1) as usize / CYCLE as usize;
+            assert!(
+                close.abs_diff(expected) <= expected / 20,
+                "{close} {expected}"
+            );
+            // The senders take turns for the rest, as one who counts what a single message costs expects.
+            let apart = messages.windows(2).filter(|pair| pair[0].0 != pair[1].0);
+            assert!(apart.count() > messages.len() * 7 / 8);
         }
     }
 

@@ -82,7 +82,7 @@ struct MemoryBefore {
 /// Carries out a run. An error is ours or the machine's; what the server does wrong is in the report.
 pub fn conduct(wanted: &Wanted) -> Result<Report, String> {
     let orders = &wanted.orders;
-    let board = Board::new(orders.threads)
+    let board = Board::new(orders.threads, orders.parts.publishers.end)
         .map_err(|error| format!("cannot make {} bells: {error}", orders.threads))?;
     if !orders.cpus.is_empty() {
         host::pin(&orders.cpus).map_err(|error| format!("--cpu {:?}: {error}", orders.cpus))?;
@@ -211,8 +211,9 @@ impl Conductor<'_, '_> {
                 |all| &all.answered,
             )?;
         }
-        self.quiet();
-        if Counters::of(&self.board.counters.faults) > 0 && !only_stay {
+        let all_told = self.all_told();
+        let faults = Counters::of(&self.board.counters.faults);
+        if (faults > 0 || !all_told) && !only_stay {
             return Err("there were faults before the measuring began: the run ended there".into());
         }
         if parts.comers.len() as u64 != u64::from(parts.users) {
@@ -252,7 +253,8 @@ impl Conductor<'_, '_> {
                 |counters| &counters.started,
             )?;
             self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
-            self.quiet();
+            // Who is left without the last state shows in the ledgers.
+            self.all_told();
         } else {
             self.idle(*measure_s);
             self.readings.measured_s = (now_us() - from_us) as f64 / 1e6;
@@ -326,13 +328,34 @@ impl Conductor<'_, '_> {
 
     /// Waits until what is still under way has arrived.
     fn quiet(&self) {
-        let mut sum = self.board.counters.sum();
-        let (mut since_us, until_us) = (now_us(), now_us() + QUIET_WAIT_MAX.as_micros() as u64);
-        while now_us() < until_us && now_us() - since_us < QUIET.as_micros() as u64 {
+        self.until_quiet(|| true);
+    }
+
+    /// Likewise, and until all watchers were told what they must be. Says whether they were; after a no, the next order is `Quit`.
+    fn all_told(&self) -> bool {
+        self.board.order(Stage::Arrive, now_us());
+        self.until_quiet(|| self.board.finished() == self.wanted.orders.threads)
+    }
+
+    /// Waits until nothing happens any more, where something is missing as long as for an answer. Says whether all is there.
+    fn until_quiet(&self, is_all_there: impl Fn() -> bool) -> bool {
+        let from_us = now_us();
+        let (mut sum, mut since_us) = (self.board.counters.sum(), from_us);
+        loop {
             thread::sleep(LOOK);
-            let now = self.board.counters.sum();
-            if now != sum {
-                (sum, since_us) = (now, now_us());
+            let (sum_now, now_us) = (self.board.counters.sum(), now_us());
+            if sum_now != sum {
+                (sum, since_us) = (sum_now, now_us);
+            }
+            let is_all_there = is_all_there();
+            let missing = match is_all_there {
+                true => Duration::ZERO,
+                false => Duration::from_micros(self.wanted.orders.customs.timeout_us),
+            };
+            let quiet = Duration::from_micros(now_us - since_us);
+            let waited = Duration::from_micros(now_us - from_us);
+            if quiet >= QUIET.max(missing) || waited >= QUIET_WAIT_MAX + missing {
+                return is_all_there;
             }
         }
     }

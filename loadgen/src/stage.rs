@@ -25,11 +25,13 @@ pub enum Stage {
     WarmUp,
     /// Operations by schedule that are recorded.
     Measure,
+    /// Nothing is started; over when everybody was told of all that they watch, and of the last states.
+    Arrive,
     /// All connections are closed, and the threads end.
     Quit,
 }
 
-const STAGES: [Stage; 8] = [
+const STAGES: [Stage; 9] = [
     Stage::Rest,
     Stage::LogOn,
     Stage::Follow,
@@ -37,6 +39,7 @@ const STAGES: [Stage; 8] = [
     Stage::Subscribe,
     Stage::WarmUp,
     Stage::Measure,
+    Stage::Arrive,
     Stage::Quit,
 ];
 
@@ -49,6 +52,8 @@ pub struct Board {
     finished: AtomicU32,
     /// One a worker, in its readiness set: an order wakes it, so it need not look.
     bells: Vec<OwnedFd>,
+    /// By publisher: the last state that was answered 200.
+    last_states: Vec<AtomicU32>,
     pub counters: Counters,
 }
 
@@ -61,7 +66,7 @@ pub struct Counters {
     pub answered: AtomicU64,
     pub delivered: AtomicU64,
     pub notified: AtomicU64,
-    /// Contacts that are watched by a list.
+    /// Presentities that a watcher was told of for the first time, each contact of a list counted.
     pub watched: AtomicU64,
     pub faults: AtomicU64,
 }
@@ -106,12 +111,13 @@ pub struct Order {
 }
 
 impl Board {
-    /// A board for so many workers.
-    pub fn new(workers: u32) -> io::Result<Board> {
+    /// A board for so many workers, and for publishers with an index below `publishers`.
+    pub fn new(workers: u32, publishers: u32) -> io::Result<Board> {
         let bell = |_| eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         let bells = (0..workers).map(bell).collect::<Result<_, _>>()?;
         Ok(Board {
             bells,
+            last_states: (0..publishers).map(|_| AtomicU32::new(0)).collect(),
             ..Board::default()
         })
     }
@@ -146,6 +152,19 @@ impl Board {
             stage,
             start_us: self.start_us.load(Ordering::Relaxed),
         }
+    }
+
+    /// `publisher` was told that its state is published.
+    pub fn published(&self, publisher: u32, sequence: u32) {
+        if let Some(last) = self.last_states.get(publisher as usize) {
+            last.fetch_max(sequence, Ordering::Relaxed);
+        }
+    }
+
+    /// The sequence of the last state of `publisher`, 0 also where there is none; true once the stage that publishes is over.
+    pub fn last_state(&self, publisher: u32) -> u32 {
+        let last = self.last_states.get(publisher as usize);
+        last.map_or(0, |last| last.load(Ordering::Relaxed))
     }
 
     /// A worker has done its part of the current stage.

@@ -7,6 +7,9 @@
 
 mod wording;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -104,7 +107,7 @@ pub enum Fact {
     Notified(Stamp),
     /// A NOTIFY that told nothing new: the first one before any state, or the same state once more.
     Repeated,
-    /// The first NOTIFY of a subscription.
+    /// The first NOTIFY of a subscription to one presentity.
     Watching,
     /// The first NOTIFY of a contact list, with so many entries.
     Follows { entries: u32, intended_us: u64 },
@@ -141,6 +144,8 @@ struct Watch {
     cseq: u32,
     /// One more than the newest sequence seen; 0 before any.
     seen: u32,
+    /// The SUBSCRIBE was answered well, so a NOTIFY must come (RFC 6665 §4.2.1.2).
+    asked: bool,
     notified: bool,
 }
 
@@ -161,6 +166,8 @@ pub struct User {
     cseq: u32,
     /// When to register again, s of `clock`; 0 while not registered.
     refresh_s: u32,
+    /// The end of what was granted, likewise.
+    until_s: u32,
     duty: Option<Box<Duty>>,
     follow: Option<Box<Follow>>,
 }
@@ -171,6 +178,7 @@ impl User {
             index,
             cseq: 0,
             refresh_s: 0,
+            until_s: 0,
             duty: None,
             follow: None,
         }
@@ -200,19 +208,48 @@ impl User {
             .is_some_and(|duty| !(duty.pending.is_empty() && duty.waiting.is_empty()))
     }
 
-    /// For each presentity watched: its index and the newest sequence seen.
+    /// For each presentity watched: its index and the newest sequence seen; `None` where no state was told.
     pub fn seen(&self) -> impl Iterator<Item = (u32, Option<u32>)> + '_ {
+        self.watches()
+            .filter(|(_, watch)| watch.asked || watch.notified)
+            .map(|(presentity, watch)| (presentity, watch.seen.checked_sub(1)))
+    }
+
+    /// Subscriptions that were granted, and never told anything.
+    pub fn untold(&self) -> usize {
+        let watches = self.watches();
+        let untold = watches.filter(|(_, watch)| watch.asked && !watch.notified);
+        let follow = self.follow.as_ref();
+        untold.count() + usize::from(follow.is_some_and(|follow| follow.is_untold()))
+    }
+
+    /// Whether all its subscriptions were told, and of the last state of each presentity, which `last_state` says. The
+    /// first one (0) is not asked for: a server may keep it until there is a change.
+    pub fn is_told(&self, last_state: impl Fn(u32) -> u32) -> bool {
+        let is_behind = |(presentity, watch): (u32, Watch)| {
+            let last = last_state(presentity);
+            watch.asked && last != 0 && watch.seen <= last
+        };
+        self.untold() == 0 && !self.watches().any(is_behind)
+    }
+
+    fn watches(&self) -> impl Iterator<Item = (u32, Watch)> + '_ {
         let watches = self.duty.as_ref().map_or(&[][..], |duty| &duty.watches);
-        watches
-            .iter()
-            .enumerate()
-            .filter(|(_, watch)| watch.notified)
-            .map(|(presentity, watch)| (presentity as u32, watch.seen.checked_sub(1)))
+        (0..).zip(watches.iter().copied())
     }
 
     /// Does `task`, or puts it in line behind what is not answered yet.
     pub fn ask(&mut self, task: Task, intended_us: u64, scene: &mut Scene<'_>) {
         let duty = self.duty.get_or_insert_default();
+        if let Task::Subscribe { presentity } = task {
+            let needed = presentity as usize + 1;
+            if duty.watches.len() < needed {
+                duty.watches.resize(needed, Watch::default());
+            }
+        }
+        if task == (Task::Follow { refresh: false }) {
+            self.follow = Some(Box::new(Follow::new(intended_us)));
+        }
         // A second PUBLISH waits for the first one's entity tag (RFC 3903 §4).
         let window = if matches!(task, Task::Publish { .. }) {
             1
@@ -222,15 +259,6 @@ impl User {
         if duty.pending.len() >= window || !duty.waiting.is_empty() {
             duty.waiting.push_back((task, intended_us));
             return;
-        }
-        if let Task::Subscribe { presentity } = task {
-            let needed = presentity as usize + 1;
-            if duty.watches.len() < needed {
-                duty.watches.resize(needed, Watch::default());
-            }
-        }
-        if task == (Task::Follow { refresh: false }) {
-            self.follow = Some(Box::new(Follow::new(intended_us)));
         }
         self.begin(task, intended_us, 0, None, scene);
     }
@@ -344,14 +372,20 @@ impl User {
         }
         if let Some(after_s) = put_off_s(message, status, task) {
             let again_s = seconds(scene.now_us).saturating_add(after_s).max(1);
-            match task {
-                Task::Register { refresh: true } => self.refresh_s = again_s,
-                Task::Follow { refresh: true } => {
-                    if let Some(follow) = &mut self.follow {
-                        follow.refresh_s = again_s;
-                    }
+            let until_s = match (task, &mut self.follow) {
+                (Task::Register { refresh: true }, _) => {
+                    self.refresh_s = again_s;
+                    self.until_s
                 }
-                _ => {}
+                (Task::Follow { refresh: true }, Some(follow)) => {
+                    follow.refresh_s = again_s;
+                    follow.until_s
+                }
+                _ => u32::MAX, // Nothing is granted that could end.
+            };
+            if again_s > until_s {
+                let odd = "a refresh put off beyond what was granted";
+                scene.facts.push(Fact::Odd(odd));
             }
             scene.facts.push(Fact::PutOff {
                 task,
@@ -361,22 +395,21 @@ impl User {
             self.take_turns(scene);
             return;
         }
+        let is_well = (200..300).contains(&status);
         match task {
             Task::Register { .. } => {
-                self.refresh_s = match granted_s(message) {
-                    Some(granted_s) if status == 200 => refresh_s(scene.now_us, granted_s),
-                    _ => 0,
-                };
+                let granted_s = granted_s(message).filter(|_| status == 200);
+                (self.refresh_s, self.until_s) = lifetime(scene.now_us, granted_s);
             }
             Task::Follow { .. } => {
                 let granted = self.follow.as_mut().is_some_and(|follow| {
-                    let granted_s = message.expires().filter(|_| status == 200);
-                    follow.refresh_s = granted_s.map_or(0, |s| refresh_s(scene.now_us, s));
-                    granted_s.is_some() && follow.granted(message)
+                    let granted_s = message.expires().filter(|_| is_well);
+                    (follow.refresh_s, follow.until_s) = lifetime(scene.now_us, granted_s);
+                    follow.refresh_s != 0 && follow.granted(message)
                 });
                 if !granted {
                     self.follow = None;
-                    if status == 200 {
+                    if is_well {
                         let odd = "SUBSCRIBE answered 200 without a lifetime or a dialog";
                         scene.facts.push(Fact::Odd(odd));
                     }
@@ -396,7 +429,12 @@ impl User {
                     return;
                 }
             }
-            Task::Message { .. } | Task::Subscribe { .. } => {}
+            Task::Subscribe { presentity } => {
+                if let Some(watch) = duty.watches.get_mut(presentity as usize) {
+                    watch.asked |= is_well;
+                }
+            }
+            Task::Message { .. } => {}
         }
         scene.facts.push(Fact::Answered {
             task,
@@ -613,10 +651,17 @@ fn seconds(us: u64) -> u32 {
     u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
 }
 
-/// When to refresh what was granted just now.
-fn refresh_s(now_us: u64, granted_s: u32) -> u32 {
+/// When to refresh what was granted just now, and when it ends; zeros where nothing was, or for no time.
+fn lifetime(now_us: u64, granted_s: Option<u32>) -> (u32, u32) {
+    let Some(granted_s) = granted_s.filter(|granted_s| *granted_s > 0) else {
+        return (0, 0);
+    };
     let wait_s = (u64::from(granted_s) * 8 / 10).max(1);
-    seconds(now_us).saturating_add(u32::try_from(wait_s).unwrap_or(u32::MAX))
+    let after = |wait_s| seconds(now_us).saturating_add(wait_s);
+    (
+        after(u32::try_from(wait_s).unwrap_or(u32::MAX)),
+        after(granted_s),
+    )
 }
 
 /// After how many seconds to come again, where a client would (RFC 3261 §21.5.4).

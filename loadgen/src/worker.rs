@@ -5,6 +5,9 @@
 
 mod stages;
 
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -74,6 +77,8 @@ struct Seat {
     line: Option<Box<Line>>,
     /// When the logon that goes on was meant to begin; 0 while none does.
     logon_us: u64,
+    /// When this attempt at it began: who was put off has as much time as all others.
+    begun_us: u64,
 }
 
 /// Something to be asked once more.
@@ -89,6 +94,7 @@ const TIMER: u64 = u64::MAX;
 const BELL: u64 = u64::MAX - 1;
 const EVENTS_MAX: usize = 1024;
 const SWEEP_US: u64 = 1_000_000;
+const LIFELESS: &str = "REGISTER answered 200 without a lifetime";
 const NO_WAIT: Timespec = Timespec {
     tv_sec: 0,
     tv_nsec: 0,
@@ -140,6 +146,7 @@ impl<'r> Worker<'r> {
             user: User::new(index),
             line: None,
             logon_us: 0,
+            begun_us: 0,
         };
         let seats: Vec<Seat> = indexes.map(seat).collect();
         Ok(Worker {
@@ -252,12 +259,18 @@ impl<'r> Worker<'r> {
         ) {
             Ok(line) => {
                 self.seats[slot].line = Some(Box::new(line));
-                self.seats[slot].logon_us = intended_us.max(1);
-                self.logging_on += 1;
+                self.attempt(slot, intended_us, now_us());
                 self.attend(slot);
             }
             Err(error) => self.fault(format!("logon: {}", Broken::Socket(error))),
         }
+    }
+
+    /// An attempt to log on begins.
+    fn attempt(&mut self, slot: usize, intended_us: u64, now_us: u64) {
+        let seat = &mut self.seats[slot];
+        (seat.logon_us, seat.begun_us) = (intended_us.max(1), now_us);
+        self.logging_on += 1;
     }
 
     fn ask(&mut self, slot: usize, task: Task, intended_us: u64) {
@@ -299,6 +312,7 @@ impl<'r> Worker<'r> {
             user,
             line: Some(line),
             logon_us,
+            ..
         }) = self.seats.get_mut(slot)
         else {
             return;
@@ -363,6 +377,7 @@ impl<'r> Worker<'r> {
             user,
             line,
             logon_us,
+            ..
         } = &self.seats[slot];
         if line.is_none() {
             return; // Digesting a fact has hung up already.
@@ -445,7 +460,7 @@ impl<'r> Worker<'r> {
                     self.time(Timed::Notified, stamp.intended_us, now_us);
                 }
                 Fact::Repeated => self.sight.repeated += 1,
-                Fact::Watching => {}
+                Fact::Watching => Counters::add(&counters.watched, 1),
                 Fact::Follows {
                     entries,
                     intended_us,
@@ -480,15 +495,18 @@ impl<'r> Worker<'r> {
                     self.look_again(slot);
                 } else {
                     if is_well {
-                        self.fault("REGISTER answered 200 without a lifetime".into());
+                        self.fault(LIFELESS.into());
                     }
                     self.hang_up(slot);
                 }
                 return;
             }
             Task::Register { refresh: true } => {
-                if !is_well {
+                if !self.seats[slot].user.is_registered() {
                     Counters::take(&self.board.counters.online, 1);
+                    if is_well {
+                        self.fault(LIFELESS.into());
+                    }
                 }
                 return self.look_again(slot);
             }
@@ -500,6 +518,7 @@ impl<'r> Worker<'r> {
             }
             Task::Publish { sequence } if is_well => {
                 self.sight.ledger.published(index, sequence);
+                self.board.published(index, sequence);
                 self.time(Timed::Published, intended_us, now_us);
             }
             Task::Message { .. } | Task::Publish { .. } | Task::Subscribe { .. } => {}
@@ -564,10 +583,11 @@ impl<'r> Worker<'r> {
             user,
             line,
             logon_us,
+            begun_us,
         } = &mut self.seats[slot];
         let Some(line) = line else { return };
         // Twice: TCP and TLS, then REGISTER with a timeout of its own.
-        if *logon_us != 0 && now_us.saturating_sub(*logon_us) > 2 * timeout_us {
+        if *logon_us != 0 && now_us.saturating_sub(*begun_us) > 2 * timeout_us {
             self.fault("logon took too long".into());
             return self.hang_up(slot);
         }
@@ -605,6 +625,11 @@ impl<'r> Worker<'r> {
     }
 
     fn quit(&mut self) {
+        let untold: usize = self.seats.iter().map(|seat| seat.user.untold()).sum();
+        if untold > 0 {
+            let what = "subscription never told: it was granted, and no NOTIFY came";
+            self.sight.faults.add(what.into(), untold as u64);
+        }
         for seat in &mut self.seats {
             for (presentity, newest) in seat.user.seen() {
                 self.sight.ledger.holds(presentity, newest);

@@ -79,7 +79,7 @@ impl Worker<'_> {
     pub(super) fn work(&mut self, now_us: u64) {
         self.try_again(now_us);
         match self.order.stage {
-            Stage::Rest | Stage::Quit => {}
+            Stage::Rest | Stage::Arrive | Stage::Quit => {}
             Stage::LogOn | Stage::Follow => {
                 while let Some(intended_us) = self.take_turn(now_us) {
                     let slot = self.cursor.0;
@@ -139,13 +139,12 @@ impl Worker<'_> {
         {
             self.put_off.pop();
             let slot = again.slot as usize;
-            let seat = &mut self.seats[slot];
-            let is_open = seat.line.as_ref().is_some_and(|line| line.is_open());
+            let line = self.seats[slot].line.as_ref();
+            let is_open = line.is_some_and(|line| line.is_open());
             if again.follow {
                 self.ask(slot, Task::Follow { refresh: false }, again.intended_us);
             } else if is_open {
-                seat.logon_us = again.intended_us.max(1);
-                self.logging_on += 1;
+                self.attempt(slot, again.intended_us, now_us);
                 self.say(slot, Task::Register { refresh: false }, again.intended_us);
             } else {
                 // The server has closed meanwhile, as it may.
@@ -205,8 +204,18 @@ impl Worker<'_> {
                 let plan = self.plan.as_mut();
                 nothing_waits && plan.is_none_or(|plan| plan.next_us().is_none())
             }
+            Stage::Arrive => self.is_all_told(),
             Stage::Quit => false,
         }
+    }
+
+    /// One seat is looked at until it has everything, then the next: so a turn costs a look, however many wait.
+    fn is_all_told(&mut self) -> bool {
+        let last_state = |publisher| self.board.last_state(publisher);
+        let seats = self.seats.iter().skip(self.cursor.0);
+        let told = seats.take_while(|seat| seat.user.is_told(last_state));
+        self.cursor.0 += told.count();
+        self.cursor.0 == self.seats.len()
     }
 
     pub(super) fn finish_stage(&mut self) {
