@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::shard::cdr_event::CdrEvent;
 use crate::shard::route::Route;
 use crate::shard::{self, Shard};
-use crate::shell::admin::Admin;
+use crate::shell::admin::{self, Admin};
 use crate::shell::cdr::CdrWriter;
 use crate::shell::clock::Clock;
 use crate::shell::run::{self, Control, Running, UserChange};
@@ -55,17 +55,19 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
             "{left_over} sessions were open when the last server ended; their records are closed"
         );
     }
-    let (keeper, errands) = Keeper::queue();
-    let running = start(&config, &cores, tls, &capacity, (cdr.events(), keeper))?;
-    let control = running.control();
-    let keeper = keep(store, errands, control.clone(), Route::new(shards))?;
-    control.open();
-    let admin = Admin::start(config.listen.admin, control.clone()).map_err(|error| {
+    // Before the doors open: a server that cannot have it has not let anybody in.
+    let admin = admin::listen(config.listen.admin).map_err(|error| {
         Failure::failed(format!(
             "cannot listen on {} for health and metrics: {error}; choose another `admin` under [listen]",
             config.listen.admin
         ))
     })?;
+    let (keeper, errands) = Keeper::queue();
+    let running = start(&config, &cores, tls, &capacity, (cdr.events(), keeper))?;
+    let control = running.control();
+    let keeper = keep(store, errands, control.clone(), Route::new(shards))?;
+    control.open();
+    let admin = Admin::start(admin, control.clone()).map_err(Failure::failed)?;
 
     tracing::info!("{}", ready_line(&running, &admin));
     if capacity.is_enough() {
@@ -85,11 +87,16 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     drop(admin);
     let ended = running.stop(STOP);
     keeper.finish();
-    cdr.finish();
+    let lost = cdr.finish();
     if !ended {
         return Err(Failure::failed(
             "a shard did not end in time; its last call detail records may be missing",
         ));
+    }
+    if lost > 0 {
+        return Err(Failure::failed(format!(
+            "{lost} events of call detail records are lost: they could not be written when the server stopped"
+        )));
     }
     tracing::info!("stopped");
     Ok(ExitCode::SUCCESS)
@@ -373,6 +380,20 @@ fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir) {
     }
 }
 
+/// What shards keep to of `[limits]`.
+fn limits_of_shards(config: &Config) -> (usize, u16, u64) {
+    let shard = &config.shard;
+    (shard.dialogs_max, shard.pending_max, shard.anonymous_s)
+}
+
+/// What shards keep to besides, and besides `domains`.
+fn rules_of_shards(config: &Config) -> shard::Settings {
+    let mut rules = config.shard.clone();
+    (rules.dialogs_max, rules.pending_max, rules.anonymous_s) = Default::default();
+    rules.auth.domains.clear();
+    rules
+}
+
 /// SIGHUP: the certificate counts from the next connection on; what can't change while running is named and kept.
 fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &DataDir) {
     let config = match Config::load(file) {
@@ -393,11 +414,12 @@ fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &D
             "[limits]",
             running.frame == config.frame
                 && running.connection == config.connection
-                && running.connections_max == config.connections_max,
+                && running.connections_max == config.connections_max
+                && limits_of_shards(running) == limits_of_shards(&config),
         ),
         (
             "[auth], [registrar], [presence] or [im]",
-            running.shard == config.shard,
+            rules_of_shards(running) == rules_of_shards(&config),
         ),
     ] {
         if !same {

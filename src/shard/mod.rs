@@ -156,7 +156,7 @@ pub struct UserRecord {
 }
 
 impl UserRecord {
-    fn credentials(&self) -> Credentials {
+    pub(crate) fn credentials(&self) -> Credentials {
         Credentials {
             ha1_md5: self.ha1_md5,
             ha1_sha256: self.ha1_sha256,

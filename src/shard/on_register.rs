@@ -261,7 +261,7 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     tidy_up(shard, key);
 }
 
-/// The store: a user was added or changed. Who is connected stays so.
+/// The store: a user was added or changed. Who is connected stays so, unless their password is another one now.
 pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effects) {
     if let Some(key) = shard.by_aor.get(&record.aor).copied()
         && let Some(place) = shard.users.get_mut(key)
@@ -269,6 +269,14 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         let before = core::mem::replace(&mut place.record, record);
         // One text for the table's key and the record.
         place.record.aor = before.aor.clone();
+        if before.credentials() != place.record.credentials() {
+            // Who is in may have come in with what does not count any more.
+            let reason = "the password was changed";
+            farewell::to_user(shard, key, Ended::Rejected, reason, effects);
+        }
+        let Some(place) = shard.users.get(key) else {
+            return;
+        };
         if before.standing != place.record.standing {
             end_endpoints(shard, key, before.standing.as_deref(), effects);
             on_publish::choice_changed(shard, key);

@@ -19,6 +19,14 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// How long a shard may take to say that it takes work.
 const SHARD: Duration = Duration::from_secs(1);
 
+/// Takes `address` for an [`Admin`] to come: connections wait until there is one.
+///
+/// # Errors
+/// Where the address can't be listened on.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    TcpListener::bind(address)
+}
+
 /// The listener. Stops when dropped.
 #[derive(Debug)]
 pub struct Admin {
@@ -29,12 +37,11 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Listens on `address` and answers for the shards behind `control`.
+    /// Answers on `listener` for the shards behind `control`.
     ///
     /// # Errors
-    /// Where the address can't be listened on.
-    pub fn start(address: SocketAddr, control: Control) -> io::Result<Admin> {
-        let listener = TcpListener::bind(address)?;
+    /// Where there is no room for another thread.
+    pub fn start(listener: TcpListener, control: Control) -> io::Result<Admin> {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();

@@ -23,8 +23,9 @@ use crate::sip::frame::FrameState;
 use crate::sip::link::{ConnectionId, Link, Transport};
 use crate::sip::time::Now;
 
-/// Connections taken from one listener in a turn.
-const ACCEPTS_MAX: usize = 64;
+/// Connections that are taken from a listener while so many turns of handshakes are ahead of them: the others wait where they
+/// cost nothing, in the kernel's queue, and who gives up waiting there costs no handshake.
+const TURNS_AHEAD: usize = 2;
 /// Connections that a core takes in a tick while it sheds what begins: to shake hands with one and to tell it 503 takes about
 /// 200 µs, so a fifth of its time. The others wait at the listener, whose queue the kernel bounds.
 const CROWDED_ACCEPTS: usize = 100;
@@ -72,7 +73,7 @@ impl<C: Core> Executor<C> {
                 }
             }
         }
-        if self.accepts_max() == 0 {
+        if self.is_crowded() && self.accepts_max() == 0 {
             self.look_away(self.next_tick);
         }
         self.knocking = knocking;
@@ -80,13 +81,19 @@ impl<C: Core> Executor<C> {
 
     /// Connections that may be taken from a listener now; none where those of this tick have been.
     fn accepts_max(&self) -> usize {
-        if self.telemetry.counters.overload_level <= Class::Beginning as u64 {
-            return ACCEPTS_MAX;
+        if !self.is_crowded() {
+            let ahead = TURNS_AHEAD * self.handshakes_max();
+            return ahead.saturating_sub(self.handshakes.len());
         }
         let of_tick = (CROWDED_ACCEPTS / self.equipment.sharing).max(1);
         of_tick
             .saturating_sub(self.accepted)
             .min(CROWDED_ACCEPTS_TURN)
+    }
+
+    /// Is what begins being shed?
+    fn is_crowded(&self) -> bool {
+        self.telemetry.counters.overload_level > Class::Beginning as u64
     }
 
     fn take_in(&mut self, accepted: Accepted, transport: Transport) {
@@ -133,7 +140,8 @@ impl<C: Core> Executor<C> {
         }
     }
 
-    /// Gives a connection a place in the table and in the readiness set.
+    /// Gives a connection a place in the table and in the readiness set. One that is to shake hands waits for what the set
+    /// reports: that there is something to read, and that the peer has not given up meanwhile.
     fn settle(&mut self, connection: Box<Connection>) -> Option<ConnectionId> {
         let due = connection.overdue(&self.equipment.limits, self.now);
         let id = self.table.insert(connection);
@@ -148,7 +156,9 @@ impl<C: Core> Executor<C> {
             self.drop_connection(id, "cannot be watched");
             return None;
         }
-        self.enqueue(id);
+        if connection.stage != Stage::Handshake {
+            self.enqueue(id);
+        }
         Some(id)
     }
 

@@ -32,8 +32,10 @@ const BATCH_WAIT: Duration = Duration::from_millis(200);
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// How long to let the disk alone after it said no.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
-/// How long a stopping server tries to write what is left.
-const LAST_TRIES: Duration = Duration::from_secs(5);
+/// How long a stopping server tries to write what is left, all of it together.
+const LAST_TRIES: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
+/// How long one try waits for another program's write. There is always a next one.
+const BUSY_MAX: Duration = Duration::from_secs(1);
 
 /// What a session that was open when the server died ended of.
 pub const SERVER_STOPPED: &str = "server stopped";
@@ -72,7 +74,7 @@ pub(super) const MIGRATIONS: [&str; 1] = ["
 pub struct CdrWriter {
     events: Sender<CdrEvent>,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
+    thread: JoinHandle<u64>,
 }
 
 impl CdrWriter {
@@ -106,11 +108,11 @@ impl CdrWriter {
         self.events.clone()
     }
 
-    /// Writes what is left and ends. Nothing must send events any more.
-    pub fn finish(self) {
+    /// Writes what is left and ends; returns how many events could not be written and are lost. Nothing must send events any more.
+    pub fn finish(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         // A panic there has been reported already.
-        let _ = self.thread.join();
+        self.thread.join().unwrap_or(0)
     }
 }
 
@@ -122,10 +124,11 @@ struct CdrFile {
 impl CdrFile {
     fn open(data_dir: &DataDir) -> Result<CdrFile, StoreError> {
         let path = data_dir.cdr_db();
-        Ok(CdrFile {
-            connection: open_database(&path, &MIGRATIONS)?,
-            path,
-        })
+        let connection = open_database(&path, &MIGRATIONS)?;
+        match connection.busy_timeout(BUSY_MAX) {
+            Ok(()) => Ok(CdrFile { connection, path }),
+            Err(error) => Err(StoreError::Sql { path, error }),
+        }
     }
 
     /// Ends what was open when the server died: at the last moment that it is known to have lived.
@@ -155,21 +158,28 @@ impl CdrFile {
         })
     }
 
-    /// The thread's life: until `stop` is set or nobody can send any more, and the queue is empty.
-    fn write_all(&mut self, queue: &Receiver<CdrEvent>, clock: Clock, stop: &AtomicBool) {
+    /// The thread's life: until `stop` is set or nobody can send any more, and the queue is empty. Returns how many events are lost.
+    fn write_all(&mut self, queue: &Receiver<CdrEvent>, clock: Clock, stop: &AtomicBool) -> u64 {
         let mut batch = Vec::with_capacity(BATCH_EVENTS_MAX);
         loop {
             let open = gather(queue, &mut batch, stop);
-            self.write_surely(&batch, clock, stop);
+            if !self.write_surely(&batch, clock, stop) {
+                // What it has no room for it has no room for a thousand at a time either.
+                let lost = (batch.len() + queue.try_iter().count()) as u64;
+                tracing::error!(
+                    "{lost} call detail record events are lost: the server stops and cannot write them"
+                );
+                return lost;
+            }
             batch.clear();
             if !open || (stop.load(Ordering::Relaxed) && queue.is_empty()) {
-                return;
+                return 0;
             }
         }
     }
 
-    /// Writes a batch, however often it takes; only a server that stops gives up.
-    fn write_surely(&mut self, batch: &[CdrEvent], clock: Clock, stop: &AtomicBool) {
+    /// Writes a batch, however often it takes; only a server that stops gives up, and then it is false.
+    fn write_surely(&mut self, batch: &[CdrEvent], clock: Clock, stop: &AtomicBool) -> bool {
         let mut failing_since: Option<Instant> = None;
         let mut stopping_since: Option<Instant> = None;
         loop {
@@ -180,7 +190,7 @@ impl CdrFile {
                         since.elapsed().as_secs()
                     );
                 }
-                return;
+                return true;
             };
             if failing_since.is_none() {
                 tracing::error!(
@@ -192,11 +202,7 @@ impl CdrFile {
             if stop.load(Ordering::Relaxed)
                 && stopping_since.get_or_insert_with(Instant::now).elapsed() > LAST_TRIES
             {
-                tracing::error!(
-                    "{} call detail record events are lost: the server stops and cannot write them",
-                    batch.len()
-                );
-                return;
+                return false;
             }
             thread::sleep(RETRY_AFTER);
         }
@@ -473,16 +479,31 @@ mod tests {
         let other = Connection::open(dir.cdr_db()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         let writing = thread::spawn(move || {
-            file.write_surely(
-                &[started(1, 0, None), ended(1, 1)],
-                Clock::start(),
-                &AtomicBool::new(false),
-            );
+            let events = [started(1, 0, None), ended(1, 1)];
+            file.write_surely(&events, Clock::start(), &AtomicBool::new(false))
         });
         thread::sleep(Duration::from_millis(50));
         assert!(!writing.is_finished());
         other.execute_batch("ROLLBACK").unwrap();
-        writing.join().unwrap();
+        assert!(writing.join().unwrap());
         assert!(written(&dir).starts_with("im of alice"));
+    }
+
+    #[test]
+    fn a_stop_with_a_disk_that_says_no_ends_in_time_and_says_what_is_lost() {
+        const EVENTS: u64 = 5 * BATCH_EVENTS_MAX as u64;
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let (writer, _) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        let other = Connection::open(dir.cdr_db()).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        for id in 0..EVENTS {
+            writer.events().send(started(id, 0, None)).unwrap();
+        }
+        let begun = Instant::now();
+        assert_eq!(writer.finish(), EVENTS);
+        // One batch's time, not each batch's.
+        let took = begun.elapsed();
+        assert!(took < 3 * (LAST_TRIES + BUSY_MAX), "{took:?}");
     }
 }

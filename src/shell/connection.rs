@@ -159,6 +159,8 @@ pub(super) struct Connection {
     unsent: Vec<u8>,
     /// So many bytes of `unsent` are sent.
     sent: usize,
+    /// Something has come from the peer.
+    begun: bool,
     /// There may be something to read.
     pub(super) readable: bool,
     /// There may be room to write.
@@ -211,6 +213,7 @@ impl Connection {
             skip: 0,
             unsent: Vec::new(),
             sent: 0,
+            begun: false,
             readable: true,
             writable: true,
             ending: false,
@@ -230,6 +233,11 @@ impl Connection {
     /// Whether more is taken from the peer at all.
     pub(super) fn takes_input(&self) -> bool {
         matches!(self.stage, Stage::Handshake | Stage::Open) && !self.behind
+    }
+
+    /// Has the peer gone before anything was done for it? Who gave up waiting in the listener's queue is not worth a handshake.
+    pub(super) fn is_deserted(&self) -> bool {
+        self.stage == Stage::Handshake && self.ending && !self.begun
     }
 
     /// How many bytes wait to be sent.
@@ -322,6 +330,7 @@ impl Connection {
     fn note(&mut self, received: Received) -> usize {
         match received {
             Received::Bytes { count, emptied } => {
+                self.begun = true;
                 // Where the peer's end is behind the bytes, no other event will say so.
                 self.readable = !emptied || self.ending;
                 count

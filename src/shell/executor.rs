@@ -134,6 +134,8 @@ pub(super) struct Executor<C> {
     pub(super) accepted: usize,
     /// Connections to be served, each once.
     queue: VecDeque<ConnectionId>,
+    /// The same of those that shake hands.
+    pub(super) handshakes: VecDeque<ConnectionId>,
     happened: VecDeque<Happened>,
     to_self: VecDeque<Letter>,
     outboxes: Vec<Outbox<Envelope>>,
@@ -180,6 +182,7 @@ impl<C: Core> Executor<C> {
             accepting_again: None,
             accepted: 0,
             queue: VecDeque::new(),
+            handshakes: VecDeque::new(),
             happened: VecDeque::new(),
             to_self: VecDeque::new(),
             outboxes,
@@ -240,6 +243,7 @@ impl<C: Core> Executor<C> {
 
     fn has_work(&self) -> bool {
         !self.queue.is_empty()
+            || !self.handshakes.is_empty()
             || !self.dirty.is_empty()
             || !self.happened.is_empty()
             || !self.to_self.is_empty()
@@ -309,13 +313,15 @@ impl<C: Core> Executor<C> {
         self.take_mail();
         self.take_ready();
         self.waiting.looks(self.now, !self.queue.is_empty());
-        if !self.queue.is_empty() || !self.knocking.is_empty() {
+        let asked =
+            !(self.queue.is_empty() && self.handshakes.is_empty() && self.knocking.is_empty());
+        if asked {
             self.busy_at = Instant::now();
         }
         if !self.is_pressed() {
             self.accept();
-            self.serve_queue();
-        } else if !self.queue.is_empty() || !self.knocking.is_empty() {
+            self.serve();
+        } else if asked {
             self.telemetry.counters.turns_pressed += 1;
         }
         let before_tick = self.inputs;

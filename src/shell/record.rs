@@ -516,6 +516,41 @@ mod tests {
     }
 
     #[test]
+    fn key_updates_are_few_unless_something_is_said() {
+        let (mut client, mut server) = pair(&[&rustls::version::TLS13]);
+        talk(&mut client, &mut server, 4_096);
+        let renew = |client: &mut ClientConnection| {
+            let mut sent = Vec::new();
+            client.refresh_traffic_keys().expect("TLS 1.3");
+            client.write_tls(&mut sent).expect("memory");
+            sent
+        };
+        for _ in 0..100 {
+            client.refresh_traffic_keys().expect("TLS 1.3");
+            client.writer().write_all(b"said").expect("memory");
+            assert_eq!(talk(&mut client, &mut server, 4_096), b"said");
+        }
+        for _ in 0..32 {
+            let mut sent = renew(&mut client);
+            let mut out = Vec::new();
+            server
+                .open(&mut sent, &mut Vec::new(), &mut out)
+                .expect("a few");
+            hand(&mut client, &out).expect("an answer");
+        }
+        let mut out = Vec::new();
+        server
+            .open(&mut renew(&mut client), &mut Vec::new(), &mut out)
+            .expect_err("one too many");
+        assert_eq!(
+            hand(&mut client, &out),
+            Err(rustls::Error::AlertReceived(
+                rustls::AlertDescription::UnexpectedMessage
+            ))
+        );
+    }
+
+    #[test]
     fn a_key_update_is_answered() {
         let (mut client, mut server) = pair(&[&rustls::version::TLS13]);
         talk(&mut client, &mut server, 4_096);

@@ -77,12 +77,12 @@ impl ReadySet {
 
     /// Watches a listener: told again and again while it has connections.
     pub(super) fn add_listener(&self, listener: impl AsFd, index: usize) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.epoll,
-            listener,
-            EventData::new_u64(LISTENER | index as u64),
-            EventFlags::IN,
-        )?)
+        let token = EventData::new_u64(LISTENER | index as u64);
+        match epoll::add(&self.epoll, listener, token, EventFlags::IN) {
+            // It is watched already: so it was meant.
+            Err(Errno::EXIST) => Ok(()),
+            added => Ok(added?),
+        }
     }
 
     /// Watches a connection: told once each time something changes, and once now.

@@ -119,6 +119,16 @@ fn a_change_of_users_is_noticed_within_a_second() {
     assert_ne!(again.register("alice-secret"), 200);
     let mut again = Phone::connect(&mut server, "alice");
     assert_eq!(again.register("another"), 200);
+
+    // Out and in again before the server looks: who came in with the old password does not stay.
+    place
+        .muster(&["user", "remove", "alice@example.com"], "")
+        .fine();
+    place
+        .muster(&["user", "add", "alice@example.com"], "a third\n")
+        .fine();
+    let took = again.closed_after();
+    assert!(took < A_SECOND + A_SECOND, "closed only after {took:?}");
 }
 
 #[test]

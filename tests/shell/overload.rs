@@ -1,5 +1,6 @@
 //! A shard that cannot keep up sheds polls, and the messages of a conversation pass; who comes new waits at the door.
 
+use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -15,8 +16,8 @@ use muster::shard::{Core, Settings, Shard, ShardId, UserRecord};
 use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 
-use super::peer::Peer;
-use super::server::{Closure, answer, start};
+use super::peer::{Peer, trusting};
+use super::server::{Closure, Server, answer, start};
 use crate::client::{Heard, authorization};
 
 /// The real core on a machine on which each message takes two milliseconds.
@@ -199,6 +200,119 @@ fn while_what_begins_is_shed_connections_are_taken_slowly_and_all_of_them() {
     assert!(
         quiet < crowded,
         "{quiet:?} without, {crowded:?} with overload"
+    );
+    server.stop();
+}
+
+/// One shard that answers each message, but the one that says "hold" only once `gate` is open.
+fn held(gate: &Arc<AtomicBool>) -> Server {
+    let gate = gate.clone();
+    start(
+        |settings| settings.cores.truncate(1),
+        move |_| {
+            let gate = gate.clone();
+            Closure(move |_, input: Input<'_>, effects: &mut Effects| {
+                let Input::Message {
+                    connection,
+                    message,
+                } = input
+                else {
+                    return;
+                };
+                while message.body() == b"hold" && !gate.load(Ordering::SeqCst) {
+                    thread::sleep(Duration::from_millis(1));
+                }
+                effects.send(connection, |out| answer(message, out));
+            })
+        },
+    )
+}
+
+/// Connections that have sent their first word of TLS.
+fn knock(server: &Server, count: usize) -> Vec<TcpStream> {
+    let mut hello = Vec::new();
+    let name = "localhost".try_into().expect("a name");
+    let mut client = rustls::ClientConnection::new(trusting(&server.cert), name).expect("a client");
+    client.write_tls(&mut hello).expect("written");
+    let knocking = (0..count).map(|_| {
+        let mut stream = TcpStream::connect(server.running.sips[0]).expect("the backlog takes it");
+        stream.write_all(&hello).expect("written");
+        stream
+    });
+    knocking.collect()
+}
+
+#[test]
+fn who_is_in_does_not_wait_for_those_who_shake_hands() {
+    const KNOCKING: usize = 300;
+    let gate = Arc::new(AtomicBool::new(false));
+    let server = held(&gate);
+    let (mut holding, mut peer) = (server.tcp(), server.tcp());
+    assert_eq!(
+        ask(&mut peer, &request("MESSAGE", "a", "b", 1, "", "in")).status,
+        Some(200)
+    );
+    holding
+        .send(&request("MESSAGE", "h", "b", 1, "", "hold"))
+        .expect("written");
+    // The shard holds still; then all come at once, and who is in comes last.
+    thread::sleep(Duration::from_millis(100));
+    let knocking = knock(&server, KNOCKING);
+    peer.send(&request("MESSAGE", "a", "b", 2, "", "me too"))
+        .expect("written");
+    gate.store(true, Ordering::SeqCst);
+    assert_eq!(Heard::read(peer.message()).status, Some(200));
+    let answered = |stream: &&TcpStream| {
+        stream.set_nonblocking(true).expect("a socket");
+        match stream.peek(&mut [0]) {
+            Ok(count) => count > 0,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                false
+            }
+        }
+    };
+    let before = knocking.iter().filter(answered).count();
+    assert!(before < KNOCKING / 4, "{before} of {KNOCKING} came first");
+    // And all of them have their turn.
+    let begun = Instant::now();
+    while knocking.iter().filter(answered).count() < KNOCKING {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not all got in");
+        thread::sleep(Duration::from_millis(5));
+    }
+    server.stop();
+}
+
+#[test]
+fn who_gives_up_waiting_at_the_door_costs_no_handshake() {
+    const KNOCKING: u64 = 100;
+    let gate = Arc::new(AtomicBool::new(false));
+    let server = held(&gate);
+    let counters = || {
+        let telemetry = server.running.control().telemetry(Duration::from_secs(5));
+        telemetry.expect("the shard answers").counters
+    };
+    let before = counters();
+    let mut holding = server.tcp();
+    let hold = request("MESSAGE", "h", "b", 1, "", "hold");
+    holding.send(&hold).expect("written");
+    thread::sleep(Duration::from_millis(100));
+    drop(knock(&server, KNOCKING as usize));
+    gate.store(true, Ordering::SeqCst);
+    let answer = holding.message();
+    let begun = Instant::now();
+    let after = loop {
+        let now = counters();
+        if now.handshakes_failed == before.handshakes_failed + KNOCKING {
+            break now;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{now:?}");
+        thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(
+        after.bytes_out - before.bytes_out,
+        answer.len() as u64,
+        "nothing was said to them"
     );
     server.stop();
 }

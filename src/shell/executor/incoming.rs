@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::shard::Core;
 use crate::shard::input::Input;
-use crate::shell::connection::Stage;
+use crate::shell::connection::{Connection, Stage};
 use crate::shell::executor::Executor;
 use crate::shell::socket::Ready;
 use crate::sip::frame::{self, Cut};
@@ -13,14 +13,16 @@ use crate::sip::message::{Malformed, Message};
 
 /// Work on sockets in a turn, in messages.
 const TURN_WORK_MAX: usize = 1_024;
-/// What a step of a TLS handshake costs, in messages.
-const HANDSHAKE_WORK: usize = 16;
+/// Steps of TLS handshakes in a turn, over all shards of a core: a millisecond, which is what a storm of logons adds to the way of
+/// a message. Also a core's turn full of messages leaves them so many, so that nobody waits for ever.
+const TURN_HANDSHAKES_MAX: usize = 8;
 /// Messages of one connection in a turn: a flood waits for everybody else.
 const CONNECTION_MESSAGES_MAX: usize = 32;
 
 impl<C: Core> Executor<C> {
     pub(super) fn take_ready(&mut self) {
         let (table, queue, knocking) = (&mut self.table, &mut self.queue, &mut self.knocking);
+        let handshakes = &mut self.handshakes;
         knocking.clear();
         self.set.take(|ready| match ready {
             Ready::Listener(index) => knocking.push(index),
@@ -36,8 +38,16 @@ impl<C: Core> Executor<C> {
                 connection.readable |= readable;
                 connection.writable |= writable;
                 connection.ending |= ended;
-                if !core::mem::replace(&mut connection.queued, true) {
-                    queue.push_back(id);
+                let shakes_hands = connection.stage == Stage::Handshake;
+                // Room to write alone is of no use to who has nothing to say.
+                let idle = shakes_hands && !readable && connection.unsent_bytes() == 0;
+                if !idle && !core::mem::replace(&mut connection.queued, true) {
+                    if shakes_hands {
+                        &mut *handshakes
+                    } else {
+                        &mut *queue
+                    }
+                    .push_back(id);
                 }
             }
         });
@@ -48,11 +58,46 @@ impl<C: Core> Executor<C> {
         if let Some(connection) = self.table.get_mut(id)
             && !core::mem::replace(&mut connection.queued, true)
         {
-            self.queue.push_back(id);
+            match connection.stage {
+                Stage::Handshake => self.handshakes.push_back(id),
+                _ => self.queue.push_back(id),
+            }
         }
     }
 
-    pub(super) fn serve_queue(&mut self) {
+    /// Serves who is in first, and then some of those who want to come in: a handshake costs as much as ten messages, so in one
+    /// queue a storm of logons would stand before every message.
+    pub(super) fn serve(&mut self) {
+        self.serve_queue();
+        if self.handshakes.is_empty() {
+            return;
+        }
+        // What has been said to those who are in does not wait for the others either.
+        self.flush();
+        for _ in 0..self.handshakes_max().min(self.handshakes.len()) {
+            if self.is_pressed() {
+                return;
+            }
+            let Some(id) = self.handshakes.pop_front() else {
+                break;
+            };
+            if let Some(connection) = self.table.get_mut(id) {
+                connection.queued = false;
+                if connection.is_deserted() {
+                    self.drop_connection(id, "peer gone before its handshake");
+                } else {
+                    self.serve_one(id);
+                }
+            }
+        }
+    }
+
+    /// Steps of handshakes that this shard does in a turn.
+    pub(in crate::shell) fn handshakes_max(&self) -> usize {
+        (TURN_HANDSHAKES_MAX / self.equipment.sharing).max(1)
+    }
+
+    fn serve_queue(&mut self) {
         let mut work = 0;
         for _ in 0..self.queue.len() {
             if work >= TURN_WORK_MAX || self.is_pressed() {
@@ -63,14 +108,14 @@ impl<C: Core> Executor<C> {
             };
             if let Some(connection) = self.table.get_mut(id) {
                 connection.queued = false;
-                work += self.serve(id);
+                work += self.serve_one(id);
             }
         }
         self.waiting.served_all();
     }
 
     /// Sends what waits on a connection, reads it once, and handles what it has, up to a bound. Answers with the work done.
-    fn serve(&mut self, id: ConnectionId) -> usize {
+    fn serve_one(&mut self, id: ConnectionId) -> usize {
         let Some(connection) = self.table.get_mut(id) else {
             return 0;
         };
@@ -107,12 +152,10 @@ impl<C: Core> Executor<C> {
                 Ok(taken) => {
                     self.telemetry.counters.bytes_in += taken.bytes as u64;
                     self.telemetry.counters.bytes_out += taken.written as u64;
-                    if connection.stage == Stage::Handshake || taken.established {
-                        work += HANDSHAKE_WORK;
-                    }
                     if taken.established {
                         self.established(id);
                     }
+                    self.look_at_answer(id);
                     stay = self.cut(id, &mut plain, &mut at, &mut work);
                 }
                 Err(broken) => {
@@ -126,6 +169,14 @@ impl<C: Core> Executor<C> {
         }
         self.leave(id, plain, at, lent, stay);
         work.max(1)
+    }
+
+    /// What was answered while reading (TLS does) waits for a peer that does not read as all output does.
+    fn look_at_answer(&mut self, id: ConnectionId) {
+        let waits = |connection: &mut Connection| connection.unsent_bytes() > 0;
+        if self.table.get_mut(id).is_some_and(waits) {
+            self.look_at_flow(id);
+        }
     }
 
     /// Puts a connection's bytes back where they belong after it was served.

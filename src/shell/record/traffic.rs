@@ -25,6 +25,9 @@ const OVERHEAD_BYTES: usize = HEADER_BYTES + 1 + MAX_TAG_LEN;
 /// Our key is renewed after so many records, well before AES-GCM wears out (2^24.5 full records, RFC 8446 §5.5).
 const RECORDS_A_KEY: u64 = if cfg!(test) { 1_000 } else { 1 << 23 };
 
+/// KeyUpdates that a peer may send with nothing to say in between: each costs four derivations and a record, and nobody needs more.
+const KEY_UPDATES_MAX: u8 = 32;
+
 /// Who logs on and stays has this many records or fewer each way; a key that has done more is worth keeping ready.
 const RECORDS_OF_THE_IDLE: u64 = 32;
 
@@ -116,6 +119,8 @@ pub(super) enum Record {
 pub(super) struct Traffic {
     ours: Half,
     theirs: Half,
+    /// KeyUpdates since the peer last said anything.
+    updates: u8,
     /// Renews the keys.
     kernel: KernelConnection<ServerConnectionData>,
 }
@@ -129,6 +134,7 @@ impl Traffic {
         Ok(Traffic {
             ours: half(secrets.tx),
             theirs: half(secrets.rx),
+            updates: 0,
             kernel,
         })
     }
@@ -198,7 +204,12 @@ impl Traffic {
         }
         let (content, kind) = (&content[..end], content[end]);
         match (kind, content) {
-            (APPLICATION_DATA, content) => plain.extend_from_slice(content),
+            (APPLICATION_DATA, content) => {
+                plain.extend_from_slice(content);
+                if !content.is_empty() {
+                    self.updates = 0;
+                }
+            }
             (ALERT, &[_, description]) => match AlertDescription::from(description) {
                 AlertDescription::CloseNotify => return Ok(Record::End(used)),
                 // The one other alert that does not end the connection (RFC 8446 §6.1).
@@ -206,8 +217,9 @@ impl Traffic {
                 other => return Err(Error::AlertReceived(other)),
             },
             (HANDSHAKE, &[a, b, c, d, wish @ (UPDATE_NOT_REQUESTED | UPDATE_REQUESTED)])
-                if [a, b, c, d] == KEY_UPDATE =>
+                if [a, b, c, d] == KEY_UPDATE && self.updates < KEY_UPDATES_MAX =>
             {
+                self.updates += 1;
                 let (records, secrets) = self.kernel.update_rx_secret()?;
                 self.theirs = Half { secrets, records };
                 if wish == UPDATE_REQUESTED {

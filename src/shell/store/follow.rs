@@ -62,17 +62,20 @@ impl Follower {
         })
     }
 
-    /// Tells what changed since the last time, in order. `tell` may wait: nothing is locked meanwhile.
-    pub fn poll(&mut self, mut tell: impl FnMut(UserChange)) -> Result<(), StoreError> {
+    /// Tells some of what changed since the last time, in order; true where there is more, so that who asks may do something else in
+    /// between. `tell` may wait: nothing is locked meanwhile.
+    pub fn poll(&mut self, mut tell: impl FnMut(UserChange)) -> Result<bool, StoreError> {
         let data_version = data_version(&self.store)?;
         if data_version != self.data_version {
-            while self.tell_some(&mut tell)? {}
+            if self.tell_some(&mut tell)? {
+                return Ok(true);
+            }
             self.data_version = data_version;
         }
         if self.unpruned {
             self.prune()?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// Makes these changes in one transaction, synced to the disk: for each, in order, the user as they are then, where anything
@@ -119,12 +122,17 @@ impl Follower {
         let more = lines.len() as i64 == CHANGES_AT_ONCE;
         for (id, name) in lines {
             // The user as it is now, which may be newer than this line: then a later line tells the same again.
-            match (self.store.user(&name)?, Aor::parse(&name)) {
-                (Some(user), _) => tell(UserChange::Put(user)),
-                (None, Some(aor)) => tell(UserChange::Removed(aor)),
-                (None, None) => {
+            match (self.store.user(&name), Aor::parse(&name)) {
+                (Ok(Some(user)), _) => tell(UserChange::Put(user)),
+                (Ok(None), Some(aor)) => tell(UserChange::Removed(aor)),
+                (Ok(None), None) => {
                     tracing::warn!("the journal of users has a line that names nobody; passed over")
                 }
+                // What cannot be read of one user is not in the way of what changed about others.
+                (Err(strange @ StoreError::Strange { .. }), _) => {
+                    tracing::error!("a change of {name} is not noticed: {strange}")
+                }
+                (Err(error), _) => return Err(error),
             }
             self.position = id;
             self.unpruned = true;
@@ -210,14 +218,13 @@ mod tests {
 
     fn told(follower: &mut Follower) -> Vec<String> {
         let mut told = Vec::new();
-        follower
-            .poll(|change| {
-                told.push(match change {
-                    UserChange::Put(user) => format!("+{}", user.aor.user()),
-                    UserChange::Removed(aor) => format!("-{}", aor.user()),
-                });
-            })
-            .unwrap();
+        let mut tell = |change| {
+            told.push(match change {
+                UserChange::Put(user) => format!("+{}", user.aor.user()),
+                UserChange::Removed(aor) => format!("-{}", aor.user()),
+            });
+        };
+        while follower.poll(&mut tell).unwrap() {}
         told
     }
 
@@ -250,6 +257,23 @@ mod tests {
             .query_row("SELECT count(*) FROM change", [], |row| row.get(0))
             .unwrap();
         assert_eq!(lines, 0);
+    }
+
+    #[test]
+    fn who_cannot_be_read_is_not_in_the_way_of_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut other = Store::open(&dir).unwrap();
+        let mut follower = Follower::start(Store::open(&dir).unwrap(), |_| {}).unwrap();
+        for name in ["alice", "bob"] {
+            other.add(&user(name)).unwrap();
+        }
+        let spoil =
+            "INSERT INTO user_setting VALUES ('alice@example.com', 'of a newer program', 'x')";
+        other.connection.execute_batch(spoil).unwrap();
+        assert_eq!(told(&mut follower), ["+bob"]);
+        assert_eq!(told(&mut follower), [""; 0]);
+        assert_eq!(other.journal_lines().unwrap(), 0);
     }
 
     #[test]

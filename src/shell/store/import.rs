@@ -1,7 +1,8 @@
 //! Many users from a CSV file: all of them or none.
 //!
-//! One thread reads, one a core checks and hashes, and the caller's thread writes, in the file's order, in one
-//! transaction. What is between them is bounded, so a file of any size needs little memory.
+//! One thread reads, one a core checks and hashes, and the caller's thread writes, in the file's order. What is between them is
+//! bounded, so a file of any size needs little memory. They gather in a table of this connection's own, on the disk, and become users
+//! in one transaction at the end: a running server and other commands wait for that alone, not for the file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,10 +10,10 @@ use std::io::Read;
 use std::path::Path;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use rusqlite::TransactionBehavior;
+use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
 use super::new_user::Admission;
-use super::users::insert;
+use super::users::{self, COLUMNS};
 use super::{Store, StoreError};
 use crate::shard::UserRecord;
 
@@ -206,14 +207,16 @@ fn write_rows(
             error,
         })
     };
-    // Room for the pages that a million users touch in no order.
-    store
-        .connection
-        .pragma_update(None, "cache_size", -131_072)
-        .map_err(failed)?;
-    let transaction = store
-        .connection
-        .transaction_with_behavior(TransactionBehavior::Immediate)
+    let connection = &mut store.connection;
+    connection
+        .execute_batch(&format!(
+            // Room for the pages that a million users touch in no order.
+            "PRAGMA cache_size = -131072;
+             PRAGMA temp.cache_size = -131072;
+             DROP TABLE IF EXISTS temp.coming;
+             CREATE TEMP TABLE coming AS SELECT {COLUMNS} FROM main.user WHERE 0;
+             CREATE UNIQUE INDEX temp.coming_aor ON coming(aor);"
+        ))
         .map_err(failed)?;
     let mut early = BTreeMap::new();
     let (mut next, mut count) = (0, 0);
@@ -221,19 +224,8 @@ fn write_rows(
         early.insert(pack.number, pack);
         while let Some(pack) = early.remove(&next) {
             next += 1;
-            for (line, user) in &pack.rows {
-                if !insert(&transaction, user).map_err(failed)? {
-                    let what = format!(
-                        "{} is there already, or is further up in this file",
-                        user.aor
-                    );
-                    return Err(ImportError::File {
-                        line: Some(*line),
-                        what,
-                    });
-                }
-                count += 1;
-            }
+            gather(connection, &pack.rows).map_err(failed)??;
+            count += pack.rows.len() as u64;
             if let Some((line, what)) = pack.fault {
                 return Err(ImportError::File {
                     line: Some(line),
@@ -243,8 +235,58 @@ fn write_rows(
             progress(pack.bytes_read);
         }
     }
-    transaction.commit().map_err(failed)?;
-    Ok(count)
+    let added_meanwhile = take_in(connection).map_err(failed)?;
+    match added_meanwhile {
+        None => Ok(count),
+        Some(user) => Err(ImportError::File {
+            line: None,
+            what: format!("has {user}, whom another program has added meanwhile"),
+        }),
+    }
+}
+
+/// Puts rows into the table of those who are coming. The inner error is the file's.
+fn gather(
+    connection: &mut Connection,
+    rows: &[(u64, UserRecord)],
+) -> rusqlite::Result<Result<(), ImportError>> {
+    // It writes nothing that others read, and so takes no lock of theirs.
+    let transaction = connection.transaction()?;
+    for (line, user) in rows {
+        let is_new = !users::is_there(&transaction, &user.aor)?
+            && users::write(&transaction, "temp.coming", user)?;
+        if !is_new {
+            return Ok(Err(ImportError::File {
+                line: Some(*line),
+                what: format!(
+                    "{} is there already, or is further up in this file",
+                    user.aor
+                ),
+            }));
+        }
+    }
+    transaction.commit()?;
+    Ok(Ok(()))
+}
+
+/// Makes users of all who are coming, or of nobody, and then names one who is there already.
+fn take_in(connection: &mut Connection) -> rusqlite::Result<Option<String>> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let there = transaction
+        .query_row(
+            "SELECT aor FROM temp.coming JOIN main.user USING (aor) LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?;
+    if there.is_none() {
+        transaction.execute_batch(&format!(
+            "INSERT INTO main.user({COLUMNS}) SELECT {COLUMNS} FROM temp.coming ORDER BY aor;
+             INSERT INTO main.change(aor) SELECT aor FROM temp.coming ORDER BY aor;"
+        ))?;
+        transaction.commit()?;
+    }
+    Ok(there)
 }
 
 #[cfg(test)]
@@ -332,6 +374,60 @@ mod tests {
             b"user,password\nim-1@example.com,x\n",
             Err((2, "belong to sessions")),
         );
+    }
+
+    /// The file may come as slowly as it likes: nobody waits for it.
+    #[test]
+    fn others_write_while_a_file_is_read_and_the_same_user_twice_is_no_user() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut store = Store::open(&dir).unwrap();
+        let domains = ["example.com".into()];
+        let admission = Admission {
+            domains: &domains,
+            schemes: &[Scheme::DigestSha256],
+        };
+        let row = |name: &str| {
+            let user = admission.user(&format!("{name}@example.com"), "", "x");
+            (1, user.unwrap())
+        };
+        let pack = |number, name| Pack {
+            number,
+            rows: vec![row(name)],
+            bytes_read: 0,
+            fault: None,
+        };
+        for other in ["bob", "alice"] {
+            let (packs, to_write) = bounded(PACKS_WAITING_MAX);
+            packs.send(pack(0, "alice")).unwrap();
+            let mut packs = Some(packs);
+            let outcome = write_rows(&mut store, to_write, &mut |_| {
+                // After the first pack, and before the second.
+                let Some(packs) = packs.take() else { return };
+                let mut other_store = Store::open(&dir).unwrap();
+                let quick = std::time::Duration::ZERO;
+                other_store.connection.busy_timeout(quick).unwrap();
+                other_store.add(&row(other).1).unwrap();
+                packs.send(pack(1, "carol")).unwrap();
+            });
+            let mut names = Vec::new();
+            store
+                .users(|user| names.push(user.aor.user().to_owned()))
+                .unwrap();
+            if other == "bob" {
+                assert_eq!(outcome.unwrap(), 2);
+                assert_eq!(names, ["alice", "bob", "carol"]);
+                for name in ["alice", "carol"] {
+                    assert!(store.remove(&row(name).1.aor).unwrap());
+                }
+            } else {
+                let Err(ImportError::File { line: None, what }) = outcome else {
+                    panic!("{outcome:?}")
+                };
+                assert!(what.contains("alice@example.com"), "{what}");
+                assert_eq!(names, ["alice", "bob"]);
+            }
+        }
     }
 
     #[test]

@@ -105,8 +105,8 @@ impl<T: FnMut(Told)> Work<T> {
                 }
             }
             if Instant::now() >= look_at {
-                self.follow();
-                look_at = Instant::now() + FOLLOW;
+                let more = self.follow();
+                look_at = Instant::now() + if more { Duration::ZERO } else { FOLLOW };
             }
         }
     }
@@ -138,15 +138,20 @@ impl<T: FnMut(Told)> Work<T> {
         }
     }
 
-    fn follow(&mut self) {
+    /// Tells some of what other programs did; true where there is more.
+    fn follow(&mut self) -> bool {
         let tell = &mut self.tell;
         match self.follower.poll(|change| tell(Told::User(change))) {
-            Ok(()) => self.failing.0 = false,
+            Ok(more) => {
+                self.failing.0 = false;
+                more
+            }
             // Said once, tried on: the disk may come back.
             Err(error) => {
                 if !core::mem::replace(&mut self.failing.0, true) {
                     tracing::error!("changes of users are not noticed for now: {error}");
                 }
+                false
             }
         }
     }

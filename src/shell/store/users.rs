@@ -245,9 +245,22 @@ pub(super) fn record(row: &Row<'_>) -> Result<UserRecord, Unreadable> {
 
 /// Writes a user and its line in the journal; false where there is one of that name.
 pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Result<bool> {
-    let mut statement = connection.prepare_cached(
-        "INSERT INTO user(aor, display_name, ha1_md5, ha1_sha256, nt_hash) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-    )?;
+    let written = write(connection, "user", user)?;
+    if written {
+        journal(connection, &user.aor)?;
+    }
+    Ok(written)
+}
+
+/// Writes a user into a table that has [`COLUMNS`]; false where there is one of that name.
+pub(super) fn write(
+    connection: &Connection,
+    table: &str,
+    user: &UserRecord,
+) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached(&format!(
+        "INSERT INTO {table}({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
+    ))?;
     let written = statement.execute(params![
         user.aor.as_str(),
         user.display_name,
@@ -255,11 +268,14 @@ pub(super) fn insert(connection: &Connection, user: &UserRecord) -> rusqlite::Re
         user.ha1_sha256.as_ref().map(|hash| &hash[..]),
         user.nt_hash.as_ref().map(|hash| &hash[..])
     ])?;
-    if written == 0 {
-        return Ok(false);
-    }
-    journal(connection, &user.aor)?;
-    Ok(true)
+    Ok(written > 0)
+}
+
+/// Is there a user of that name?
+pub(super) fn is_there(connection: &Connection, aor: &Aor) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM main.user WHERE aor = ?1")?
+        .exists([aor.as_str()])
 }
 
 /// A line in the journal: something of this user changed.
