@@ -39,6 +39,7 @@ mod on_message;
 mod on_publish;
 mod on_refer;
 mod on_register;
+mod on_reinvite;
 mod on_ring;
 mod on_roster;
 mod on_roster_news;
