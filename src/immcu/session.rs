@@ -4,6 +4,8 @@
 //! session has at most two participants and one invitation. Not here: who decides in a conference (`room`), the
 //! participants' dialogs (they live where the participants' connections are), and how anything is written down.
 
+use smallvec::SmallVec;
+
 use crate::immcu::SessionId;
 use crate::immcu::content::{Party, Thread};
 use crate::immcu::focus::{Attendance, Making, Watching};
@@ -298,15 +300,11 @@ impl Session {
 
     /// How many users take part: somebody with two endpoints is one (RFC 4575 §5.5.1).
     pub fn user_count(&self) -> usize {
-        let others = |index: usize| &self.participants[..index];
-        let first = |(index, one): (usize, &Participant)| {
-            !others(index).iter().any(|other| other.user == one.user)
-        };
-        self.participants
-            .iter()
-            .enumerate()
-            .filter(|each| first(*each))
-            .count()
+        let mut users: SmallVec<[&Aor; 16]> =
+            self.participants.iter().map(|one| &one.user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users.len()
     }
 
     /// Who speaks with this leg.

@@ -83,6 +83,7 @@ pub(super) fn ring(
         told: false,
         deadline,
     });
+    shard.ringing_of.insert((session, invitation), key);
     shard.look_at(deadline, Look::Ringing(key));
     shard.rings_later.insert(key, (stages, shard.now));
     if !ring_more(shard, key, effects) {
@@ -94,7 +95,7 @@ pub(super) fn ring(
 /// Rings the next stage in which there is somebody. False where there is none.
 fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool {
     loop {
-        let Some((mut stages, _)) = shard.rings_later.remove(key) else {
+        let Some((mut stages, _)) = shard.rings_later.remove(&key) else {
             return false;
         };
         let Some(ringing) = shard.ringings.get(key) else {
@@ -125,8 +126,10 @@ fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool 
 }
 
 pub(super) fn end_ringing(shard: &mut Shard, key: RingingKey) -> Option<Ringing> {
-    shard.rings_later.remove(key);
-    shard.ringings.remove(key)
+    shard.rings_later.remove(&key);
+    let ended = shard.ringings.remove(key)?;
+    shard.ringing_of.remove(&(ended.session, ended.invitation));
+    Some(ended)
 }
 
 /// Tells the session that nobody has accepted.
@@ -412,11 +415,9 @@ pub(super) fn stop(
     why: Stop,
     effects: &mut Effects,
 ) {
-    let found = shard
-        .ringings
-        .iter()
-        .find(|(_, r)| r.session == session && r.invitation == invitation);
-    let Some((key, _)) = found else { return };
+    let Some(key) = shard.ringing_of.get(&(session, invitation)).copied() else {
+        return;
+    };
     if let Some(ringing) = end_ringing(shard, key) {
         for leg in ringing.legs {
             cancel(shard, leg, why, effects);
@@ -432,7 +433,7 @@ pub(super) fn look(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
     if ringing.deadline <= shard.now {
         return give_up(shard, key, Stop::NoAnswer, effects);
     }
-    let next = shard.rings_later.get(key).map(|(_, at)| *at);
+    let next = shard.rings_later.get(&key).map(|(_, at)| *at);
     if next.is_some_and(|at| at <= shard.now) {
         ring_more(shard, key, effects);
     }
