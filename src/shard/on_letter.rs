@@ -223,6 +223,9 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             ticket,
             to,
         } => on_focus::invite(shard, session, &by, ticket, to, effects),
+        Letter::Uninvite { session, ticket } => {
+            on_focus::uninvite(shard, session, ticket, effects);
+        }
 
         Letter::Refer {
             session,

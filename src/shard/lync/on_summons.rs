@@ -58,7 +58,9 @@ pub(in crate::shard) fn on_invite(
     };
     shard.connections.acted(request.connection, shard.now);
     shard.provisional(server, 100, "", "", effects);
-    shard.answering.insert(server, Answering::Invitation);
+    shard
+        .answering
+        .insert(server, Answering::Invitation(session));
     let letter = Letter::Invite {
         session,
         by: shard.party(&by),
