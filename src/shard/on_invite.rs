@@ -150,8 +150,10 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         user: user.clone(),
         state: State::Offered(server),
         cpim,
+        answer_due: answer.is_none().then(|| message.cseq().number),
         focus: false,
         told: true,
+        reinvite: None,
         stopped: None,
         sdp_version: 1,
         typing: None,
@@ -291,5 +293,5 @@ pub(super) fn on_cancel(
         let ticket = shard.ticket(server);
         shard.post_session(session, Letter::Uninvite { session, ticket }, effects);
     }
-}
     shard.settle(server, &Outcome::of(487), effects);
+}

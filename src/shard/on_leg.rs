@@ -303,19 +303,38 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
         association.connection == request.connection && association.dialog.owns(message)
     });
     // Of a dialog with a focus the 200 needs no proof: nothing is sent in it that could come too early.
-    if !known || shard.leg(key).is_none() {
+    let Some(leg) = shard.leg_mut(key).filter(|_| known) else {
         return;
+    };
+    // Whoever made the offer themselves, or has answered ours already, has nothing to say here that counts.
+    let answers = matches!(leg.state, State::Confirming(_) | State::Established)
+        && leg.answer_due == Some(message.cseq().number)
+        && !message.body().is_empty();
+    if answers {
+        leg.answer_due = None;
+        match simple::read_answer(message.body()) {
+            Some(cpim) => leg.cpim = cpim,
+            None => return give_up(shard, key, "no message stream", effects),
+        }
     }
     confirm(shard, key, effects);
-    if !message.body().is_empty() {
-        match simple::read_answer(message.body()) {
-            Some(cpim) => {
-                if let Some(leg) = shard.leg_mut(key) {
-                    leg.cpim = cpim;
-                }
-            }
-            None => end(shard, key, Parting::Silent, effects),
-        }
+}
+
+/// Nothing can be said in the dialog: BYE, and the session is told.
+fn give_up(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut Effects) {
+    let leg = shard.leg_ref(key);
+    let Some(Leg { session, pages, .. }) = shard.leg(key) else {
+        return;
+    };
+    let session = pages.is_none().then_some(*session);
+    say_bye(shard, key, effects);
+    if let Some(session) = session {
+        let letter = Letter::Leave {
+            session,
+            leg,
+            reason,
+        };
+        shard.post_session(session, letter, effects);
     }
 }
 
@@ -465,7 +484,8 @@ pub(super) fn part(shard: &mut Shard, key: DialogKey, parting: Parting, effects:
 }
 
 /// The ACK of a 2xx is no part of its transaction: it has a branch of its own (RFC 3261 §13.2.2.4).
-pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+/// `cseq` is the INVITE's, which stands in its 2xx too.
+pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, cseq: u32, effects: &mut Effects) {
     let random = shard.fresh_tag();
     let Some(association) = shard.dialogs.get(key) else {
         return;
@@ -476,7 +496,7 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
     let dialog = &association.dialog;
     effects.send(association.connection, |out| {
         let branch = format_args!("z9hG4bK{random}");
-        dialog.acknowledge_2xx(out, &link, branch);
+        dialog.acknowledge_2xx(out, &link, branch, cseq);
     });
 }
 
@@ -491,20 +511,7 @@ pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if until > shard.now {
         return shard.look_at(until, Look::Dialog(key));
     }
-    let leg = shard.leg_ref(key);
-    let Some(session) = shard.leg(key).map(|leg| leg.session) else {
-        return;
-    };
-    say_bye(shard, key, effects);
-    shard.post_session(
-        session,
-        Letter::Leave {
-            session,
-            leg,
-            reason: "no ACK",
-        },
-        effects,
-    );
+    give_up(shard, key, "no ACK", effects);
 }
 
 /// The server transaction of a leg whose INVITE waits.

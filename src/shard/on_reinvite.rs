@@ -31,27 +31,28 @@ pub(super) fn on_reinvite(
     effects: &mut Effects,
 ) {
     let message = request.message;
-    let Some((state, session, focus)) = shard
-        .leg(key)
-        .map(|leg| (leg.state, leg.session, leg.focus))
-    else {
-        return;
-    };
-    match state {
-        State::Established => {}
-        State::Confirming(_) => confirm(shard, key, effects),
-        State::Offered(_) | State::Ringing(..) => return shard.answer(request, 491, "", effects),
-    }
     let Some(leg) = shard.leg_mut(key) else {
         return;
     };
+    let is_invite = message.method() == Method::Invite;
+    // Ours is not answered: another INVITE must wait, and so must another offer (RFC 3261 §14.2, RFC 3311 §5.2).
+    let waits = match leg.state {
+        State::Offered(_) | State::Ringing(..) => true,
+        State::Confirming(_) | State::Established => {
+            leg.reinvite.is_some() && (is_invite || !message.body().is_empty())
+        }
+    };
+    if waits {
+        return shard.answer(request, 491, "", effects);
+    }
+    let (session, focus) = (leg.session, leg.focus);
     leg.sdp_version += 1;
     let version = leg.sdp_version;
     let body = if message.body().is_empty() {
-        if message.method() == Method::Update {
-            Vec::new()
-        } else {
+        if is_invite {
             simple::offer(&request.link, SDP_ID, version)
+        } else {
+            Vec::new()
         }
     } else {
         if !message
@@ -68,10 +69,11 @@ pub(super) fn on_reinvite(
             Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
         }
     };
-    if message.method() == Method::Invite {
+    if is_invite {
         let until = shard.now.after(TIMEOUT);
         if let Some(leg) = shard.leg_mut(key) {
             leg.state = State::Confirming(until);
+            leg.answer_due = message.body().is_empty().then_some(message.cseq().number);
         }
         shard.look_at(until, Look::Dialog(key));
     }
@@ -91,9 +93,13 @@ pub(super) fn on_reinvite(
             draft.body("application/sdp", &body);
         }
     });
+    if !is_invite {
+        // It proves what an ACK would. Of an INVITE the ACK is still to come, and ours waits for it.
+        confirm(shard, key, effects);
+    }
 }
 
-pub(super) fn refuse_type(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+fn refuse_type(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     shard.answer_with(request, 415, "", effects, |mut draft| {
         draft.header("Accept", "application/sdp");
         draft.header("Accept-Encoding", "identity");
@@ -141,6 +147,9 @@ pub(super) fn ask(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         return;
     };
     let branch = shard.branches.of(client);
+    if let Some(leg) = shard.leg_mut(key) {
+        (leg.told, leg.reinvite) = (true, Some(client));
+    }
     let Some(association) = shard.dialogs.get_mut(key) else {
         return;
     };
@@ -163,6 +172,9 @@ pub(super) fn answered(
     message: &Message<'_>,
     effects: &mut Effects,
 ) {
+    if let Some(leg) = shard.leg_mut(key) {
+        leg.reinvite = None;
+    }
     match message.status().unwrap_or_default() {
         200..=299 => {
             if let Some(association) = shard.dialogs.get_mut(key) {
@@ -173,7 +185,7 @@ pub(super) fn answered(
             {
                 leg.cpim = cpim;
             }
-            acknowledge_2xx(shard, key, effects);
+            acknowledge_2xx(shard, key, message.cseq().number, effects);
         }
         408 | 481 => lost(shard, key, "dialog lost", effects),
         // Both sides asked at once: again a little later (RFC 3261 §14.1).

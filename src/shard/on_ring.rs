@@ -198,8 +198,10 @@ fn ring_endpoint(
             user: user.clone(),
             state: State::Ringing(key, ClientKey::null()),
             cpim: false,
+            answer_due: None,
             focus,
             told: true,
+            reinvite: None,
             stopped: None,
             sdp_version: 1,
             typing: None,
@@ -325,12 +327,12 @@ fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &
         return;
     }
     if summons {
-        return on_summons::accepted(shard, key, ringing, effects);
+        return on_summons::accepted(shard, key, message.cseq().number, ringing, effects);
     }
     let cpim = simple::read_answer(message.body());
     leg.cpim = cpim == Some(true);
     leg.state = State::Established;
-    on_leg::acknowledge_2xx(shard, key, effects);
+    on_leg::acknowledge_2xx(shard, key, message.cseq().number, effects);
     if cpim.is_none() {
         on_leg::say_bye(shard, key, effects);
         return one_less(shard, ringing, key, Outcome::of(488), effects);
@@ -534,7 +536,7 @@ fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &
         return;
     };
     if message.to().tag() == Some(association.dialog.remote_tag()) {
-        return on_leg::acknowledge_2xx(shard, leg, effects);
+        return on_leg::acknowledge_2xx(shard, leg, message.cseq().number, effects);
     }
     let (connection, mut fork) = (association.connection, association.dialog.clone());
     if fork.accepted(message).is_err() {
