@@ -51,6 +51,7 @@
 //!   would be sent, `(absent)` leaves it out. What is received must have these lines and this body, may have more, and must not
 //!   have a line that is `(absent)`. `*` is anything; `{name}` is remembered, and is the same wherever it stands again.
 //! - A message that the play does not tell of fails it, at the end at the latest. The ACK of a refused INVITE goes without saying.
+//! - `A conference has 3 places` instead of 250.
 //! - `Played on the pure server only: REASON` where time has to pass that nobody wants to wait for.
 
 mod actor;
@@ -425,6 +426,15 @@ fn users(play: &Play) -> Vec<(&str, &str)> {
     users
 }
 
+/// The server's settings in a play: as by default, but for what it says.
+fn settings(play: &Play) -> Settings {
+    let mut settings = Settings::default();
+    if let Some(places) = play.members_max {
+        settings.immcu.members_max = places;
+    }
+    settings
+}
+
 fn plays() -> Vec<(PathBuf, Play)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversation");
     let mut plays = Vec::new();
@@ -458,7 +468,7 @@ fn conversations_on_pure_shards() {
     for (path, play) in plays() {
         // One shard, then two: nothing that a client sees may depend on who owns what.
         for shards in [1, 2] {
-            let mut world = World::new(shards, 1, &Settings::default());
+            let mut world = World::new(shards, 1, &settings(&play));
             for (name, aor) in users(&play) {
                 world.add_user(aor, name, &password_of(aor));
             }
@@ -477,7 +487,7 @@ fn conversations_on_pure_shards() {
 fn conversations_on_the_binary() {
     let mut failures = Vec::new();
     for (path, play) in plays().iter().filter(|(_, play)| play.pure_only.is_none()) {
-        let mut server = Binary::start(&users(play));
+        let mut server = Binary::start(&users(play), settings(play).immcu.members_max);
         if let Err(error) = perform(&mut server, play) {
             failures.push(format!(
                 "{} on the binary: {error}\n{}",

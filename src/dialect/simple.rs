@@ -29,7 +29,7 @@ pub enum BadContent {
     Inflated,
     /// A CPIM wrapper that can't be read.
     Wrapper,
-    /// A CPIM wrapper that says somebody else wrote it.
+    /// A CPIM wrapper that says somebody else wrote it, or somebody who can't be told.
     Author,
 }
 
@@ -120,11 +120,9 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
         .is_some_and(|media| media.is("message/cpim"))
     {
         let wrapped = Cpim::read(&body).map_err(|_| BadContent::Wrapper)?;
-        let named = wrapped
-            .address("From")
-            .and_then(|uri| Uri::parse(uri).ok())
-            .and_then(|uri| uri.aor());
-        if named.is_some_and(|named| named != *author) {
+        // A From without an address has made it a bad wrapper above.
+        let from = wrapped.address("From");
+        if from.is_some_and(|uri| person(uri).as_ref() != Some(author)) {
             return Err(BadContent::Author);
         }
         sort = sort_of(wrapped.content_type());
@@ -148,6 +146,19 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
         priority: Priority::of(message.header(Name::Priority)),
         call_id: call_id(message),
     })
+}
+
+/// Who is meant by the address in a wrapper: `im:` and `pres:` (RFC 3859, RFC 3860) name the same person as `sip:` does, with header
+/// fields after `?` at most. Nobody where that can't be told.
+fn person(uri: &str) -> Option<Aor> {
+    let (scheme, rest) = uri.split_once(':')?;
+    if ["im", "pres"]
+        .iter()
+        .any(|each| scheme.eq_ignore_ascii_case(each))
+    {
+        return Aor::parse(rest.split('?').next()?);
+    }
+    Uri::parse(uri).ok()?.aor()
 }
 
 /// COMPAT(linphone, 5.1): without CPIM its delivery reports (RFC 5438) name a message by its Call-ID, so the other side must see
@@ -328,9 +339,18 @@ mod tests {
     use super::*;
 
     fn read(call_id: &str, encoding: &str, body: &[u8]) -> Result<Content, BadContent> {
+        read_as("message/imdn+xml", call_id, encoding, body)
+    }
+
+    fn read_as(
+        kind: &str,
+        call_id: &str,
+        encoding: &str,
+        body: &[u8],
+    ) -> Result<Content, BadContent> {
         let mut bytes = format!(
             "MESSAGE sip:b@example.com SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bK1\r\nFrom: <sip:a@example.com>;tag=1\r\n\
-             To: <sip:b@example.com>\r\nCall-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\nContent-Type: message/imdn+xml\r\n\
+             To: <sip:b@example.com>\r\nCall-ID: {call_id}\r\nCSeq: 1 MESSAGE\r\nContent-Type: {kind}\r\n\
              Content-Encoding: {encoding}\r\nContent-Length: {}\r\n\r\n",
             body.len()
         )
@@ -355,6 +375,31 @@ mod tests {
         ] {
             let content = read(call_id, "identity", b"").expect("good content");
             assert_eq!(content.call_id.as_deref(), passed.then_some(call_id));
+        }
+    }
+
+    #[test]
+    fn who_is_named_in_a_wrapper_is_its_author() {
+        let (author, wrapper) = (Some(BadContent::Author), Some(BadContent::Wrapper));
+        for (from, expected) in [
+            ("From: <sip:a@example.com>", None),
+            ("From: \"A\" <SIPS:a@EXAMPLE.com;transport=tls>", None),
+            ("From: A <im:a@example.com>", None),
+            ("From: <IM:%61@Example.com?Subject=x>", None),
+            ("From: <pres:a@example.com>", None),
+            ("DateTime: 2026-11-27T20:00:00Z", None),
+            ("From: <sip:b@example.com>", author),
+            ("From: \"A\" <im:b@example.com>", author),
+            ("From: <pres:b@example.com?a@example.com>", author),
+            ("From: <im:b@example.com;a@example.com>", author),
+            ("From: <tel:+1>", author),
+            ("From: <mailto:a@example.com>", author),
+            ("From: im:b@example.com", wrapper),
+            ("From: B", wrapper),
+        ] {
+            let body = format!("{from}\r\n\r\nContent-Type: text/plain\r\n\r\nHello");
+            let found = read_as("message/cpim", "1", "identity", body.as_bytes());
+            assert_eq!(found.err(), expected, "{from}");
         }
     }
 

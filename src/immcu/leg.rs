@@ -55,10 +55,14 @@ pub struct Leg {
     pub cpim: bool,
     /// With whom, where they converse in pager mode (RFC 3428): then there is no session behind the dialog.
     pub pages: Option<Aor>,
+    /// The number of their INVITE whose 2xx had our offer: its ACK is to bring the answer (RFC 3264 §4).
+    pub answer_due: Option<u32>,
     /// True where the session is a conference (`isfocus`, RFC 4579 §5.1).
     pub focus: bool,
     /// False while the client has still to be told so by a re-INVITE.
     pub told: bool,
+    /// That re-INVITE, until it is answered: meanwhile the client may not ask for another (RFC 3261 §14.2).
+    pub reinvite: Option<ClientKey>,
     /// Why it rings no longer, until the endpoint has said its last word.
     pub stopped: Option<Stop>,
     /// The version in the origin line of our session description; rises with each one (RFC 3264 §5).

@@ -4,6 +4,8 @@
 //! session has at most two participants and one invitation. Not here: who decides in a conference (`room`), the
 //! participants' dialogs (they live where the participants' connections are), and how anything is written down.
 
+use smallvec::SmallVec;
+
 use crate::immcu::SessionId;
 use crate::immcu::content::{Party, Thread};
 use crate::immcu::focus::{Attendance, Making, Watching};
@@ -219,7 +221,8 @@ impl Session {
     /// Somebody comes in with `leg`.
     ///
     /// # Errors
-    /// A conference of `members_max` is full; a two-party session of two takes nobody (promote it first).
+    /// A conference of `members_max` is full with those who are there and those who are being rung; a two-party session of two takes
+    /// nobody (promote it first).
     pub fn join(
         &mut self,
         who: Party,
@@ -234,7 +237,7 @@ impl Session {
         } else {
             members_max
         };
-        if self.participants.len() >= room {
+        if self.taken_by_others(&who.aor, room) >= room {
             return Err(Refusal::Full);
         }
         let number = self.number();
@@ -253,6 +256,17 @@ impl Session {
         self.arrived(&someone);
         self.make_room(members_max);
         self.participants.last().ok_or(Refusal::Full)
+    }
+
+    /// Places that `user` can't have: those of all legs, and of everybody else who is being rung and not here yet.
+    fn taken_by_others(&self, user: &Aor, room: usize) -> usize {
+        let taken = self.participants.len();
+        // Who is rung is looked at one by one only where that matters.
+        if taken >= room || taken + self.invitations.len() < room {
+            return taken;
+        }
+        let rung = self.invitations.iter().map(|one| &one.user);
+        taken + rung.filter(|one| *one != user && !self.has(one)).count()
     }
 
     /// Rings a user.
@@ -298,15 +312,11 @@ impl Session {
 
     /// How many users take part: somebody with two endpoints is one (RFC 4575 §5.5.1).
     pub fn user_count(&self) -> usize {
-        let others = |index: usize| &self.participants[..index];
-        let first = |(index, one): (usize, &Participant)| {
-            !others(index).iter().any(|other| other.user == one.user)
-        };
-        self.participants
-            .iter()
-            .enumerate()
-            .filter(|each| first(*each))
-            .count()
+        let mut users: SmallVec<[&Aor; 16]> =
+            self.participants.iter().map(|one| &one.user).collect();
+        users.sort_unstable();
+        users.dedup();
+        users.len()
     }
 
     /// Who speaks with this leg.
@@ -419,6 +429,24 @@ mod tests {
         assert!(session.leave(leg(2)).is_some());
         assert!(session.leave(leg(2)).is_none());
         assert!(session.is_over());
+    }
+
+    #[test]
+    fn who_is_rung_has_a_place_and_who_has_two_legs_is_one_user() {
+        let mut session = session(Kind::Conference);
+        assert_eq!(come(&mut session, "alice", 1), Ok(1));
+        assert_eq!(session.invite(user("bob").aor, None, None, 3), Ok(2));
+        assert_eq!(come(&mut session, "alice", 2), Ok(3));
+        assert_eq!(session.user_count(), 1);
+        let third = come(&mut session, "carol", 3);
+        assert_eq!(third, Err(Refusal::Full), "that place is Bob's");
+        let bob = come(&mut session, "bob", 4);
+        assert_eq!(bob, Ok(4), "and he takes it, though it rings still");
+        assert_eq!(session.user_count(), 2);
+        assert_eq!(come(&mut session, "bob", 5), Err(Refusal::Full));
+        session.leave(leg(2));
+        let carol = come(&mut session, "carol", 6);
+        assert_eq!(carol, Ok(5), "who is here needs no place for being rung");
     }
 
     #[test]

@@ -11,7 +11,8 @@ use crate::shard::{
     on_letter, on_lines, on_message,
 };
 use crate::shard::{
-    on_publish, on_refer, on_register, on_subscribe, on_tick, overload, padding, sealing,
+    on_publish, on_refer, on_register, on_reinvite, on_subscribe, on_tick, overload, padding,
+    sealing,
 };
 use crate::sip::dialog::DialogKey;
 use crate::sip::header::{Name, tokens};
@@ -240,7 +241,7 @@ fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         (Method::Message, true) => on_leg::on_message(shard, request, key, effects),
         (Method::Bye, true) => on_leg::on_bye(shard, request, key, effects),
         (Method::Invite | Method::Update, true) => {
-            on_leg::on_reinvite(shard, request, key, effects)
+            on_reinvite::on_reinvite(shard, request, key, effects)
         }
         (Method::Refer, true) => on_refer::on_refer(shard, request, key, effects),
         (Method::Info, true) => on_command::on_info(shard, request, key, effects),

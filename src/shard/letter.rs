@@ -433,6 +433,13 @@ pub enum Letter {
         /// Whom.
         to: Invited,
     },
+    /// To a session's owner: an `Invite` was cancelled, and its request is answered.
+    Uninvite {
+        /// The session.
+        session: SessionId,
+        /// The request that waited.
+        ticket: Ticket,
+    },
 
     /// To a session's owner: REFER.
     Refer {

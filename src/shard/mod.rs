@@ -39,6 +39,7 @@ mod on_message;
 mod on_publish;
 mod on_refer;
 mod on_register;
+mod on_reinvite;
 mod on_ring;
 mod on_roster;
 mod on_roster_news;
@@ -68,7 +69,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
-use slotmap::{SecondaryMap, SlotMap};
+use slotmap::SlotMap;
 
 use crate::auth::{Authenticator, Credentials};
 use crate::immcu::SessionId;
@@ -277,9 +278,11 @@ pub struct Shard {
     clients: Chained<ClientKey, ClientTransaction<Purpose>>,
     dialogs: Chained<DialogKey, Association>,
     deliveries: Slab<DeliveryKey, Delivery>,
-    ringings: SlotMap<RingingKey, Ringing>,
+    ringings: Slab<RingingKey, Ringing>,
+    /// By the session and the invitation's number there.
+    ringing_of: HashMap<(SessionId, u32), RingingKey, ahash::RandomState>,
     /// Whom an invitation rings next, and when.
-    rings_later: SecondaryMap<RingingKey, (Stages, Now)>,
+    rings_later: HashMap<RingingKey, (Stages, Now), ahash::RandomState>,
 
     users: SlotMap<UserKey, User>,
     by_aor: HashMap<Aor, UserKey, ahash::RandomState>,
@@ -418,6 +421,9 @@ impl Shard {
         let own_copies = HashMap::with_hasher(hash());
         let paging = HashMap::with_hasher(hash());
         let publishing = HashMap::with_hasher(hash());
+        // The hashers of others, so that a seed makes the same tags as before these two were there.
+        let ringing_of = HashMap::with_hasher(by_aor.hasher().clone());
+        let rings_later = HashMap::with_hasher(by_aor.hasher().clone());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
         Shard {
@@ -437,8 +443,9 @@ impl Shard {
             clients: Chained::default(),
             dialogs: Chained::default(),
             deliveries: Slab::default(),
-            ringings: SlotMap::with_key(),
-            rings_later: SecondaryMap::new(),
+            ringings: Slab::default(),
+            ringing_of,
+            rings_later,
             users: SlotMap::with_key(),
             by_aor,
             watching,

@@ -6,7 +6,8 @@ use crate::shard::lync::on_summons;
 use crate::shard::on_alert;
 use crate::shard::usage::Purpose;
 use crate::shard::{
-    Look, Shard, on_call_end, on_call_pass, on_convey, on_deliver, on_leg, on_ring, on_subscribe,
+    Look, Shard, on_call_end, on_call_pass, on_convey, on_deliver, on_leg, on_reinvite, on_ring,
+    on_subscribe,
 };
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -60,7 +61,7 @@ pub(super) fn on_answer(
                         on_ring::acknowledge(shard, key, leg, message, effects);
                     }
                     shard.close_client(key);
-                    on_leg::reinvite_answered(shard, leg, message, effects);
+                    on_reinvite::answered(shard, leg, message, effects);
                 }
                 Step::Provisional(_) | Step::Again | Step::Absorbed => {}
             }

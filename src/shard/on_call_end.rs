@@ -365,6 +365,8 @@ fn say_bye(
     let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
         return;
     };
+    // What went through since, PRACK or UPDATE, has counted on in the dialogs, and not here.
+    let cseq = threads.template().local_cseq;
     for thread in threads.iter_mut() {
         let dialog = &mut thread.dialog;
         *dialog = dialog.aimed(&shard.target_on(connection, dialog.target()));
@@ -372,7 +374,7 @@ fn say_bye(
             let branch = shard.fresh_tag();
             let branch = format_args!("z9hG4bK{branch}");
             effects.send(connection, |out| {
-                dialog.acknowledge_2xx(out, &link, branch);
+                dialog.acknowledge_2xx(out, &link, branch, cseq);
             });
         }
         shard.ask(

@@ -7,7 +7,6 @@ use crate::documents::{conference_info, keyboard_activity};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
 use crate::immcu::leg::{Parting, State};
-use crate::immcu::ringing::Stop;
 use crate::immcu::room::{Command, Right};
 use crate::immcu::session::{Kind, LegRef, Refusal, Session};
 use crate::shard::effect::Effects;
@@ -157,20 +156,9 @@ fn remove(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
     // The leg first: by its end a client shows that it was sent away.
     let gone: Vec<LegRef> = legs.map(|p| p.leg).chain(attends.map(|a| a.leg)).collect();
     let rung = session.invitations.iter().find(|i| i.user == *user);
-    if let Some(invitation) = rung.map(|i| i.number) {
-        let ended = session.invitation_ended(invitation);
-        let letter = Letter::StopRinging {
-            session: id,
-            invitation,
-            to: user.clone(),
-            why: Stop::GivenUp,
-        };
-        shard.post_owner(user, letter, effects);
-        if let Some(ended) = ended {
-            let outcome = Outcome::with(487, "Not Wanted Any More");
-            on_focus::tell_inviter(shard, &ended, &outcome, effects);
-        }
-        on_roster::tell(shard, id, core::slice::from_ref(user), effects);
+    if let Some(number) = rung.map(|i| i.number) {
+        let outcome = Outcome::with(487, "Not Wanted Any More");
+        on_focus::take_back(shard, id, number, &outcome, effects);
     }
     // Before anything else ends. COMPAT(SIPE, 1.25): at any news of a conference in which it does not speak any more, it
     // comes back.

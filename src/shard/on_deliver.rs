@@ -407,13 +407,18 @@ pub(super) fn answered(
     if outcome.is_success() {
         return taken(shard, key, outcome, effects);
     }
-    // A 6xx speaks for the person, not for the endpoint (RFC 3261 §21.6).
+    // A 6xx speaks for the person, not for the endpoint (RFC 3261 §21.6): who was not asked yet need not be, whoever else
+    // answers after it (§16.7 step 5).
     let everywhere = outcome.status >= 600;
     delivery.best = Some(match delivery.best.take() {
         Some(best) => best.better(outcome),
         None => outcome,
     });
-    if last && (everywhere || !advance(shard, key, effects)) {
+    if everywhere && delivery.staged.take().is_some() {
+        let to = delivery.to.clone();
+        shard.no_longer_staged(key, &to);
+    }
+    if last && !advance(shard, key, effects) {
         conclude(shard, key, Outcome::of(480), effects);
     }
 }

@@ -4,6 +4,7 @@
 use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party};
 use crate::immcu::focus::{ARRIVING, LASTS_MAX, MADE_MAX, Making};
+use crate::immcu::ringing::Stop;
 use crate::immcu::room::Subject;
 use crate::immcu::session::{Invitation, Kind, LegRef, Refusal, Session};
 use crate::shard::effect::Effects;
@@ -232,6 +233,57 @@ pub(super) fn invite(
         });
     }
     on_roster::tell(shard, id, &[user], effects);
+}
+
+/// Who asked for an invitation takes it back (RFC 3261 §9.2). Who has said that they come does so all the same.
+pub(super) fn uninvite(shard: &mut Shard, id: SessionId, ticket: Ticket, effects: &mut Effects) {
+    let waits = LegRef {
+        shard: ticket.shard.0,
+        key: ticket.key,
+    };
+    let session = shard.sessions.get_mut(&id);
+    let invitations = session.map(|session| session.invitations.iter_mut());
+    let Some(found) = invitations.and_then(|mut all| all.find(|one| one.waits == Some(waits)))
+    else {
+        return;
+    };
+    found.waits = None;
+    let (number, outcome) = (found.number, Outcome::of(487));
+    take_back(shard, id, number, &outcome, effects);
+}
+
+/// Somebody is not to be rung any more. Who else asked for it hears `outcome`.
+pub(super) fn take_back(
+    shard: &mut Shard,
+    id: SessionId,
+    number: u32,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    let Some(session) = shard.sessions.get(&id) else {
+        return;
+    };
+    let kind = session.kind;
+    let Some(found) = session.invitations.iter().find(|i| i.number == number) else {
+        return;
+    };
+    let user = found.user.clone();
+    let letter = Letter::StopRinging {
+        session: id,
+        invitation: number,
+        to: user.clone(),
+        why: Stop::GivenUp,
+    };
+    shard.post_owner(&user, letter, effects);
+    if kind == Kind::TwoParty {
+        // There is nobody else to wait for: who began it is refused, and it is over.
+        return on_session::declined(shard, id, number, outcome.clone(), false, effects);
+    }
+    let session = shard.sessions.get_mut(&id);
+    if let Some(ended) = session.and_then(|session| session.invitation_ended(number)) {
+        tell_inviter(shard, &ended, outcome, effects);
+        on_roster::tell(shard, id, &[user], effects);
+    }
 }
 
 /// The wheel: nobody has come, the time is up, or somebody who said that they come has not.

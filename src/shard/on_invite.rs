@@ -14,7 +14,7 @@ use crate::shard::letter::{Invited, Letter};
 use crate::shard::lync::{on_focus, on_summons};
 use crate::shard::on_session::Beginning;
 use crate::shard::request::{Request, SDP_ID, Target};
-use crate::shard::usage::Usage;
+use crate::shard::usage::{Answering, Usage};
 use crate::shard::{Shard, on_call, on_leg, on_session};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, accept_quality};
@@ -150,8 +150,10 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         user: user.clone(),
         state: State::Offered(server),
         cpim,
+        answer_due: answer.is_none().then(|| message.cseq().number),
         focus: false,
         told: true,
+        reinvite: None,
         stopped: None,
         sdp_version: 1,
         typing: None,
@@ -281,11 +283,15 @@ pub(super) fn on_cancel(
     if on_call::cancelled(shard, request.connection, server, effects) {
         return;
     }
-    match on_leg::offered(shard, server) {
-        Some(key) => on_leg::cancelled(shard, key, effects),
-        None => {
-            shard.answering.remove(&server);
-            shard.settle(server, &Outcome::of(487), effects);
-        }
+    if let Some(key) = on_leg::offered(shard, server) {
+        return on_leg::cancelled(shard, key, effects);
     }
+    if let Some(key) = on_focus::asking(shard, server) {
+        return on_focus::leave(shard, key, "cancelled", effects);
+    }
+    if let Some(Answering::Invitation(session)) = shard.answering.remove(&server) {
+        let ticket = shard.ticket(server);
+        shard.post_session(session, Letter::Uninvite { session, ticket }, effects);
+    }
+    shard.settle(server, &Outcome::of(487), effects);
 }

@@ -1,8 +1,6 @@
 //! A participant's dialog on the shard of their connection: what they say goes to the session's owner, and what the
 //! owner decides goes to them.
 
-use core::time::Duration;
-
 use rand_core::Rng;
 use slotmap::KeyData;
 use smallvec::SmallVec;
@@ -21,11 +19,11 @@ use crate::shard::request::{
     ALLOW, Request, SDP_ID, SESSION_PREFIX, SUPPORTED, our_contact, tag_of_key,
 };
 use crate::shard::usage::{Answering, Association, Focus, Purpose, Subject, Usage};
-use crate::shard::{Look, Shard, on_message, on_ring, on_subscribe};
+use crate::shard::{Look, Shard, on_message, on_reinvite, on_ring, on_subscribe};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
-use crate::sip::message::{Message, Method};
+use crate::sip::message::Method;
 use crate::sip::transaction::{ServerKey, TIMEOUT};
 use crate::sip::uri::Aor;
 
@@ -156,10 +154,6 @@ impl Shard {
         }
     }
 }
-
-/// How long our re-INVITE waits after theirs crossed it; between 2.1 and 4 s for who made the Call-ID, and less for
-/// who did not, so one of the two comes first (RFC 3261 §14.1).
-const GLARE: Duration = Duration::from_secs(1);
 
 pub(super) fn key_of(leg: LegRef) -> DialogKey {
     KeyData::from_ffi(leg.key).into()
@@ -309,19 +303,38 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
         association.connection == request.connection && association.dialog.owns(message)
     });
     // Of a dialog with a focus the 200 needs no proof: nothing is sent in it that could come too early.
-    if !known || shard.leg(key).is_none() {
+    let Some(leg) = shard.leg_mut(key).filter(|_| known) else {
         return;
+    };
+    // Whoever made the offer themselves, or has answered ours already, has nothing to say here that counts.
+    let answers = matches!(leg.state, State::Confirming(_) | State::Established)
+        && leg.answer_due == Some(message.cseq().number)
+        && !message.body().is_empty();
+    if answers {
+        leg.answer_due = None;
+        match simple::read_answer(message.body()) {
+            Some(cpim) => leg.cpim = cpim,
+            None => return give_up(shard, key, "no message stream", effects),
+        }
     }
     confirm(shard, key, effects);
-    if !message.body().is_empty() {
-        match simple::read_answer(message.body()) {
-            Some(cpim) => {
-                if let Some(leg) = shard.leg_mut(key) {
-                    leg.cpim = cpim;
-                }
-            }
-            None => end(shard, key, Parting::Silent, effects),
-        }
+}
+
+/// Nothing can be said in the dialog: BYE, and the session is told.
+fn give_up(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut Effects) {
+    let leg = shard.leg_ref(key);
+    let Some(Leg { session, pages, .. }) = shard.leg(key) else {
+        return;
+    };
+    let session = pages.is_none().then_some(*session);
+    say_bye(shard, key, effects);
+    if let Some(session) = session {
+        let letter = Letter::Leave {
+            session,
+            leg,
+            reason,
+        };
+        shard.post_session(session, letter, effects);
     }
 }
 
@@ -332,87 +345,9 @@ pub(super) fn confirm(shard: &mut Shard, key: DialogKey, effects: &mut Effects) 
     {
         leg.state = State::Established;
         if !leg.told {
-            reinvite(shard, key, effects);
+            on_reinvite::ask(shard, key, effects);
         }
     }
-}
-
-/// Their re-INVITE or UPDATE: the message stream stays what it is; the target is refreshed (RFC 3261 §14.2, RFC 3311).
-pub(super) fn on_reinvite(
-    shard: &mut Shard,
-    request: Request<'_>,
-    key: DialogKey,
-    effects: &mut Effects,
-) {
-    let message = request.message;
-    let Some((state, session, focus)) = shard
-        .leg(key)
-        .map(|leg| (leg.state, leg.session, leg.focus))
-    else {
-        return;
-    };
-    match state {
-        State::Established => {}
-        State::Confirming(_) => confirm(shard, key, effects),
-        State::Offered(_) | State::Ringing(..) => return shard.answer(request, 491, "", effects),
-    }
-    let Some(leg) = shard.leg_mut(key) else {
-        return;
-    };
-    leg.sdp_version += 1;
-    let version = leg.sdp_version;
-    let body = if message.body().is_empty() {
-        if message.method() == Method::Update {
-            Vec::new()
-        } else {
-            simple::offer(&request.link, SDP_ID, version)
-        }
-    } else {
-        if !message
-            .content_type()
-            .is_some_and(|media| media.is("application/sdp"))
-        {
-            return refuse_type(shard, request, effects);
-        }
-        match simple::answer_offer(message.body(), &request.link, SDP_ID, version) {
-            Ok((answer, cpim)) => {
-                leg.cpim = cpim;
-                answer
-            }
-            Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
-        }
-    };
-    if message.method() == Method::Invite {
-        let until = shard.now.after(TIMEOUT);
-        if let Some(leg) = shard.leg_mut(key) {
-            leg.state = State::Confirming(until);
-        }
-        shard.look_at(until, Look::Dialog(key));
-    }
-    if let Some(association) = shard.dialogs.get_mut(key) {
-        association.dialog.refresh_target(message);
-    }
-    shard.answer_with(request, 200, "", effects, |mut draft| {
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &request.link, focus);
-        draft.header("Allow", ALLOW);
-        draft.header("Supported", SUPPORTED);
-        if focus {
-            draft.header("Recv-Info", INFO_PACKAGE);
-        }
-        if body.is_empty() {
-            draft.finish();
-        } else {
-            draft.body("application/sdp", &body);
-        }
-    });
-}
-
-pub(super) fn refuse_type(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
-    shard.answer_with(request, 415, "", effects, |mut draft| {
-        draft.header("Accept", "application/sdp");
-        draft.header("Accept-Encoding", "identity");
-        draft.finish();
-    });
 }
 
 /// The session's owner: the INVITE of this leg may be answered 180.
@@ -549,7 +484,8 @@ pub(super) fn part(shard: &mut Shard, key: DialogKey, parting: Parting, effects:
 }
 
 /// The ACK of a 2xx is no part of its transaction: it has a branch of its own (RFC 3261 §13.2.2.4).
-pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
+/// `cseq` is the INVITE's, which stands in its 2xx too.
+pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, cseq: u32, effects: &mut Effects) {
     let random = shard.fresh_tag();
     let Some(association) = shard.dialogs.get(key) else {
         return;
@@ -560,122 +496,22 @@ pub(super) fn acknowledge_2xx(shard: &mut Shard, key: DialogKey, effects: &mut E
     let dialog = &association.dialog;
     effects.send(association.connection, |out| {
         let branch = format_args!("z9hG4bK{random}");
-        dialog.acknowledge_2xx(out, &link, branch);
+        dialog.acknowledge_2xx(out, &link, branch, cseq);
     });
-}
-
-/// The session's owner: the session is a conference now. A re-INVITE says so (RFC 4579 §5.1).
-pub(super) fn promote(shard: &mut Shard, leg: LegRef, organiser: &Aor, effects: &mut Effects) {
-    let key = key_of(leg);
-    let lync = shard.leg_speaks(key) == Dialect::Lync;
-    let Some(found) = shard.leg_mut(key) else {
-        return;
-    };
-    found.focus = true;
-    if lync {
-        // A Lync client would end a dialog that is offered anew.
-        return on_summons::move_over(shard, key, organiser, effects);
-    }
-    found.told = false;
-    // One that is not confirmed yet is told when it is: its ACK must not meet another INVITE (RFC 3261 §14.1).
-    if found.state == State::Established {
-        reinvite(shard, key, effects);
-    }
-}
-
-/// Tells a client by re-INVITE that its dialog is with a focus.
-pub(super) fn reinvite(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
-    let Some(leg) = shard.leg_mut(key) else {
-        return;
-    };
-    leg.sdp_version += 1;
-    let (session, version) = (leg.session, leg.sdp_version);
-    let Some(connection) = shard
-        .dialogs
-        .get(key)
-        .map(|association| association.connection)
-    else {
-        return;
-    };
-    let Some(link) = shard.connections.link(connection) else {
-        return;
-    };
-    let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Reinvite(key)) else {
-        return;
-    };
-    let branch = shard.branches.of(client);
-    let Some(association) = shard.dialogs.get_mut(key) else {
-        return;
-    };
-    let dialog = &mut association.dialog;
-    effects.send(connection, |out| {
-        let mut draft = dialog.request(out, "INVITE", &link, branch);
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, true);
-        draft.header("Allow", ALLOW);
-        draft.header("Supported", SUPPORTED);
-        draft.header("Allow-Events", "conference, refer");
-        draft.header("Recv-Info", INFO_PACKAGE);
-        draft.body("application/sdp", &simple::offer(&link, SDP_ID, version));
-    });
-}
-
-/// The answer to our re-INVITE. A refusal changes nothing but that the client was told; a lost dialog is lost.
-pub(super) fn reinvite_answered(
-    shard: &mut Shard,
-    key: DialogKey,
-    message: &Message<'_>,
-    effects: &mut Effects,
-) {
-    match message.status().unwrap_or_default() {
-        200..=299 => {
-            if let Some(association) = shard.dialogs.get_mut(key) {
-                association.dialog.refresh_target(message);
-            }
-            if let (Some(cpim), Some(leg)) =
-                (simple::read_answer(message.body()), shard.leg_mut(key))
-            {
-                leg.cpim = cpim;
-            }
-            acknowledge_2xx(shard, key, effects);
-        }
-        408 | 481 => lost(shard, key, "dialog lost", effects),
-        // Both sides asked at once: again a little later (RFC 3261 §14.1).
-        491 => {
-            if let Some(leg) = shard.leg_mut(key) {
-                leg.told = false;
-            }
-            let again = shard.now.after(GLARE);
-            shard.look_at(again, Look::Dialog(key));
-        }
-        _ => {}
-    }
 }
 
 /// The wheel: an ACK has not come, so the dialog is ended (RFC 3261 §13.3.1.4).
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let until = match shard.leg(key).map(|leg| (leg.state, leg.told)) {
         Some((State::Confirming(until), _)) => until,
-        Some((State::Established, false)) => return reinvite(shard, key, effects),
+        Some((State::Established, false)) => return on_reinvite::ask(shard, key, effects),
         Some((State::Established, true)) => return on_typing::look(shard, key, effects),
         _ => return,
     };
     if until > shard.now {
         return shard.look_at(until, Look::Dialog(key));
     }
-    let leg = shard.leg_ref(key);
-    let Some(session) = shard.leg(key).map(|leg| leg.session) else {
-        return;
-    };
-    say_bye(shard, key, effects);
-    shard.post_session(
-        session,
-        Letter::Leave {
-            session,
-            leg,
-            reason: "no ACK",
-        },
-        effects,
-    );
+    give_up(shard, key, "no ACK", effects);
 }
 
 /// The server transaction of a leg whose INVITE waits.

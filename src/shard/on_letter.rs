@@ -7,8 +7,8 @@ use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::{
     lync, on_call, on_call_ask, on_call_end, on_call_pass, on_command, on_convey, on_deliver,
-    on_fanout, on_focus, on_leg, on_message, on_refer, on_ring, on_roster, on_roster_news,
-    on_session, on_state, on_subscribe, on_watch, on_winfo, own_copy,
+    on_fanout, on_focus, on_leg, on_message, on_refer, on_reinvite, on_ring, on_roster,
+    on_roster_news, on_session, on_state, on_subscribe, on_watch, on_winfo, own_copy,
 };
 
 pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects) {
@@ -198,7 +198,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             reason,
         } => on_session::leave(shard, session, leg, reason, effects),
         Letter::End { leg, parting } => on_leg::end(shard, on_leg::key_of(leg), parting, effects),
-        Letter::Promote { leg, organiser } => on_leg::promote(shard, leg, &organiser, effects),
+        Letter::Promote { leg, organiser } => on_reinvite::promote(shard, leg, &organiser, effects),
         Letter::Undelivered {
             session,
             speaker,
@@ -223,6 +223,9 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             ticket,
             to,
         } => on_focus::invite(shard, session, &by, ticket, to, effects),
+        Letter::Uninvite { session, ticket } => {
+            on_focus::uninvite(shard, session, ticket, effects);
+        }
 
         Letter::Refer {
             session,

@@ -143,7 +143,7 @@ pub(super) fn paged(
     outcome: Outcome,
     effects: &mut Effects,
 ) {
-    if counts && outcome.is_success() && !shard.stopping {
+    if counts && outcome.is_success() {
         let pair = Pair::of(from, to);
         let at = shard.now;
         let fresh = shard.fresh_session(from);
@@ -171,6 +171,10 @@ pub(super) fn paged(
                     at,
                 }));
             }
+        }
+        if shard.stopping {
+            // Those that were open have been ended, and nobody looks at this one again.
+            end_pagers(shard, true, effects);
         }
     }
     let latency = Some(Latency::MessageTwoParty);

@@ -83,6 +83,7 @@ pub(super) fn ring(
         told: false,
         deadline,
     });
+    shard.ringing_of.insert((session, invitation), key);
     shard.look_at(deadline, Look::Ringing(key));
     shard.rings_later.insert(key, (stages, shard.now));
     if !ring_more(shard, key, effects) {
@@ -94,7 +95,7 @@ pub(super) fn ring(
 /// Rings the next stage in which there is somebody. False where there is none.
 fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool {
     loop {
-        let Some((mut stages, _)) = shard.rings_later.remove(key) else {
+        let Some((mut stages, _)) = shard.rings_later.remove(&key) else {
             return false;
         };
         let Some(ringing) = shard.ringings.get(key) else {
@@ -125,8 +126,10 @@ fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool 
 }
 
 pub(super) fn end_ringing(shard: &mut Shard, key: RingingKey) -> Option<Ringing> {
-    shard.rings_later.remove(key);
-    shard.ringings.remove(key)
+    shard.rings_later.remove(&key);
+    let ended = shard.ringings.remove(key)?;
+    shard.ringing_of.remove(&(ended.session, ended.invitation));
+    Some(ended)
 }
 
 /// Tells the session that nobody has accepted.
@@ -195,8 +198,10 @@ fn ring_endpoint(
             user: user.clone(),
             state: State::Ringing(key, ClientKey::null()),
             cpim: false,
+            answer_due: None,
             focus,
             told: true,
+            reinvite: None,
             stopped: None,
             sdp_version: 1,
             typing: None,
@@ -322,12 +327,12 @@ fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &
         return;
     }
     if summons {
-        return on_summons::accepted(shard, key, ringing, effects);
+        return on_summons::accepted(shard, key, message.cseq().number, ringing, effects);
     }
     let cpim = simple::read_answer(message.body());
     leg.cpim = cpim == Some(true);
     leg.state = State::Established;
-    on_leg::acknowledge_2xx(shard, key, effects);
+    on_leg::acknowledge_2xx(shard, key, message.cseq().number, effects);
     if cpim.is_none() {
         on_leg::say_bye(shard, key, effects);
         return one_less(shard, ringing, key, Outcome::of(488), effects);
@@ -412,11 +417,9 @@ pub(super) fn stop(
     why: Stop,
     effects: &mut Effects,
 ) {
-    let found = shard
-        .ringings
-        .iter()
-        .find(|(_, r)| r.session == session && r.invitation == invitation);
-    let Some((key, _)) = found else { return };
+    let Some(key) = shard.ringing_of.get(&(session, invitation)).copied() else {
+        return;
+    };
     if let Some(ringing) = end_ringing(shard, key) {
         for leg in ringing.legs {
             cancel(shard, leg, why, effects);
@@ -432,7 +435,7 @@ pub(super) fn look(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
     if ringing.deadline <= shard.now {
         return give_up(shard, key, Stop::NoAnswer, effects);
     }
-    let next = shard.rings_later.get(key).map(|(_, at)| *at);
+    let next = shard.rings_later.get(&key).map(|(_, at)| *at);
     if next.is_some_and(|at| at <= shard.now) {
         ring_more(shard, key, effects);
     }
@@ -533,7 +536,7 @@ fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &
         return;
     };
     if message.to().tag() == Some(association.dialog.remote_tag()) {
-        return on_leg::acknowledge_2xx(shard, leg, effects);
+        return on_leg::acknowledge_2xx(shard, leg, message.cseq().number, effects);
     }
     let (connection, mut fork) = (association.connection, association.dialog.clone());
     if fork.accepted(message).is_err() {

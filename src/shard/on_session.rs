@@ -9,7 +9,7 @@ use crate::immcu::focus::Attendance;
 use crate::immcu::leg::Parting;
 use crate::immcu::ringing::Stop;
 use crate::immcu::room::Subject;
-use crate::immcu::session::{Joining, Kind, LegRef, Participant, Refusal, Session};
+use crate::immcu::session::{Invitation, Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Invited, Letter, Speaker, Ticket};
@@ -217,15 +217,10 @@ pub(super) fn accepted(
     };
     let joined = match session.join(party, leg, endpoint, Joining::DialedOut, true, members_max) {
         Ok(participant) => participant.clone(),
-        Err(_) => {
-            return shard.post(
-                ShardId(leg.shard),
-                Letter::End {
-                    leg,
-                    parting: Parting::Silent,
-                },
-                effects,
-            );
+        Err(refusal) => {
+            let parting = Parting::Silent;
+            shard.post(ShardId(leg.shard), Letter::End { leg, parting }, effects);
+            return did_not_come(shard, id, &invitation, &refusal.into(), effects);
         }
     };
     let kind = session.kind;
@@ -273,24 +268,13 @@ pub(super) fn declined(
     pages: bool,
     effects: &mut Effects,
 ) {
-    let members_max = shard.settings.immcu.members_max;
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
     let Some(invitation) = session.invitation_ended(invitation) else {
         return;
     };
-    if session.kind == Kind::Conference {
-        session.missed(&invitation.user, outcome.clone(), members_max);
-        let user = invitation.user.clone();
-        on_roster::tell(shard, id, &[user], effects);
-        if let Some(asker) = invitation.asker {
-            let missed = (invitation.user.as_str(), &outcome);
-            let report = conference::not_invited(core::iter::once(missed));
-            report_to(shard, id, asker, report, effects);
-        }
-    }
-    on_focus::tell_inviter(shard, &invitation, &outcome, effects);
+    did_not_come(shard, id, &invitation, &outcome, effects);
     if invitation.refer.is_some() {
         return;
     }
@@ -311,6 +295,29 @@ pub(super) fn declined(
             shard.post(ShardId(leg.shard), letter, effects);
         }
     }
+}
+
+/// An invitation has come to nothing: the roster says so, and all who asked for it hear it.
+fn did_not_come(
+    shard: &mut Shard,
+    id: SessionId,
+    invitation: &Invitation,
+    outcome: &Outcome,
+    effects: &mut Effects,
+) {
+    let members_max = shard.settings.immcu.members_max;
+    if let Some(session) = shard.sessions.get_mut(&id)
+        && session.kind == Kind::Conference
+    {
+        session.missed(&invitation.user, outcome.clone(), members_max);
+        on_roster::tell(shard, id, core::slice::from_ref(&invitation.user), effects);
+        if let Some(asker) = invitation.asker {
+            let missed = (invitation.user.as_str(), outcome);
+            let report = conference::not_invited(core::iter::once(missed));
+            report_to(shard, id, asker, report, effects);
+        }
+    }
+    on_focus::tell_inviter(shard, invitation, outcome, effects);
 }
 
 /// Somebody speaks. This is the place where the order is made: letters to the hearers leave in the order in which

@@ -30,6 +30,9 @@ impl Shard {
         act(&mut self.clients);
         act(&mut self.dialogs);
         act(&mut self.deliveries);
+        act(&mut self.ringings);
+        act(&mut self.ringing_of);
+        act(&mut self.rings_later);
         act(&mut self.watching);
         act(&mut self.telling);
         act(&mut self.subscribers);

@@ -167,8 +167,8 @@ pub(crate) enum Answering {
     Cccp(Envelope, &'static str),
     /// The number by which a report will name the message.
     Message(u32),
-    /// To an invitation into a conference: a dialog that nobody uses.
-    Invitation,
+    /// To an invitation into this conference: a dialog that nobody uses.
+    Invitation(SessionId),
 }
 
 /// What a subscription is about.

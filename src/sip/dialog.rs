@@ -289,10 +289,10 @@ impl Dialog {
         )
     }
 
-    /// Writes the ACK of a 2xx to our last request in the dialog, which was an INVITE. It is no part of that transaction: `branch` is its own
-    /// (RFC 3261 §13.2.2.4).
-    pub fn acknowledge_2xx(&self, out: &mut Vec<u8>, link: &Link, branch: impl Value) {
-        self.follow_up(out, "ACK", link, branch, self.local_cseq, self.remote_tag())
+    /// Writes the ACK of a 2xx to our INVITE with the CSeq number `cseq`; others may have gone out in the dialog since. It is no part of
+    /// that transaction: `branch` is its own (RFC 3261 §13.2.2.4).
+    pub fn acknowledge_2xx(&self, out: &mut Vec<u8>, link: &Link, branch: impl Value, cseq: u32) {
+        self.follow_up(out, "ACK", link, branch, cseq, self.remote_tag())
             .finish();
     }
 

@@ -1,6 +1,6 @@
 //! One actor of a play: a client with one connection, which writes what the play says and fills in the rest.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use super::pattern::{Memory, fill, matches};
@@ -32,6 +32,8 @@ pub struct Actor {
     pub ntlm: Option<Ntlm>,
     /// Came, and the play has not told of it yet.
     pub heard: VecDeque<Heard>,
+    /// INVITEs that came: Call-ID and CSeq number.
+    invited: BTreeSet<(String, u32)>,
     /// Requests that were received and not answered.
     unanswered: Vec<Heard>,
     dialogs: BTreeMap<String, Dialog>,
@@ -86,11 +88,18 @@ impl Actor {
         }
     }
 
-    /// Takes in what came, and checks its signatures where the server is to sign.
+    /// Takes in what came, checks its signatures where the server is to sign, and that an ACK has the number of an INVITE
+    /// (RFC 3261 §13.2.2.4, §17.1.1.3).
     pub fn hear(&mut self, bytes: &[u8]) -> Result<(), String> {
         for heard in self.inbox.push(bytes) {
             if let Some(ntlm) = &mut self.ntlm {
                 ntlm.check(&heard)?;
+            }
+            let name = (heard.call_id().to_owned(), heard.cseq());
+            if heard.status.is_none() && heard.method == "INVITE" {
+                self.invited.insert(name);
+            } else if heard.method == "ACK" && !self.invited.contains(&name) {
+                return Err(format!("an ACK of no INVITE:\n{}", heard.full()));
             }
             self.heard.push_back(heard);
         }

@@ -43,11 +43,11 @@ struct Connection {
 }
 
 impl Binary {
-    /// Starts it with these users (display name, address of record).
+    /// Starts it with these users (display name, address of record) and so many places in a conference.
     ///
     /// # Panics
     /// Where it does not come up; with what it said.
-    pub fn start(users: &[(&str, &str)]) -> Binary {
+    pub fn start(users: &[(&str, &str)], members_max: usize) -> Binary {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let name = format!(
             "muster-play-{}-{}",
@@ -60,7 +60,8 @@ impl Binary {
         let config = folder.join("muster.toml");
         let text = format!(
             "domains = [\"example.com\"]\ndata_dir = {data_dir:?}\n\
-             [listen]\nsips = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\", \"ntlm\"]\n"
+             [listen]\nsips = [\"127.0.0.1:0\"]\nadmin = \"127.0.0.1:0\"\n[auth]\nschemes = [\"digest-sha-256\", \"digest-md5\", \"ntlm\"]\n\
+             [im]\nmembers_max = {members_max}\n"
         );
         std::fs::write(&config, text).expect("the config is written");
         let mut list = "user,password,display_name\n".to_owned();

@@ -110,6 +110,8 @@ pub struct Play {
     /// Who logs in by NTLM, with which login name.
     pub by_ntlm: BTreeMap<usize, String>,
     pub steps: Vec<Step>,
+    /// Places of a conference, where the play says how many.
+    pub members_max: Option<usize>,
     /// Why it is not played on the real binary.
     pub pure_only: Option<String>,
 }
@@ -141,6 +143,11 @@ impl Play {
             let said = line.trim_end();
             if let Some(reason) = said.strip_prefix("Played on the pure server only: ") {
                 play.pure_only = Some(reason.to_owned());
+            } else if let Some(places) = said
+                .strip_prefix("A conference has ")
+                .and_then(|rest| rest.strip_suffix(" places")?.parse().ok())
+            {
+                play.members_max = Some(places);
             } else if let Some((actor, setting)) = play.setting(said) {
                 let action = Action::Sets(actor, setting);
                 play.steps.push(step(index + 1, said, action, &block)?);

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use serde_json::Value;
 
 use super::phone::Phone;
 use super::place::{PATIENCE, Place, Server};
@@ -233,6 +234,18 @@ fn a_stop_waits_for_what_is_in_flight() {
         "{}",
         server.said()
     );
+    // What was delivered is in the record, which nothing was left to end later.
+    let done = place.muster(&["cdr", "--format", "json"], "");
+    let found: Value = serde_json::from_str(done.fine()).expect("JSON");
+    let session = &found[0];
+    assert_eq!(session["end_reason"], "server stopped", "{found:#?}");
+    let sent = |user: &str| {
+        let all = session["participants"].as_array().expect("a list");
+        let one = all.iter().find(|each| each["user"] == user);
+        one.map(|each| each["messages_sent"].clone())
+    };
+    assert_eq!(sent("alice@example.com"), Some(1.into()), "{found:#?}");
+    assert_eq!(sent("bob@example.com"), Some(0.into()), "{found:#?}");
 }
 
 #[test]

@@ -129,6 +129,8 @@ pub struct Fellow {
     ringing: Vec<Heard>,
     /// Refusals of INVITEs for which an ACK is due: Call-ID and CSeq.
     acks_due: BTreeSet<(String, u32)>,
+    /// INVITEs that came on this connection, in the same way: their ACKs have these numbers (RFC 3261 §13.2.2.4).
+    invited: BTreeSet<(String, u32)>,
     etag: Option<String>,
     register_cseq: u32,
     challenge_count: u32,
@@ -164,6 +166,7 @@ impl Fellow {
             later: Vec::new(),
             ringing: Vec::new(),
             acks_due: BTreeSet::new(),
+            invited: BTreeSet::new(),
             etag: None,
             register_cseq: 0,
             challenge_count: 0,
@@ -194,6 +197,7 @@ impl Fellow {
         self.socket = Some(scene.world.connect(shard, peer));
         self.address = peer.to_string();
         self.inbox = Inbox::default();
+        self.invited.clear();
         if let Some(ntlm) = &mut self.ntlm {
             ntlm.disconnect();
         }

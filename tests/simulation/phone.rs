@@ -1,6 +1,6 @@
 //! A model telephone: one of a user's endpoints that calls and is called. It knows the rules of SIP that a client lives by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::dice::Dice;
 use super::fellow::{aor, password, user_name};
@@ -53,6 +53,8 @@ pub struct Phone {
     pub count: usize,
     pub parts: Vec<Part>,
     pub pending: BTreeMap<(String, String), Pending>,
+    /// INVITEs that came: Call-ID and CSeq number, which their ACKs have too (RFC 3261 §13.2.2.4).
+    invited: BTreeSet<(String, u32)>,
     /// What it was told last of who it asked about.
     pub told: String,
 }
@@ -70,6 +72,7 @@ impl Phone {
             count: 0,
             parts: Vec::new(),
             pending: BTreeMap::new(),
+            invited: BTreeSet::new(),
             told: String::new(),
         }
     }
@@ -92,6 +95,7 @@ impl Phone {
         self.up = false;
         self.parts.clear();
         self.pending.clear();
+        self.invited.clear();
         self.inbox = Inbox::default();
         if let Some(ntlm) = &mut self.ntlm {
             ntlm.disconnect();
@@ -397,6 +401,12 @@ impl Phone {
         heard: Heard,
     ) -> Result<(), String> {
         let to_tag = heard.to_tag();
+        let name = (heard.call_id().to_owned(), heard.cseq());
+        if heard.method == "INVITE" {
+            self.invited.insert(name);
+        } else if heard.method == "ACK" && !self.invited.contains(&name) {
+            return Err(format!("an ACK of no INVITE:\n{}", heard.full()));
+        }
         if heard.method == "NOTIFY" {
             self.told = heard.text();
             self.reply(world, &heard, 200, "", "");

@@ -40,7 +40,7 @@ impl Shard {
                     draft.finish();
                 });
             }
-            Some(Answering::Invitation) if outcome.is_success() => {
+            Some(Answering::Invitation(_)) if outcome.is_success() => {
                 let connection = self.servers.get(key).map(|request| request.connection);
                 let link = connection.and_then(|id| Some(self.connections.get(id)?.link));
                 self.settle_with(key, 200, "", None, effects, |mut draft| {
@@ -50,7 +50,7 @@ impl Shard {
                     draft.finish();
                 });
             }
-            Some(Answering::Message(_) | Answering::Invitation) | None => {
+            Some(Answering::Message(_) | Answering::Invitation(_)) | None => {
                 self.settle(key, outcome, effects);
             }
         }

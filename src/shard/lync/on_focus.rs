@@ -124,6 +124,16 @@ pub(in crate::shard) fn refuse_at_once(
     });
 }
 
+/// The dialog with a focus whose INVITE waits in this transaction.
+pub(in crate::shard) fn asking(shard: &Shard, server: ServerKey) -> Option<DialogKey> {
+    let connection = shard.servers.get(server)?.connection;
+    let place = shard.connections.get(connection)?;
+    shard.dialogs.keys(&place.dialogs).find(|key| {
+        let usage = shard.dialogs.get(*key).map(|association| &association.usage);
+        matches!(usage, Some(Usage::Focus(Focus { asking: Some(asking), .. })) if asking.0 == server)
+    })
+}
+
 /// The conference's owner: it is let in.
 pub(in crate::shard) fn attended(
     shard: &mut Shard,
@@ -309,4 +319,90 @@ fn commands(ask: &Ask) -> Result<Vec<Command>, &'static str> {
             return Err(cccp::reason(501));
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dialect::lync::conference_uri;
+    use crate::shard::effect::Effect;
+    use crate::shard::input::Input;
+    use crate::shard::{Settings, ShardId};
+    use crate::sip::link::{ConnectionId, Link, Transport};
+    use crate::sip::time::Now;
+
+    const NOW: Now = Now(1_700_000_000_000_000);
+
+    fn aor(name: &str) -> Aor {
+        Aor::parse(&format!("{name}@example.com")).expect("an address of the test")
+    }
+
+    /// INVITE and CANCEL come in one segment, and the conference is another shard's.
+    #[test]
+    fn who_gives_up_before_the_owner_has_answered_is_taken_back_there() {
+        let settings = Settings {
+            shards: 2,
+            ..Settings::default()
+        };
+        let mut shard = Shard::new(ShardId(0), settings, [1; 32], [2; 32], NOW);
+        let (connection, mut effects) = (ConnectionId::new(0, 1), Effects::default());
+        let link = Link {
+            transport: Transport::Tls,
+            local: ([127, 0, 0, 1], 5061).into(),
+            peer: ([127, 0, 0, 1], 40_000).into(),
+            moves: 1,
+        };
+        shard.handle(NOW, Input::Opened { connection, link }, &mut effects);
+        let place = shard.connections.get_mut(connection).expect("it is open");
+        place.user = Some(aor("bob"));
+        let session = (0..4096)
+            .map(|group| SessionId { group, random: 7 })
+            .find(|id| shard.route.owner_of_group(id.group) == ShardId(1))
+            .expect("each shard has groups");
+        let focus = conference_uri::focus(&aor("alice"), session);
+        let body = format!(
+            "<request xmlns=\"urn:ietf:params:xml:ns:cccp\" C3PVersion=\"1\" to=\"{focus}\" from=\"sip:bob@example.com\" requestId=\"1\">\
+             <addUser><conferenceKeys confEntity=\"{focus}\"/><user xmlns=\"urn:ietf:params:xml:ns:conference-info\" \
+             entity=\"sip:bob@example.com\"/></addUser></request>"
+        );
+        let mut say = |method: &str, body: &str, effects: &mut Effects| {
+            let text = format!(
+                "{method} {focus} SIP/2.0\r\nVia: SIP/2.0/TLS 127.0.0.1:40000;branch=z9hG4bK1\r\nMax-Forwards: 70\r\n\
+                 From: <sip:bob@example.com>;tag=1\r\nTo: <{focus}>\r\nCall-ID: 1\r\nCSeq: 1 {method}\r\n\
+                 Contact: <sip:bob@127.0.0.1:40000>\r\nContent-Type: application/cccp+xml\r\nContent-Length: {}\r\n\r\n{body}",
+                body.len()
+            );
+            let mut bytes = text.into_bytes();
+            let message = &Message::parse(&mut bytes).expect("a message");
+            let input = Input::Message {
+                connection,
+                message,
+            };
+            effects.clear();
+            shard.handle(NOW, input, effects);
+            shard.census().dialogs
+        };
+        let posts = |effects: &Effects| -> Vec<String> {
+            let posted = effects.list.iter().filter_map(|effect| match effect {
+                Effect::Post { to, letter } => Some(format!("{to:?} {letter:?}")),
+                _ => None,
+            });
+            posted.collect()
+        };
+        assert_eq!(say("INVITE", &body, &mut effects), 1);
+        assert!(
+            matches!(&posts(&effects)[..], [one] if one.starts_with("ShardId(1) Attend ")),
+            "{effects:?}"
+        );
+        assert_eq!(say("CANCEL", "", &mut effects), 0);
+        let said = String::from_utf8_lossy(&effects.bytes);
+        assert!(
+            said.contains("SIP/2.0 200 ") && said.contains("SIP/2.0 487 "),
+            "{said}"
+        );
+        assert!(
+            matches!(&posts(&effects)[..], [one] if one.starts_with("ShardId(1) Leave ")),
+            "{effects:?}"
+        );
+    }
 }

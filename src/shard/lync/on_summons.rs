@@ -58,7 +58,9 @@ pub(in crate::shard) fn on_invite(
     };
     shard.connections.acted(request.connection, shard.now);
     shard.provisional(server, 100, "", "", effects);
-    shard.answering.insert(server, Answering::Invitation);
+    shard
+        .answering
+        .insert(server, Answering::Invitation(session));
     let letter = Letter::Invite {
         session,
         by: shard.party(&by),
@@ -116,9 +118,11 @@ pub(in crate::shard) fn ring(
                 user,
                 state: State::Ringing(key, slotmap::Key::null()),
                 cpim: false,
+                answer_due: None,
                 pages: None,
                 focus: true,
                 told: true,
+                reinvite: None,
                 stopped: None,
                 sdp_version: 1,
                 typing: None,
@@ -159,10 +163,11 @@ pub(in crate::shard) fn is_one(shard: &Shard, key: DialogKey) -> bool {
 pub(in crate::shard) fn accepted(
     shard: &mut Shard,
     key: DialogKey,
+    cseq: u32,
     ringing: Option<RingingKey>,
     effects: &mut Effects,
 ) {
-    on_leg::acknowledge_2xx(shard, key, effects);
+    on_leg::acknowledge_2xx(shard, key, cseq, effects);
     shard.drop_dialog(key);
     let Some(ringing) = ringing.and_then(|ringing| on_ring::end_ringing(shard, ringing)) else {
         return;
@@ -249,7 +254,7 @@ pub(in crate::shard) fn moved(
     } else if dialog.accepted(message).is_ok() {
         effects.send(connection, |out| {
             let branch = format_args!("z9hG4bK{random}");
-            dialog.acknowledge_2xx(out, &link, branch);
+            dialog.acknowledge_2xx(out, &link, branch, message.cseq().number);
         });
     }
 }

@@ -5,9 +5,16 @@ use crate::client::Heard;
 
 impl Fellow {
     pub(super) fn on_request(&mut self, scene: &mut Scene<'_>, heard: Heard) {
+        let name = (heard.call_id().to_owned(), heard.cseq());
+        if heard.method == "INVITE" {
+            self.invited.insert(name.clone());
+        }
         if heard.method == "ACK" {
-            self.acks_due
-                .remove(&(heard.call_id().to_owned(), heard.cseq()));
+            if !self.invited.contains(&name) {
+                let blame = format!("an ACK of no INVITE:\n{}", heard.full());
+                scene.ledger.blame(blame);
+            }
+            self.acks_due.remove(&name);
             if let Some(dialog) = self.dialog_of(&heard)
                 && let Some(leg) = self.dialogs[dialog].leg
                 && !self.dialogs[dialog].ended
