@@ -283,7 +283,7 @@ impl Invite {
             target: message.uri(),
             ..Texts::default()
         };
-        Dialog::new(&texts, message.cseq().number, 0)
+        Dialog::new(&texts, message.cseq().number, None)
     }
 
     /// Whether it comes from a focus.
