@@ -26,6 +26,7 @@
 //! - `NAME is USER@DOMAIN` makes an actor: a client with a connection of its own. Two names may be one user's two clients;
 //!   the user shows the first one's name. `(not in the store)` after it: the server has no such user. `by NTLM` after it, or
 //!   `by NTLM as DOMAIN\NAME`: it logs in so, signs all that it sends from then on, and checks all that it gets.
+//!   `by the whole address`: that is its user name in digest, not the name alone.
 //! - `NAME connects`, `NAME disconnects`, `NAME is disconnected` (by the server). To register or to send connects by itself.
 //! - `NAME registers` is REGISTER, the challenge, REGISTER with the password, 200; by NTLM one step more. Lines below go into all requests.
 //! - `NAME sends METHOD URI [as LABEL]` begins something; `as` names the dialog that it makes. `NAME sends METHOD in LABEL`
@@ -404,6 +405,9 @@ fn perform(stage: &mut dyn Stage, play: &Play) -> Result<(), String> {
     let mut actors: Vec<Actor> = play.actors.iter().map(actor).collect();
     for (index, login) in &play.by_ntlm {
         actors[*index].ntlm = Some(Ntlm::new(login));
+    }
+    for index in &play.by_address {
+        actors[*index].by_address = true;
     }
     Performance {
         stage,

@@ -118,6 +118,73 @@ fn who_comes_back_again_and_again_leaves_nothing_behind() {
     assert!(left < 200, "{left} places are left");
 }
 
+/// User 0's INVITE to user 1, with this number, in the dialog that `to_tag` makes where there is one; as it comes there.
+fn invite(
+    world: &mut OneShard,
+    [caller, callee]: [ConnectionId; 2],
+    number: u32,
+    in_dialog: [&str; 2],
+) -> Heard {
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
+    let [route, to] = in_dialog;
+    let mut bytes = format!(
+        "INVITE sip:u1@example.com SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bKi{number}\r\nMax-Forwards: 70\r\n{route}\
+         From: <sip:u0@example.com>;tag=f\r\nTo: {to}\r\nCall-ID: call\r\nCSeq: {number} INVITE\r\n\
+         Contact: <sip:u0@127.1.0.1:40000;transport=tls>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{OFFER}",
+        OFFER.len()
+    )
+    .into_bytes();
+    world.take(caller, &mut bytes);
+    let heard = world.heard(callee).into_iter();
+    heard.last().expect("an INVITE")
+}
+
+/// Each gives the INVITE more time. In the calls' dialogs nobody else limits that.
+#[test]
+fn who_says_in_a_moment_again_and_again_leaves_nothing_behind() {
+    const TIMES: u32 = 5_000;
+    let mut world = OneShard::new();
+    let ends = [world.register(0), world.register(1)];
+    let contact = "Contact: <sip:u1@127.1.0.2:40000;transport=tls>\r\n";
+    let first = invite(&mut world, ends, 1, ["", "<sip:u1@example.com>"]);
+    world.take(ends[1], &mut first.response(200, "OK", "t", contact, ""));
+    let accepted = world.heard(ends[0]).pop().expect("an answer");
+    assert_eq!(accepted.status, Some(200), "{}", accepted.full());
+    let route = accepted.header("Record-Route").expect("a route");
+    let route = format!("Route: {route}\r\n");
+    let in_dialog = [&route, accepted.header("To").expect("To")];
+    let room_before = world.room();
+    for number in 2..5 {
+        let again = invite(&mut world, ends, number, in_dialog);
+        assert_eq!(again.method, "INVITE", "{}", again.full());
+        for _ in 0..TIMES {
+            for status in [100, 180] {
+                world.take(ends[1], &mut again.response(status, "", "t", "", ""));
+            }
+            world.tick(Duration::from_millis(1));
+        }
+        let more = world.room().saturating_sub(room_before);
+        assert!(more < 200, "{more} places more");
+        world.take(ends[1], &mut again.response(488, "", "t", "", ""));
+    }
+    // And one that nobody ever ends.
+    let last = invite(&mut world, ends, 5, in_dialog);
+    let mut told = None;
+    for second in 0..20 * 60 {
+        if second < 15 * 60 {
+            world.take(ends[1], &mut last.response(180, "", "t", "", ""));
+        }
+        world.tick(Duration::from_secs(1));
+        told = told.or(world
+            .heard(ends[0])
+            .pop()
+            .map(|heard| (heard.status, second)));
+    }
+    let (status, second) = told.expect("an end");
+    assert_eq!(status, Some(408));
+    assert!((600..650).contains(&second), "after {second} s");
+}
+
 #[test]
 fn a_presence_change_is_at_most_one_letter_a_shard() {
     const WATCHERS: u32 = 200;

@@ -50,9 +50,9 @@ impl Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Credentials {
     /// `ha1_md5` of user, realm, password.
-    pub ha1_md5: Option<[u8; 16]>,
+    pub ha1_md5: Option<Ha1<16>>,
     /// `ha1_sha256` of user, realm, password.
-    pub ha1_sha256: Option<[u8; 32]>,
+    pub ha1_sha256: Option<Ha1<32>>,
     /// `nt_hash` of the password.
     pub nt_hash: Option<[u8; 16]>,
 }
@@ -64,14 +64,67 @@ impl core::fmt::Debug for Credentials {
     }
 }
 
-/// MD5("user:realm:password") (RFC 7616 §3.4.2). `user` is the part before the `@`, unescaped; `realm` is the domain.
-pub fn ha1_md5(user: &str, realm: &str, password: &str) -> [u8; 16] {
-    hash::<Md5>(&[user, realm, password]).into()
+/// The hash of a password for digest, once for each name that a client may have hashed: the name alone, or the whole address,
+/// as many people type it. One can't be had from the other.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ha1<const N: usize> {
+    /// Of "user:realm:password" (RFC 7616 §3.4.2). `user` is the part before the `@`, unescaped; `realm` is the domain.
+    pub name: [u8; N],
+    /// Of "user@realm:realm:password". A password from before this was kept has none.
+    pub address: Option<[u8; N]>,
 }
 
-/// SHA-256("user:realm:password") (RFC 7616 §3.4.2, RFC 8760 §2.1).
-pub fn ha1_sha256(user: &str, realm: &str, password: &str) -> [u8; 32] {
-    hash::<Sha256>(&[user, realm, password]).into()
+impl<const N: usize> core::fmt::Debug for Ha1<N> {
+    // A credential never reaches a log.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Ha1")
+    }
+}
+
+impl<const N: usize> Ha1<N> {
+    fn of(self, form: Form) -> Option<[u8; N]> {
+        match form {
+            Form::Name => Some(self.name),
+            Form::Address => self.address,
+        }
+    }
+}
+
+/// How a client writes its `username`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// `alice`
+    Name,
+    /// `alice@example.com`, where that is the realm.
+    Address,
+}
+
+impl Credentials {
+    /// Whether there is anything that an answer of this kind could be right by.
+    pub(super) fn has(&self, algorithm: Algorithm, form: Form) -> bool {
+        match algorithm {
+            Algorithm::Md5 => self.ha1_md5.and_then(|ha1| ha1.of(form)).is_some(),
+            Algorithm::Sha256 => self.ha1_sha256.and_then(|ha1| ha1.of(form)).is_some(),
+        }
+    }
+}
+
+/// What is kept of a password for MD5 (RFC 7616 §3.4.2).
+pub fn ha1_md5(user: &str, realm: &str, password: &str) -> Ha1<16> {
+    let of = |name: &str| hash::<Md5>(&[name, realm, password]).into();
+    Ha1 {
+        name: of(user),
+        address: Some(of(&format!("{user}@{realm}"))),
+    }
+}
+
+/// The same for SHA-256 (RFC 8760 §2.1).
+pub fn ha1_sha256(user: &str, realm: &str, password: &str) -> Ha1<32> {
+    let of = |name: &str| hash::<Sha256>(&[name, realm, password]).into();
+    Ha1 {
+        name: of(user),
+        address: Some(of(&format!("{user}@{realm}"))),
+    }
 }
 
 /// `qop=auth` with its two companions (RFC 7616 §3.4).
@@ -99,13 +152,18 @@ impl Question<'_> {
     pub(super) fn is_answered_by(
         &self,
         algorithm: Algorithm,
+        form: Form,
         credentials: &Credentials,
         response: &str,
     ) -> bool {
         let wanted = match algorithm {
-            Algorithm::Md5 => credentials.ha1_md5.map(|ha1| self.response::<Md5>(&ha1)),
+            Algorithm::Md5 => credentials
+                .ha1_md5
+                .and_then(|ha1| ha1.of(form))
+                .map(|ha1| self.response::<Md5>(&ha1)),
             Algorithm::Sha256 => credentials
                 .ha1_sha256
+                .and_then(|ha1| ha1.of(form))
                 .map(|ha1| self.response::<Sha256>(&ha1)),
         };
         // The length is public (the algorithm's); only the digits are compared in constant time.
@@ -163,6 +221,13 @@ mod tests {
         }
     }
 
+    /// A million users have them.
+    #[test]
+    fn the_hash_of_the_address_costs_its_own_bytes_alone() {
+        assert_eq!(size_of::<Option<Ha1<16>>>(), 2 * 16 + 1);
+        assert_eq!(size_of::<Option<Ha1<32>>>(), 2 * 32 + 1);
+    }
+
     /// RFC 7616 §3.9.1, both algorithms over one exchange.
     #[test]
     fn rfc_7616_examples() {
@@ -178,14 +243,16 @@ mod tests {
         let mufasa = credentials("Mufasa", "http-auth@example.org", "Circle of Life");
         let md5 = "8ca523f5e9506fed4657c9700eebdbec";
         let sha256 = "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1";
-        assert!(question.is_answered_by(Algorithm::Md5, &mufasa, md5));
-        assert!(question.is_answered_by(Algorithm::Sha256, &mufasa, sha256));
-        assert!(question.is_answered_by(Algorithm::Sha256, &mufasa, &sha256.to_uppercase()));
-        assert!(!question.is_answered_by(Algorithm::Md5, &mufasa, sha256));
-        assert!(!question.is_answered_by(Algorithm::Sha256, &mufasa, md5));
+        let name = Form::Name;
+        assert!(question.is_answered_by(Algorithm::Md5, name, &mufasa, md5));
+        assert!(question.is_answered_by(Algorithm::Sha256, name, &mufasa, sha256));
+        assert!(question.is_answered_by(Algorithm::Sha256, name, &mufasa, &sha256.to_uppercase()));
+        assert!(!question.is_answered_by(Algorithm::Md5, name, &mufasa, sha256));
+        assert!(!question.is_answered_by(Algorithm::Sha256, name, &mufasa, md5));
+        assert!(!question.is_answered_by(Algorithm::Md5, Form::Address, &mufasa, md5));
         for wrong in ["", "0", &md5[1..], "8ca523f5e9506fed4657c9700eebdbed"] {
             assert!(
-                !question.is_answered_by(Algorithm::Md5, &mufasa, wrong),
+                !question.is_answered_by(Algorithm::Md5, name, &mufasa, wrong),
                 "{wrong}"
             );
         }
@@ -194,7 +261,7 @@ mod tests {
             ha1_sha256: None,
             nt_hash: None,
         };
-        assert!(!question.is_answered_by(Algorithm::Md5, &none, md5));
+        assert!(!question.is_answered_by(Algorithm::Md5, name, &none, md5));
     }
 
     /// RFC 2617 §3.5 with MD5 and `qop`, and the same question without `qop` (RFC 2617 §3.2.2.1, RFC 3261 §22.4).
@@ -212,12 +279,14 @@ mod tests {
         let mufasa = credentials("Mufasa", "testrealm@host.com", "Circle Of Life");
         assert!(question.is_answered_by(
             Algorithm::Md5,
+            Form::Name,
             &mufasa,
             "6629fae49393a05397450978507c4ef1"
         ));
         question.protection = None;
         assert!(question.is_answered_by(
             Algorithm::Md5,
+            Form::Name,
             &mufasa,
             "670fd8c2df070c60b045671b8b24ff02"
         ));
@@ -233,11 +302,20 @@ mod tests {
             protection: None,
         };
         let bob = credentials("bob", "biloxi.com", "zanzibar");
-        assert!(question.is_answered_by(Algorithm::Md5, &bob, "bf57e4e0d0bffc0fbaedce64d59add5e"));
+        let is_answered_by = |question: &Question<'_>, response: &str| {
+            question.is_answered_by(Algorithm::Md5, Form::Name, &bob, response)
+        };
+        assert!(is_answered_by(
+            &question,
+            "bf57e4e0d0bffc0fbaedce64d59add5e"
+        ));
         question.protection = Some(Protection {
             nc: "00000001",
             cnonce: "0a4f113b",
         });
-        assert!(question.is_answered_by(Algorithm::Md5, &bob, "89eb0059246c02b2f6ee02c7961d5ea3"));
+        assert!(is_answered_by(
+            &question,
+            "89eb0059246c02b2f6ee02c7961d5ea3"
+        ));
     }
 }

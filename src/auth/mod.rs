@@ -18,7 +18,7 @@ use core::time::Duration;
 use smallvec::SmallVec;
 
 use digest::Algorithm;
-pub use digest::{Credentials, ha1_md5, ha1_sha256};
+pub use digest::{Credentials, Ha1, ha1_md5, ha1_sha256};
 use nonce::NonceId;
 pub use nonce::{BadNonce, NonceKey, Seen};
 pub use ntlm::{ASSOCIATION_LIFETIME, Association, REALM, Unsigned, begins_anew, nt_hash};
@@ -175,12 +175,18 @@ impl Authenticator {
         );
         let key = NonceKey::new(secret);
         let dummy = key.derive(b"nobody");
-        let mut ha1_md5 = [0; 16];
-        ha1_md5.copy_from_slice(&dummy[..16]);
+        let mut short = [0; 16];
+        short.copy_from_slice(&dummy[..16]);
         let nobody = Credentials {
-            ha1_md5: Some(ha1_md5),
-            ha1_sha256: Some(dummy),
-            nt_hash: Some(ha1_md5),
+            ha1_md5: Some(Ha1 {
+                name: short,
+                address: Some(short),
+            }),
+            ha1_sha256: Some(Ha1 {
+                name: dummy,
+                address: Some(dummy),
+            }),
+            nt_hash: Some(short),
         };
         Authenticator {
             settings,
@@ -343,13 +349,10 @@ impl Authenticator {
         credentials: Option<&Credentials>,
         seen: &mut Seen,
     ) -> Verdict {
-        // A user without a hash for this scheme (enabled after the password was set) is like one that is not there, and so
-        // is somebody else than From says.
+        // A user without a hash for this scheme (enabled after the password was set), or of the whole address, is like one that
+        // is not there, and so is somebody else than From says. Were it told apart, one could ask who is there.
         let credentials = credentials.filter(|kept| match &answer.proof {
-            Proof::Digest(digest) => match digest.algorithm {
-                Algorithm::Md5 => kept.ha1_md5.is_some(),
-                Algorithm::Sha256 => kept.ha1_sha256.is_some(),
-            },
+            Proof::Digest(digest) => digest.is_for(kept),
             Proof::Ntlm(ntlm) => kept.nt_hash.is_some() && ntlm.names(&answer.aor),
         });
         let against = credentials.unwrap_or(&self.nobody);

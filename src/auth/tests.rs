@@ -256,6 +256,17 @@ fn right_answers() {
             proved,
         );
     }
+    // Many people type the whole address where a client asks for the name to prove.
+    for algorithm in [Algorithm::Sha256, Algorithm::Md5] {
+        check(
+            &Reply {
+                username: "alice@example.com",
+                algorithm,
+                ..reply.clone()
+            },
+            proved,
+        );
+    }
     // No algorithm means MD5.
     let value = Reply {
         algorithm: Algorithm::Md5,
@@ -320,6 +331,21 @@ fn wrong_answers() {
             ..reply.clone()
         },
         "Username",
+    );
+    check(
+        &Reply {
+            username: "alice@EXAMPLE.com",
+            ..reply.clone()
+        },
+        "Username",
+    );
+    check(
+        &Reply {
+            username: "alice@example.com",
+            password: "guess",
+            ..reply.clone()
+        },
+        "alice@example.com Wrong",
     );
     check(
         &Reply {
@@ -418,6 +444,26 @@ fn nobody_is_told_who_is_there() {
             "alice@example.com Wrong"
         );
     }
+    // Nor whose password is from before the whole address was hashed.
+    let mut older = alice();
+    if let Some(ha1) = &mut older.ha1_sha256 {
+        ha1.address = None;
+    }
+    let whole = [Reply {
+        username: "alice@example.com",
+        ..Reply::new(&nonce_for(START, peer()))
+    }
+    .value()];
+    for credentials in [None, Some(&older)] {
+        assert_eq!(
+            outcome(&whole, START, credentials, &mut Seen::default()),
+            "alice@example.com Wrong"
+        );
+    }
+    assert_eq!(
+        outcome(&value, START, Some(&older), &mut Seen::default()),
+        "alice@example.com Proved"
+    );
 }
 
 #[test]

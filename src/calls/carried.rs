@@ -2,7 +2,7 @@
 //!
 //! What belongs to a hop is left out here and written anew where the message goes out: the topmost Via, Max-Forwards, our own
 //! Route and Record-Route, Content-Length (RFC 3261 §16.6, §16.7). So is what only this server may say, P-Asserted-Identity
-//! (RFC 3325 §5), and what is for this server alone, the credentials for its realm.
+//! (RFC 3325 §5), and all that proves or asks who somebody is (`between_client_and_us`).
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::documents::multipart;
 use crate::documents::sdp::{Description, Kind};
 use crate::sip::build;
 use crate::sip::dialog::{Dialog, ROUTE_BYTES_MAX, Texts};
-use crate::sip::header::{AuthParams, Contacts, DialogRef, MediaType, Name, NameAddr, has_token};
+use crate::sip::header::{Contacts, DialogRef, MediaType, Name, NameAddr, has_token};
 use crate::sip::message::{Message, Method};
 use crate::sip::uri::Uri;
 
@@ -51,12 +51,8 @@ impl Carried {
         self.bytes.get(self.head_bytes..).unwrap_or(&[])
     }
 
-    /// What of a request goes along. `realms` says which credentials were for us; `ours` which route is.
-    pub fn request(
-        message: &Message<'_>,
-        realms: impl Fn(&str) -> bool,
-        ours: impl Fn(&str) -> bool,
-    ) -> Carried {
+    /// What of a request goes along. `ours` says which route is.
+    pub fn request(message: &Message<'_>, ours: impl Fn(&str) -> bool) -> Carried {
         let mut head = Vec::with_capacity(message.head().len() + 64);
         build::vias(&mut head, message);
         let mut routed = false;
@@ -67,14 +63,7 @@ impl Carried {
                 | Name::ContentLength
                 | Name::PAssertedIdentity
                 | Name::PPreferredIdentity => continue,
-                Name::Authorization | Name::ProxyAuthorization => {
-                    let realm = AuthParams::parse(value)
-                        .ok()
-                        .and_then(|params| params.get("realm"));
-                    if realm.is_none_or(|realm| realms(&realm)) {
-                        continue;
-                    }
-                }
+                _ if between_client_and_us(name, text) => continue,
                 Name::Route if !routed => {
                     routed = true;
                     // Our own is the first, if it is there at all (RFC 3261 §16.4).
@@ -111,6 +100,7 @@ impl Carried {
                 | Name::ContentLength
                 | Name::PAssertedIdentity
                 | Name::PPreferredIdentity => {}
+                _ if between_client_and_us(name, text) => {}
                 Name::RecordRoute => {
                     for value in crate::sip::header::split_values(value) {
                         line(&mut head, text, if ours(value) { route } else { value });
@@ -121,6 +111,23 @@ impl Carried {
         }
         Carried::new(head, message.body())
     }
+}
+
+/// Whether a header proves who somebody is, asks for it, or signs the message: never carried, whatever its realm.
+///
+/// Each client has proved to us who it is, and the other side is told so by P-Asserted-Identity. An old signature is worth
+/// nothing beside ours, and a client of Lync's hangs up over it: it takes Proxy-Authentication-Info for the signature before
+/// Authentication-Info. Nor do endpoints challenge each other here (RFC 3261 §22.1), for nobody has a password for anybody else's
+/// phone: most clients would answer a foreign realm with the one they have, for the challenger to guess it from.
+fn between_client_and_us(name: Name, text: &str) -> bool {
+    matches!(
+        name,
+        Name::Authorization
+            | Name::ProxyAuthorization
+            | Name::AuthenticationInfo
+            | Name::WwwAuthenticate
+            | Name::ProxyAuthenticate
+    ) || name == Name::Other && text.eq_ignore_ascii_case("Proxy-Authentication-Info")
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {
@@ -166,8 +173,12 @@ impl Answer {
         }
     }
 
-    /// A client's answer. `ours` tells our own Record-Route, which becomes `route` on the way back.
+    /// A client's answer. `ours` tells our own Record-Route, which becomes `route` on the way back. A challenge goes to nobody
+    /// (`between_client_and_us`): without one a 401 makes a client ask again for ever, so it reads as it does for messages.
     pub fn read(message: &Message<'_>, ours: impl Fn(&str) -> bool, route: &str) -> Answer {
+        if is_challenge(message) {
+            return Answer::of(480, "");
+        }
         let (contact, focus) = contact(message);
         // From us to them: what stands above ours, the nearest to us first (RFC 3261 §12.1.2).
         let mut beyond: Vec<&str> = message
@@ -198,7 +209,7 @@ impl Answer {
         match self.status {
             600.. => 0,
             ..400 => 1,
-            401 | 407 | 415 | 420 | 484 => 2,
+            415 | 420 | 484 => 2,
             486 => 3,
             480 => 5,
             408 => 6,
@@ -208,6 +219,11 @@ impl Answer {
             _ => 9,
         }
     }
+}
+
+/// Whether an endpoint asks whoever calls it for a password.
+pub fn is_challenge(message: &Message<'_>) -> bool {
+    matches!(message.status(), Some(401 | 407))
 }
 
 /// The Contact's URI and whether it is a focus; empty where there is none that can be read.
@@ -283,7 +299,7 @@ impl Invite {
             target: message.uri(),
             ..Texts::default()
         };
-        Dialog::new(&texts, message.cseq().number, 0)
+        Dialog::new(&texts, message.cseq().number, None)
     }
 
     /// Whether it comes from a focus.

@@ -188,7 +188,7 @@ mod tests {
             target: "sip:bob@192.0.2.2",
             ..Texts::default()
         };
-        Threads::new(Dialog::new(&texts, 5, 0))
+        Threads::new(Dialog::new(&texts, 5, None))
     }
 
     fn answer(tag: &str, contact: &str) -> Answer {
@@ -218,6 +218,8 @@ mod tests {
         threads.theirs(&answer("b", "sip:bob@192.0.2.2"), PEER);
         let bob = "<sip:bob@example.com>;tag=b";
         for (from, to, line, expected) in [
+            (bob, "a", "0 INFO", Ok(PEER)),
+            (bob, "a", "0 INFO", Err(Stray::Late)),
             (bob, "a", "1 INFO", Ok(PEER)),
             (bob, "a", "1 INFO", Err(Stray::Late)),
             (bob, "a", "1 ACK", Ok(PEER)),

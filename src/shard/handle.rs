@@ -164,9 +164,7 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     if overload::sheds(shard, request, effects) {
         return;
     }
-    if message.header(Name::MaxForwards) == Some("0")
-        && method != Method::Register
-        && method != Method::Options
+    if message.max_forwards() == Some(0) && method != Method::Register && method != Method::Options
     {
         return shard.answer(request, 483, "", effects);
     }

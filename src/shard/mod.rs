@@ -71,7 +71,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use slotmap::SlotMap;
 
-use crate::auth::{Authenticator, Credentials};
+use crate::auth::{Authenticator, Credentials, Ha1};
 use crate::immcu::SessionId;
 use crate::immcu::content::Party;
 use crate::immcu::pager::Pagers;
@@ -147,9 +147,9 @@ pub struct UserRecord {
     /// Shown to others; empty where there is none.
     pub display_name: Box<str>,
     /// MD5("user:domain:password") (RFC 7616 §3.4.2), where `digest-md5` is enabled.
-    pub ha1_md5: Option<[u8; 16]>,
-    /// SHA-256("user:domain:password"), where `digest-sha-256` is enabled.
-    pub ha1_sha256: Option<[u8; 32]>,
+    pub ha1_md5: Option<Ha1<16>>,
+    /// The same with SHA-256, where `digest-sha-256` is enabled.
+    pub ha1_sha256: Option<Ha1<32>>,
     /// MD4 of the password ([MS-NLMP] §3.3.1), where `ntlm` is enabled.
     pub nt_hash: Option<[u8; 16]>,
     /// Contacts, access rules and so on; `None` where all of it is as by default, and then it costs nothing.

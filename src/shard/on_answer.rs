@@ -32,6 +32,7 @@ pub(super) fn on_answer(
     if transaction.connection != connection || transaction.method != message.method() {
         return;
     }
+    let before = transaction.deadline;
     let step = transaction.answered(now, status);
     let deadline = transaction.deadline;
     if step == Step::Final {
@@ -40,17 +41,14 @@ pub(super) fn on_answer(
     match (transaction.method, &transaction.purpose) {
         (Method::Invite, Purpose::Invite(leg)) => {
             let leg = *leg;
-            shard.look_at(deadline, Look::Client(key));
             on_ring::answered(shard, key, leg, step, message, effects);
         }
         (Method::Invite, Purpose::Call(end)) => {
             let end = *end;
-            shard.look_at(deadline, Look::Client(key));
             on_call_end::answered(shard, key, end, step, message, effects);
         }
         (Method::Invite, Purpose::Move(_)) => on_summons::moved(shard, key, step, message, effects),
         (_, Purpose::Pass(_)) => {
-            shard.look_at(deadline, Look::Client(key));
             on_call_pass::answered(shard, key, step, message, effects);
         }
         (Method::Invite, Purpose::Reinvite(leg)) => {
@@ -71,6 +69,11 @@ pub(super) fn on_answer(
             ended(shard, key, status, outcome, effects);
         }
         _ => {}
+    }
+    // A deadline that moves on needs no other entry of the wheel: the one that is there arms itself anew. Whoever answers
+    // "in a moment" again and again would leave one each time.
+    if deadline < before && shard.clients.get(key).is_some() {
+        shard.look_at(deadline, Look::Client(key));
     }
 }
 
@@ -114,16 +117,27 @@ pub(super) fn failed(shard: &mut Shard, key: ClientKey, outcome: &Outcome, effec
 
 /// The wheel: no final answer in time counts as 408 (RFC 3261 §17.1.1.2, §17.1.2.2).
 pub(super) fn look(shard: &mut Shard, key: ClientKey, effects: &mut Effects) {
-    let Some(transaction) = shard.clients.get(key) else {
+    let now = shard.now;
+    let Some(transaction) = shard.clients.get_mut(key) else {
         return;
     };
-    if transaction.deadline > shard.now {
+    if transaction.deadline > now {
         let at = transaction.deadline;
         return shard.look_at(at, Look::Client(key));
     }
     if transaction.progress == Progress::Accepted {
         shard.close_client(key);
         return;
+    }
+    if transaction.rings_in_vain()
+        && let Purpose::Pass(errand) = &transaction.purpose
+    {
+        let end = errand.end;
+        // Its final answer, or none within the new deadline, ends the wait of whoever asked.
+        transaction.cancel(now);
+        let at = transaction.deadline;
+        shard.look_at(at, Look::Client(key));
+        return on_call_end::send_cancel(shard, end, key, effects);
     }
     ended(
         shard,

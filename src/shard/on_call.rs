@@ -78,11 +78,9 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         simple::name_addr(&shard.party(&user)).into()
     };
     let invite = Arc::new(Invite {
-        carried: Carried::request(
-            message,
-            |realm| shard.is_home(realm),
-            |route| on_call_pass::is_ours(shard, route, request),
-        ),
+        carried: Carried::request(message, |route| {
+            on_call_pass::is_ours(shard, route, request)
+        }),
         max_forwards: one_hop_less(message),
         identity,
         dialog: Invite::dialog(message),

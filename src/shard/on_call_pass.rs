@@ -3,7 +3,7 @@
 //! Who may speak in a call says the connection: it has a part in it, and tags and CSeq are those of its dialog. A route with
 //! another's call opens nothing.
 
-use crate::calls::carried::{Answer, Carried, Passing, one_hop_less, route_uri};
+use crate::calls::carried::{Answer, Carried, Passing, is_challenge, one_hop_less, route_uri};
 use crate::calls::threads::{Peer, Stray};
 use crate::dialect::simple;
 use crate::immcu::SessionId;
@@ -200,11 +200,7 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
         } else {
             identity.into()
         },
-        carried: Carried::request(
-            message,
-            |realm| shard.is_home(realm),
-            |route| is_ours(shard, route, request),
-        ),
+        carried: Carried::request(message, |route| is_ours(shard, route, request)),
     }
 }
 
@@ -312,8 +308,13 @@ pub(super) fn answered(
         }
         Step::Again | Step::Absorbed => return,
     }
-    // In a dialog no Record-Route counts (RFC 3261 §12.2): what comes is passed on as it is.
-    let answer = Answer::read(message, |value| names(value, call), "");
+    let answer = if is_challenge(message) {
+        // The call goes on: a 480 would end it (RFC 5057 §5.1).
+        Answer::of(403, "The Other Side Asks For A Password")
+    } else {
+        // In a dialog no Record-Route counts (RFC 3261 §12.2): what comes is passed on as it is.
+        Answer::read(message, |value| names(value, call), "")
+    };
     if status < 300
         && matches!(method, Method::Invite | Method::Update)
         && !answer.contact.is_empty()

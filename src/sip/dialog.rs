@@ -5,7 +5,7 @@
 use slotmap::new_key_type;
 
 use crate::sip::build::{self, Draft, Value};
-use crate::sip::header::{Name, NameAddr};
+use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::Link;
 use crate::sip::message::Message;
 use crate::sip::transaction::Branch;
@@ -60,8 +60,9 @@ pub struct Dialog {
     ends: [u32; 6],
     /// The last CSeq that we used.
     pub local_cseq: u32,
-    /// The last CSeq that they used; 0 before the first.
-    pub remote_cseq: u32,
+    /// The lowest CSeq that they may use next: the last one and 1, or 0 before the first, which may itself be 0
+    /// (RFC 3261 §8.1.1.5).
+    remote_next: u32,
 }
 
 const FROM: &str = "From: ";
@@ -75,8 +76,9 @@ const END: &str = "\r\n";
 pub struct LowerCSeq;
 
 impl Dialog {
-    /// A dialog of these texts. CR, LF and NUL are left out of them, as they are out of all that is written.
-    pub fn new(texts: &Texts<'_>, local_cseq: u32, remote_cseq: u32) -> Dialog {
+    /// A dialog of these texts, with the last CSeq that we used and that they did, if any. CR, LF and NUL are left out of the
+    /// texts, as they are out of all that is written.
+    pub fn new(texts: &Texts<'_>, local_cseq: u32, remote_cseq: Option<u32>) -> Dialog {
         let pieces = [
             (FROM, texts.local),
             (TAG, texts.local_tag),
@@ -103,13 +105,14 @@ impl Dialog {
             text: text.into(),
             ends,
             local_cseq,
-            remote_cseq,
+            // A CSeq is below 2^31.
+            remote_next: remote_cseq.map_or(0, |last| last.saturating_add(1)),
         }
     }
 
     /// The same dialog with other texts.
     pub fn with(&self, texts: &Texts<'_>) -> Dialog {
-        Dialog::new(texts, self.local_cseq, self.remote_cseq)
+        Dialog::new(texts, self.local_cseq, self.remote_next.checked_sub(1))
     }
 
     /// The same with another tag of ours.
@@ -200,7 +203,7 @@ impl Dialog {
             target: contact(request)?,
             routes: &routes(request.headers(Name::RecordRoute))?,
         };
-        Ok(Dialog::new(&texts, 0, request.cseq().number))
+        Ok(Dialog::new(&texts, 0, Some(request.cseq().number)))
     }
 
     /// Our end of a dialog that we are about to ask for.
@@ -219,7 +222,7 @@ impl Dialog {
             target,
             ..Texts::default()
         };
-        Dialog::new(&texts, 0, 0)
+        Dialog::new(&texts, 0, None)
     }
 
     /// The other side has accepted: its tag, its Contact and the route set, reversed (RFC 3261 §12.1.2).
@@ -252,10 +255,10 @@ impl Dialog {
     /// # Errors
     /// Where it is not higher than the last one.
     pub fn take_cseq(&mut self, number: u32) -> Result<(), LowerCSeq> {
-        if number <= self.remote_cseq {
+        if number < self.remote_next {
             return Err(LowerCSeq);
         }
-        self.remote_cseq = number;
+        self.remote_next = number.saturating_add(1);
         Ok(())
     }
 
@@ -320,11 +323,8 @@ impl Dialog {
         to_tag: &str,
     ) -> Draft<'o> {
         let (target, routes) = (self.target(), self.routes());
-        let first = routes.split(',').next().unwrap_or_default();
-        // A first route without `lr` is a strict router: it becomes the Request-URI, and the target the last
-        // route (RFC 3261 §12.2.1.1).
-        let strict = !first.is_empty() && !first.contains(";lr");
-        let uri = if strict { bare(first) } else { target };
+        let strict = strict_router(routes);
+        let uri = strict.map_or(target, |(router, _)| router);
         let mut draft = build::request(out, method, uri);
         draft.via(link, branch);
         draft.raw(b"Max-Forwards: 70\r\n");
@@ -339,10 +339,9 @@ impl Dialog {
             draft.header("Call-ID", self.call_id());
         }
         draft.cseq(cseq, method);
-        if strict {
-            let rest = routes.split_once(',').map_or("", |(_, rest)| rest);
+        if let Some((_, rest)) = strict {
             let comma = if rest.is_empty() { "" } else { "," };
-            draft.header("Route", format_args!("{}{comma}<{target}>", rest.trim()));
+            draft.header("Route", format_args!("{rest}{comma}<{target}>"));
         } else if !routes.is_empty() {
             draft.header("Route", routes);
         }
@@ -378,11 +377,17 @@ fn in_brackets(uri: &str) -> Box<str> {
     format!("<{uri}>").into()
 }
 
-fn bare(route: &str) -> &str {
-    route
-        .split_once('<')
-        .and_then(|(_, rest)| rest.split_once('>'))
-        .map_or(route.trim(), |(uri, _)| uri)
+/// The URI of the first route, and the routes after it, where it is a strict router's: one without `lr`. It becomes the
+/// Request-URI, and the target the last route (RFC 3261 §12.2.1.1). One that can't be read is left where it is, for whoever can.
+fn strict_router(routes: &str) -> Option<(&str, &str)> {
+    let first = split_values(routes).next()?;
+    let router = NameAddr::parse(first).ok()?;
+    // Without brackets it is none of the URI's parameters (RFC 3261 §20), but meant so.
+    if router.uri().ok()?.param("lr").is_some() || router.params.has("lr") {
+        return None;
+    }
+    let (_, rest) = routes.split_once(first)?;
+    Some((router.uri, rest.trim_start_matches([' ', '\t', ','])))
 }
 
 #[cfg(test)]
@@ -417,9 +422,9 @@ mod tests {
 
     #[test]
     fn its_texts_are_what_was_put_in_without_line_ends() {
-        let dialog = Dialog::new(&TEXTS, 3, 4);
+        let dialog = Dialog::new(&TEXTS, 3, Some(4));
         assert_eq!(dialog.texts(), TEXTS);
-        let empty = Dialog::new(&Texts::default(), 0, 0);
+        let empty = Dialog::new(&Texts::default(), 0, None);
         assert_eq!(empty.texts(), Texts::default());
         let other = Texts {
             call_id: "c\r\nX: 1\0",
@@ -430,9 +435,11 @@ mod tests {
             call_id: "cX: 1",
             ..other
         };
-        let dialog = dialog.with(&other);
+        let mut dialog = dialog.with(&other);
         assert_eq!(dialog.texts(), texts);
-        assert_eq!((dialog.local_cseq, dialog.remote_cseq), (3, 4));
+        assert_eq!(dialog.local_cseq, 3);
+        assert_eq!(dialog.take_cseq(4), Err(LowerCSeq));
+        assert_eq!(dialog.take_cseq(5), Ok(()));
         assert_eq!(dialog.tagged("9").local_tag(), "9");
         assert_eq!(
             dialog.aimed("sip:x").texts(),
@@ -444,8 +451,23 @@ mod tests {
     }
 
     #[test]
+    fn the_first_number_of_theirs_may_be_nought() {
+        let mut asked = Dialog::new(&TEXTS, 3, None).aimed("sip:x");
+        let mut answered = Dialog::new(&TEXTS, 0, Some(0));
+        assert_eq!(asked.take_cseq(0), Ok(()));
+        for dialog in [&mut asked, &mut answered] {
+            assert_eq!(dialog.take_cseq(0), Err(LowerCSeq));
+            assert_eq!(dialog.take_cseq(1), Ok(()));
+            assert_eq!(dialog.take_cseq(1), Err(LowerCSeq));
+            assert_eq!(dialog.take_cseq(i32::MAX as u32), Ok(()));
+            assert_eq!(dialog.take_cseq(i32::MAX as u32), Err(LowerCSeq));
+        }
+        assert_eq!(size_of::<Dialog>(), 48);
+    }
+
+    #[test]
     fn a_request_has_the_dialogs_lines_with_its_own_to_tag_or_another() {
-        let dialog = Dialog::new(&TEXTS, 3, 4);
+        let dialog = Dialog::new(&TEXTS, 3, Some(4));
         let with = |tag: &str, route: &str, uri: &str| {
             format!(
                 "INFO {uri} SIP/2.0\nVia: SIP/2.0/TLS 192.0.2.10:5061;branch=z9hG4bK00000000000000cd.1ffffffff\nMax-Forwards: 70\n\
@@ -476,5 +498,35 @@ mod tests {
         });
         let route = "Route: <sip:q;lr>,<sip:b@192.0.2.1>\n";
         assert_eq!(written(&strict, "2"), with(";tag=2", route, "sip:p"));
+        // Loose however it is written, with commas that separate nothing; and what can't be read is no router's URI.
+        for loose in [
+            "<sip:p;LR>",
+            "\"P, the first\" <sip:p;transport=tls;Lr=on>, <sip:q>",
+            "<sip:a,b@p;lr>, <sip:q>",
+            "<sip:p;lr>;x=\"<sip:r>, y\"",
+            "\"P, the first",
+            "nonsense, <sip:q>",
+            "sip:p;lr",
+        ] {
+            let dialog = dialog.with(&Texts {
+                routes: loose,
+                ..TEXTS
+            });
+            let route = format!("Route: {loose}\n");
+            assert_eq!(written(&dialog, "2"), with(";tag=2", &route, own));
+        }
+        // A parameter that only begins like it, and one that is none.
+        for (strict, uri, rest) in [
+            ("<sip:p;lrx>, <sip:q;lr>", "sip:p;lrx", "<sip:q;lr>,"),
+            ("<sip:p>;lrx , <sip:q;lr>", "sip:p", "<sip:q;lr>,"),
+            ("\"a ;lr, b\" <sip:a,b@p>", "sip:a,b@p", ""),
+        ] {
+            let dialog = dialog.with(&Texts {
+                routes: strict,
+                ..TEXTS
+            });
+            let route = format!("Route: {rest}<sip:b@192.0.2.1>\n");
+            assert_eq!(written(&dialog, "2"), with(";tag=2", &route, uri));
+        }
     }
 }

@@ -24,6 +24,10 @@ pub const TIMEOUT: Duration = Duration::from_secs(32);
 /// Timer C (RFC 3261 §16.6): how long an INVITE may ring after its last provisional answer.
 pub const RINGING_MAX: Duration = Duration::from_secs(180);
 
+/// How long it may ring in all, whatever it answers. RFC 3261 has no end to that; nobody thinks about a call for longer, and an
+/// endpoint that says "in a moment" for ever keeps what waits for it.
+pub const RINGING_IN_ALL_MAX: Duration = Duration::from_secs(600);
+
 new_key_type! {
     /// A server transaction that somebody waits for.
     pub struct ServerKey;
@@ -230,7 +234,10 @@ impl<P> ClientTransaction<P> {
                     self.cancelling = Cancelling::Sent;
                     self.deadline = now.after(TIMEOUT);
                 } else if self.cancelling == Cancelling::No {
-                    self.deadline = now.after(RINGING_MAX);
+                    // A 100 says that it has come, and no more (RFC 3261 §16.7 step 2).
+                    let since = if status == 100 { self.sent } else { now };
+                    let last = self.sent.after(RINGING_IN_ALL_MAX);
+                    self.deadline = self.deadline.max(since.after(RINGING_MAX)).min(last);
                 }
                 Step::Provisional(send_cancel)
             }
@@ -245,6 +252,13 @@ impl<P> ClientTransaction<P> {
             }
             _ => Step::Final,
         }
+    }
+
+    /// Whether its time is over, but the other side has it, and is to hear that nobody waits any more (RFC 3261 §16.8).
+    pub fn rings_in_vain(&self) -> bool {
+        self.method == Method::Invite
+            && self.progress == Progress::Proceeding
+            && self.cancelling == Cancelling::No
     }
 
     /// Asks for an INVITE to be cancelled. True where CANCEL may go out now; otherwise it waits for a provisional
@@ -379,6 +393,30 @@ mod tests {
         let mut transaction = invite();
         transaction.answered(Now(1), 200);
         assert!(!transaction.cancel_unheard(Now(1)));
+    }
+
+    #[test]
+    fn ringing_has_an_end() {
+        let at = |s: u64| Now(0).after(Duration::from_secs(s));
+        let mut transaction = invite();
+        assert!(!transaction.rings_in_vain(), "nobody has it yet");
+        for (s, status, deadline_s) in [
+            (1, 100, 180),
+            (20, 180, 200),
+            (30, 100, 200),
+            (150, 183, 330),
+            (300, 100, 330),
+            (310, 180, 490),
+            (480, 180, 600),
+            (599, 180, 600),
+        ] {
+            transaction.answered(at(s), status);
+            assert_eq!(transaction.deadline, at(deadline_s), "{status} after {s} s");
+        }
+        assert!(transaction.rings_in_vain() && transaction.cancel(at(600)));
+        assert!(!transaction.rings_in_vain(), "it was told");
+        transaction.answered(at(601), 180);
+        assert_eq!(transaction.deadline, at(632));
     }
 
     #[test]

@@ -30,6 +30,8 @@ pub struct Actor {
     pub inbox: Inbox,
     /// How it logs in, where that is not by digest.
     pub ntlm: Option<Ntlm>,
+    /// Its user name in digest is the whole address.
+    pub by_address: bool,
     /// Came, and the play has not told of it yet.
     pub heard: VecDeque<Heard>,
     /// INVITEs that came: Call-ID and CSeq number.
@@ -225,7 +227,10 @@ impl Actor {
                 &challenge,
                 &sent.method,
                 &sent.uri,
-                self.aor.split('@').next().unwrap_or(""),
+                match self.aor.split_once('@') {
+                    Some((name, _)) if !self.by_address => name,
+                    _ => &self.aor,
+                },
                 password,
                 self.nonce_count,
             ),

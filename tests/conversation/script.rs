@@ -109,6 +109,8 @@ pub struct Play {
     pub strangers: Vec<String>,
     /// Who logs in by NTLM, with which login name.
     pub by_ntlm: BTreeMap<usize, String>,
+    /// Who writes the whole address for a user name in digest.
+    pub by_address: Vec<usize>,
     pub steps: Vec<Step>,
     /// Places of a conference, where the play says how many.
     pub members_max: Option<usize>,
@@ -159,6 +161,9 @@ impl Play {
                     Some((aor, login)) => (aor, Some(login.strip_prefix(" as ").unwrap_or(aor))),
                     None => (known.unwrap_or(aor), None),
                 };
+                let whole = aor.strip_suffix(" by the whole address");
+                play.by_address.extend(whole.map(|_| play.actors.len()));
+                let aor = whole.unwrap_or(aor);
                 play.strangers.extend(known.map(|_| aor.to_owned()));
                 let login = login.map(|login| (play.actors.len(), login.to_owned()));
                 play.by_ntlm.extend(login);

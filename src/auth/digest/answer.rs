@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Algorithm, Credentials, Protection, Question};
+use super::{Algorithm, Credentials, Form, Protection, Question};
 use crate::auth::Flaw;
 use crate::auth::nonce::NonceId;
 use crate::sip::header::AuthParams;
@@ -10,7 +10,8 @@ use crate::sip::message::Message;
 use crate::sip::uri::{Aor, Scheme as UriScheme, Uri};
 
 pub(in crate::auth) struct Answer<'a> {
-    pub(in crate::auth) algorithm: Algorithm,
+    algorithm: Algorithm,
+    form: Form,
     method: &'a str,
     uri: Cow<'a, str>,
     nonce_text: Cow<'a, str>,
@@ -50,7 +51,7 @@ impl<'a> Answer<'a> {
         {
             return Err(Flaw::UserHash);
         }
-        let aor = params
+        let (aor, form) = params
             .get("username")
             .and_then(|name| user_in(realm, &name))
             .ok_or(Flaw::Username)?;
@@ -63,6 +64,7 @@ impl<'a> Answer<'a> {
         };
         let answer = Answer {
             algorithm,
+            form,
             method: request.method_text(),
             uri,
             nonce_text,
@@ -77,6 +79,11 @@ impl<'a> Answer<'a> {
         self.protection.as_ref().map(|counted| counted.count)
     }
 
+    /// Whether `credentials` have what it could be right by.
+    pub(in crate::auth) fn is_for(&self, credentials: &Credentials) -> bool {
+        credentials.has(self.algorithm, self.form)
+    }
+
     pub(in crate::auth) fn is_right(&self, credentials: &Credentials) -> bool {
         let question = Question {
             method: self.method,
@@ -87,21 +94,22 @@ impl<'a> Answer<'a> {
                 cnonce: &counted.cnonce,
             }),
         };
-        question.is_answered_by(self.algorithm, credentials, &self.response)
+        question.is_answered_by(self.algorithm, self.form, credentials, &self.response)
     }
 }
 
-/// The user of `realm` whom `username` names: `alice`, or `alice@example.com` where that is the realm.
-fn user_in(realm: &str, username: &str) -> Option<Aor> {
-    let user = match username.rsplit_once('@') {
-        Some((user, domain)) if domain.eq_ignore_ascii_case(realm) => user,
+/// The user of `realm` whom `username` names: `alice`, or `alice@example.com` where that is the realm, letter by letter: the
+/// client hashed what it wrote, and what is kept is of that.
+fn user_in(realm: &str, username: &str) -> Option<(Aor, Form)> {
+    let (user, form) = match username.rsplit_once('@') {
+        Some((user, domain)) if domain == realm => (user, Form::Address),
         Some(_) => return None,
-        None => username,
+        None => (username, Form::Name),
     };
     if user.is_empty() {
         None
     } else {
-        Aor::parse(&format!("{user}@{realm}"))
+        Aor::parse(&format!("{user}@{realm}")).map(|aor| (aor, form))
     }
 }
 

@@ -25,8 +25,13 @@ const INVITE: &str = "INVITE sip:bob@example.com SIP/2.0\n\
     P-Asserted-Identity: <sip:boss@example.com>\n\
     P-Preferred-Identity: <sip:boss@example.com>\n\
     Authorization: Digest realm=\"example.com\", response=\"secret\"\n\
-    Authorization: Digest realm=\"elsewhere\", response=\"theirs\"\n\
+    Authorization: NTLM realm=\"SIP Communications Service\", crand=\"1\", cnum=\"9\", response=\"signed\"\n\
+    Proxy-Authorization: Digest realm=\"elsewhere\", response=\"theirs\"\n\
     Proxy-Authorization: Basic what\n\
+    proxy-authentication-info: NTLM srand=\"0\", snum=\"1\", realm=\"x\", targetname=\"x\"\n\
+    Authentication-Info: NTLM rspauth=\"0\"\n\
+    WWW-Authenticate: Digest realm=\"elsewhere\"\n\
+    Proxy-Authenticate: NTLM realm=\"x\"\n\
     X-Strange:   kept \n\
     Content-Type: application/sdp\n\
     l: 5\n\nv=0\r\n";
@@ -34,7 +39,7 @@ const INVITE: &str = "INVITE sip:bob@example.com SIP/2.0\n\
 #[test]
 fn a_request_goes_along_but_for_what_belongs_to_the_hop() {
     let carried = with(&INVITE.replace("\r\n", "\n"), |message| {
-        Carried::request(message, |realm| realm == "example.com", ours)
+        Carried::request(message, ours)
     });
     let lines = String::from_utf8(carried.lines().to_vec()).expect("text");
     assert_eq!(
@@ -48,7 +53,6 @@ fn a_request_goes_along_but_for_what_belongs_to_the_hop() {
          Route: <sip:further;lr>\n\
          Route: <sip:call-7@h;lr>\n\
          Record-Route: <sip:behind;lr>\n\
-         Authorization: Digest realm=\"elsewhere\", response=\"theirs\"\n\
          X-Strange: kept\n\
          Content-Type: application/sdp\n"
     );
@@ -66,6 +70,12 @@ fn an_answer_goes_along_but_for_what_the_request_says() {
         Record-Route: <sip:far;lr>, <sip:near;lr>, <sip:call-7@theirs;lr>, <sip:behind;lr>\n\
         Contact: <sip:bob@192.0.2.2>;isfocus\n\
         P-Asserted-Identity: <sip:boss@example.com>\n\
+        Proxy-Authenticate: NTLM realm=\"x\"\n\
+        WWW-Authenticate: NTLM realm=\"x\"\n\
+        Authentication-Info: NTLM rspauth=\"0\"\n\
+        PROXY-AUTHENTICATION-INFO: NTLM rspauth=\"0\"\n\
+        Authorization: NTLM realm=\"SIP Communications Service\", response=\"signed\"\n\
+        Proxy-Authorization: NTLM realm=\"SIP Communications Service\", response=\"signed\"\n\
         X-Strange: kept\n\
         Content-Length: 0\n\n";
     let answer = with(text, |message| {
@@ -89,6 +99,19 @@ fn an_answer_goes_along_but_for_what_the_request_says() {
         "Record-Route: <sip:far;lr>\nRecord-Route: <sip:near;lr>\nRecord-Route: <sip:call-7@ours;lr>\n\
          Record-Route: <sip:behind;lr>\nContact: <sip:bob@192.0.2.2>;isfocus\nX-Strange: kept\n"
     );
+}
+
+#[test]
+fn a_challenge_goes_to_nobody() {
+    for status in ["401 Unauthorized", "407 Proxy Authentication Required"] {
+        let text = format!(
+            "SIP/2.0 {status}\nVia: SIP/2.0/TLS us;branch=z9hG4bK5\nFrom: <sip:alice@example.com>;tag=1\n\
+             To: <sip:bob@example.com>;tag=2\nCall-ID: x\nCSeq: 9 INVITE\nWWW-Authenticate: Digest realm=\"x\", nonce=\"y\"\n\
+             Content-Length: 0\n\n"
+        );
+        let answer = with(&text, |message| Answer::read(message, ours, ""));
+        assert_eq!(answer, Answer::of(480, ""), "{status}");
+    }
 }
 
 #[test]

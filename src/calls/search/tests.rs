@@ -112,7 +112,7 @@ fn the_first_to_answer_wins() {
 fn the_best_refusal_is_told_when_all_have_refused() {
     for (statuses, best) in [
         ("480 486 404", "486"),
-        ("486 401 404", "401"),
+        ("486 420 404", "420"),
         ("503 480 500", "480"),
         ("302 486 404", "302"),
         ("408 487 481", "408"),

@@ -9,17 +9,18 @@ use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::standing::{self, Statements, Unreadable};
 use super::{DataDir, StoreError, open_database};
-use crate::auth::Scheme;
+use crate::auth::{Ha1, Scheme};
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
 
 /// Schema version n to n + 1. Never change one that was released: add one.
-const MIGRATIONS: [&str; 5] = [
+const MIGRATIONS: [&str; 6] = [
     FIRST,
     standing::MIGRATION,
     NT_HASH,
     standing::REGISTRATION,
     standing::CATEGORIES,
+    HA1_OF_ADDRESS,
 ];
 
 /// Schema version 0 to 1.
@@ -42,10 +43,17 @@ const NT_HASH: &str = "
     ALTER TABLE user ADD COLUMN nt_hash BLOB;    -- MD4(password in UTF-16LE), [MS-NLMP] section 3.3.1
 ";
 
+/// Schema version 5 to 6. Who has a password from before has no such hash, and needs a new password for it.
+const HA1_OF_ADDRESS: &str = "
+    ALTER TABLE user ADD COLUMN ha1_md5_address BLOB;       -- MD5(user@domain:domain:password), for clients that write the whole address
+    ALTER TABLE user ADD COLUMN ha1_sha256_address BLOB;    -- the same with SHA-256
+";
+
 /// Statements that are kept ready: a table of standing data has a handful.
 const STATEMENTS_READY: usize = 64;
 
-pub(super) const COLUMNS: &str = "aor, display_name, ha1_md5, ha1_sha256, nt_hash";
+pub(super) const COLUMNS: &str =
+    "aor, display_name, ha1_md5, ha1_sha256, nt_hash, ha1_md5_address, ha1_sha256_address";
 
 /// An open `muster.db`.
 #[derive(Debug)]
@@ -189,11 +197,12 @@ impl Store {
             } else {
                 &mut unused
             };
-            list.push(match scheme {
-                Scheme::DigestSha256 => "ha1_sha256",
-                Scheme::DigestMd5 => "ha1_md5",
-                Scheme::Ntlm => "nt_hash",
-            });
+            let columns: &[&str] = match scheme {
+                Scheme::DigestSha256 => &["ha1_sha256", "ha1_sha256_address"],
+                Scheme::DigestMd5 => &["ha1_md5", "ha1_md5_address"],
+                Scheme::Ntlm => &["nt_hash"],
+            };
+            list.extend(columns);
         }
         let any = |columns: &[&str]| format!("coalesce({}, NULL) IS NOT NULL", columns.join(", "));
         let mut forgotten = 0;
@@ -236,10 +245,17 @@ pub(super) fn record(row: &Row<'_>) -> Result<UserRecord, Unreadable> {
             .as_str()
             .map_err(rusqlite::Error::from)?
             .into(),
-        ha1_md5: row.get(2)?,
-        ha1_sha256: row.get(3)?,
+        ha1_md5: ha1(row.get(2)?, row.get(5)?),
+        ha1_sha256: ha1(row.get(3)?, row.get(6)?),
         nt_hash: row.get(4)?,
         standing: None,
+    })
+}
+
+fn ha1<const N: usize>(name: Option<[u8; N]>, address: Option<[u8; N]>) -> Option<Ha1<N>> {
+    Some(Ha1 {
+        name: name?,
+        address,
     })
 }
 
@@ -259,14 +275,17 @@ pub(super) fn write(
     user: &UserRecord,
 ) -> rusqlite::Result<bool> {
     let mut statement = connection.prepare_cached(&format!(
-        "INSERT INTO {table}({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING"
+        "INSERT INTO {table}({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING"
     ))?;
+    let (md5, sha256) = (user.ha1_md5.as_ref(), user.ha1_sha256.as_ref());
     let written = statement.execute(params![
         user.aor.as_str(),
         user.display_name,
-        user.ha1_md5.as_ref().map(|hash| &hash[..]),
-        user.ha1_sha256.as_ref().map(|hash| &hash[..]),
-        user.nt_hash.as_ref().map(|hash| &hash[..])
+        md5.map(|ha1| &ha1.name[..]),
+        sha256.map(|ha1| &ha1.name[..]),
+        user.nt_hash.as_ref().map(|hash| &hash[..]),
+        md5.and_then(|ha1| Some(&ha1.address.as_ref()?[..])),
+        sha256.and_then(|ha1| Some(&ha1.address.as_ref()?[..]))
     ])?;
     Ok(written > 0)
 }
@@ -320,6 +339,13 @@ mod tests {
         store.add(&new).unwrap();
         assert_eq!(store.user("new@example.com").unwrap(), Some(new));
         assert_eq!(kept(&store, "old@example.com"), [false, true, false]);
+        // What is of the whole address comes and goes with the other.
+        let of_address = |store: &Store, name: &str| {
+            let user = store.user(name).unwrap().expect("the user");
+            user.ha1_md5.map(|ha1| ha1.address.is_some())
+        };
+        assert_eq!(of_address(&store, "old@example.com"), Some(false));
+        assert_eq!(of_address(&store, "new@example.com"), Some(true));
 
         use Scheme::{DigestMd5, DigestSha256, Ntlm};
         assert_eq!(store.keep_only(&Scheme::ALL).unwrap(), (0, 0));
@@ -328,6 +354,15 @@ mod tests {
         // Without the MD5 the old one would have nothing left: it is locked out, and keeps what it has.
         assert_eq!(store.keep_only(&[Ntlm, DigestSha256]).unwrap(), (1, 1));
         assert_eq!(kept(&store, "new@example.com"), [false, false, true]);
+        let left: i64 = store
+            .connection
+            .query_row(
+                "SELECT count(ha1_md5_address) + count(ha1_sha256_address) FROM user",
+                [],
+                |row| row.get(0),
+            )
+            .unwrap();
+        assert_eq!(left, 0);
         assert_eq!(kept(&store, "old@example.com"), [false, true, false]);
         assert_eq!(store.keep_only(&[DigestSha256]).unwrap(), (0, 2));
     }
