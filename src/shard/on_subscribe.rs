@@ -134,7 +134,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             effects,
         );
     }
-    let more = list.as_ref().map_or(1, |(users, _)| users.len().max(1));
+    let more = list
+        .as_ref()
+        .map_or(0, |(users, strangers)| users.len() + strangers.len())
+        .max(1);
     let more = batch.as_ref().map_or(more, |batch| batch.len().max(1));
     if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
         let max = shard.settings.subscriptions_max;

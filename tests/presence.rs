@@ -1,0 +1,72 @@
+//! What presence costs and keeps: limits, lists of watchers, and what the store is slow to keep or refuses.
+
+use std::time::Duration;
+
+use crate::client::Heard;
+use crate::overload::Client;
+use crate::world::World;
+use muster::presence::{Level, Member};
+use muster::shard::Settings;
+use muster::sip::uri::Aor;
+
+const TICK: Duration = Duration::from_millis(100);
+
+fn aor(name: &str) -> Aor {
+    Aor::parse(&format!("{name}@example.com")).expect("an address")
+}
+
+fn status(heard: &[Heard], cseq: u32) -> Option<u16> {
+    let answer = |heard: &&Heard| heard.cseq() == cseq && heard.status.is_some();
+    heard.iter().find(answer).and_then(|heard| heard.status)
+}
+
+fn requests<'h>(heard: &'h [Heard], method: &str) -> Vec<&'h Heard> {
+    let those = heard.iter();
+    those
+        .filter(|heard| heard.status.is_none() && heard.method == method)
+        .collect()
+}
+
+/// A URI that is nobody's costs memory as long as the subscription, like any other entry.
+#[test]
+fn strangers_on_lists_count_as_subscriptions() {
+    let settings = Settings {
+        subscriptions_max: 5,
+        ..Settings::default()
+    };
+    let mut world = World::new(1, 3, &settings);
+    let mut alice = Client::up(&mut world, "alice");
+    let mut subscribe = |world: &mut World, granted: Option<&Heard>, count: u32, expires_s: u32| {
+        let uris = (0..count).map(|number| format!("<entry uri=\"tel:+49{number}\"/>"));
+        let body = format!(
+            "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{}</list></resource-lists>",
+            uris.collect::<String>()
+        );
+        let dialog = granted.map(|granted| {
+            let to = granted.header("To").expect("To");
+            format!("To: {to}\r\nCall-ID: {}\r\n", granted.call_id())
+        });
+        let lines = format!(
+            "{}Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence\r\nSupported: eventlist\r\n\
+             Content-Type: application/resource-lists+xml\r\nExpires: {expires_s}\r\n",
+            dialog.unwrap_or_default()
+        );
+        alice.ask(world, "SUBSCRIBE", "contacts", &lines, &body)
+    };
+    let first = subscribe(&mut world, None, 3, 600);
+    assert_eq!(first.status, Some(200), "{}", first.full());
+    assert_eq!(subscribe(&mut world, None, 3, 600).status, Some(403));
+    assert_eq!(
+        subscribe(&mut world, Some(&first), 6, 600).status,
+        Some(403)
+    );
+    assert_eq!(
+        subscribe(&mut world, Some(&first), 5, 600).status,
+        Some(200)
+    );
+    assert_eq!(subscribe(&mut world, None, 0, 600).status, Some(403));
+    // What has ended costs nothing.
+    assert_eq!(subscribe(&mut world, Some(&first), 5, 0).status, Some(200));
+    assert_eq!(subscribe(&mut world, None, 5, 600).status, Some(200));
+}
+
