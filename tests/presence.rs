@@ -70,3 +70,62 @@ fn strangers_on_lists_count_as_subscriptions() {
     assert_eq!(subscribe(&mut world, None, 5, 600).status, Some(200));
 }
 
+#[test]
+fn those_who_come_to_watch_within_a_tick_are_told_of_at_once() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 5, &Settings::default());
+        let mut alice = Client::up(&mut world, "alice");
+        let lines = |expires_s: u32| {
+            format!(
+                "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence.winfo\r\nExpires: {expires_s}\r\n"
+            )
+        };
+        let granted = alice.ask(&mut world, "SUBSCRIBE", "alice", &lines(600), "");
+        assert_eq!(granted.status, Some(200));
+        // The documents that one who answers at once is sent, each with how many it names.
+        let told = |alice: &mut Client, world: &mut World| -> Vec<usize> {
+            let mut told = Vec::new();
+            loop {
+                world.settle();
+                let heard = alice.read(world);
+                if heard.is_empty() {
+                    return told;
+                }
+                let named = |heard: &&Heard| heard.text().matches("<watcher ").count();
+                told.extend(requests(&heard, "NOTIFY").iter().map(named));
+            }
+        };
+        told(&mut alice, &mut world);
+        let mut watchers = Vec::new();
+        for number in 0..40 {
+            let mut watcher = Client::up(&mut world, &format!("w{number}"));
+            assert_eq!(watcher.watch(&mut world, "alice", 600).status, Some(200));
+            assert!(
+                told(&mut alice, &mut world).is_empty(),
+                "on {shards} shards"
+            );
+            watchers.push(watcher);
+        }
+        world.pass(TICK);
+        assert_eq!(told(&mut alice, &mut world), [40], "on {shards} shards");
+        // They see something else from now on, and watch as before.
+        let everyone = |standing: &mut muster::shard::standing::Standing| {
+            let set = standing.access.set(Member::Everyone, Level::External);
+            set.map(drop).map_err(|error| error.to_string())
+        };
+        world.edit("alice@example.com", everyone).expect("a rule");
+        world.settle();
+        world.pass(TICK);
+        assert!(
+            told(&mut alice, &mut world).is_empty(),
+            "on {shards} shards"
+        );
+        for watcher in &watchers {
+            world.cut(watcher.socket);
+        }
+        world.settle();
+        world.pass(TICK);
+        assert_eq!(told(&mut alice, &mut world), [40], "on {shards} shards");
+    }
+}
+

@@ -289,6 +289,8 @@ pub struct Shard {
     subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
+    /// Users whose list of watchers has changed since the last tick.
+    winfo_news: VecDeque<UserKey>,
     directory: Directory,
     /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
     /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
@@ -445,6 +447,7 @@ impl Shard {
             telling: Telling::default(),
             left_behind,
             winfo_waits,
+            winfo_news: VecDeque::new(),
             directory: Directory::default(),
             subscribers,
             lamps: Vec::new(),
