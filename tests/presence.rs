@@ -129,3 +129,89 @@ fn those_who_come_to_watch_within_a_tick_are_told_of_at_once() {
     }
 }
 
+fn alert(world: &mut World, alice: &mut Client) -> Heard {
+    let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence;alert\r\nExpires: 0\r\n";
+    alice.ask(world, "SUBSCRIBE", "bob", lines, "")
+}
+
+/// Alice was told that Bob is available, and the store could not take that out.
+fn told_and_not_taken_out(seed: u64) -> (World, Client, Client) {
+    let mut world = World::new(1, seed, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    world.add_user("bob@example.com", "Bob", "secret");
+    assert_eq!(alert(&mut world, &mut alice).status, Some(200));
+    alice.read(&mut world);
+    world.settle();
+    let bob = Client::up(&mut world, "bob");
+    world.settle();
+    world.store_fails = true;
+    assert_eq!(requests(&alice.read(&mut world), "MESSAGE").len(), 1);
+    world.settle();
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    (world, alice, bob)
+}
+
+fn waited_for(world: &World) -> Vec<Aor> {
+    let standing = world.standing("alice@example.com");
+    standing.expect("she is there").alerts
+}
+
+#[test]
+fn what_was_told_is_taken_out_when_the_store_can() {
+    let (mut world, mut alice, bob) = told_and_not_taken_out(1);
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    world.store_fails = false;
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), []);
+    world.cut(bob.socket);
+    world.settle();
+    Client::up(&mut world, "bob");
+    world.settle();
+    assert!(requests(&alice.read(&mut world), "MESSAGE").is_empty());
+}
+
+#[test]
+fn an_alert_that_the_store_could_not_take_out_can_be_asked_for_again() {
+    // At any time: also right before the store is asked once more to take it out, which must not take out the new one.
+    for waited_s in [0, 30, 59, 60, 61] {
+        let (mut world, mut alice, bob) = told_and_not_taken_out(2);
+        world.cut(bob.socket);
+        world.settle();
+        world.move_clock(Duration::from_secs(waited_s));
+        world.settle();
+        world.store_fails = false;
+        assert_eq!(alert(&mut world, &mut alice).status, Some(200));
+        alice.read(&mut world);
+        world.settle();
+        assert_eq!(waited_for(&world), [aor("bob")], "after {waited_s} s");
+        Client::up(&mut world, "bob");
+        world.settle();
+        let heard = alice.read(&mut world);
+        assert_eq!(requests(&heard, "MESSAGE").len(), 1, "after {waited_s} s");
+        world.settle();
+        assert_eq!(waited_for(&world), [], "after {waited_s} s");
+    }
+}
+
+#[test]
+fn while_the_store_keeps_an_alert_it_is_not_asked_to_take_it_out() {
+    let (mut world, mut alice, bob) = told_and_not_taken_out(3);
+    world.cut(bob.socket);
+    world.settle();
+    world.pass(Duration::from_secs(50));
+    world.store_fails = false;
+    let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence;alert\r\nExpires: 0\r\n";
+    alice.send(&mut world, "SUBSCRIBE", "bob", lines, "");
+    assert_eq!(world.in_flight(), [(0, 1)], "the store is asked");
+    // Its time comes while the store is slow.
+    for _ in 0..30 {
+        world.move_clock(Duration::from_secs(1));
+    }
+    world.settle();
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    assert_eq!(status(&alice.read(&mut world), alice.requests()), Some(200));
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), [aor("bob")]);
+}
+
