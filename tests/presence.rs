@@ -215,3 +215,67 @@ fn while_the_store_keeps_an_alert_it_is_not_asked_to_take_it_out() {
     assert_eq!(waited_for(&world), [aor("bob")]);
 }
 
+/// PUBLISH of so many new messages, in answer to `tag` where there is one; not delivered to the store.
+fn publish(world: &mut World, mailbox: &mut Client, new: u32, tag: &str) {
+    let tag = match tag {
+        "" => String::new(),
+        tag => format!("SIP-If-Match: {tag}\r\n"),
+    };
+    let lines = format!(
+        "Event: message-summary\r\n{tag}Content-Type: application/simple-message-summary\r\n"
+    );
+    let body = format!("Messages-Waiting: yes\r\nVoice-Message: {new}/0 (0/0)\r\n");
+    mailbox.send(world, "PUBLISH", "alice", &lines, &body);
+}
+
+fn answer(world: &mut World, mailbox: &mut Client) -> Option<Heard> {
+    let heard = mailbox.read(world);
+    let number = mailbox.requests();
+    let mut answers = heard.into_iter();
+    answers.find(|heard| heard.status.is_some() && heard.cseq() == number)
+}
+
+#[test]
+fn two_mailboxes_of_a_user_lose_no_message() {
+    let mut world = World::new(1, 4, &Settings::default());
+    let mut one = Client::up(&mut world, "alice");
+    let mut two = Client::another(&mut world, "alice");
+    let new = |world: &World| {
+        let standing = world.standing("alice@example.com");
+        standing.expect("she is there").waiting.new
+    };
+    let mut both = |world: &mut World, first: (u32, &str), second: (u32, &str)| {
+        publish(world, &mut one, first.0, first.1);
+        publish(world, &mut two, second.0, second.1);
+        assert!(answer(world, &mut two).is_none(), "nothing is known yet");
+        world.settle();
+        let answers = [answer(world, &mut one), answer(world, &mut two)];
+        let statuses = answers.each_ref().map(|answer| {
+            let answer = answer.as_ref().expect("an answer");
+            answer.status.unwrap_or(0)
+        });
+        let [first, second] = answers.map(|answer| {
+            let answer = answer.expect("an answer");
+            answer.header("SIP-ETag").unwrap_or("").to_owned()
+        });
+        (statuses, [first, second])
+    };
+    // The second says what is known, and not what there will be.
+    let (statuses, _) = both(&mut world, (1, ""), (0, ""));
+    assert_eq!((statuses, new(&world)), ([200, 200], 0));
+    // Both know the same; only one of them can change it.
+    let (statuses, tags) = both(&mut world, (2, ""), (2, ""));
+    assert_eq!((statuses, new(&world)), ([200, 200], 2));
+    let tag = tags[0].as_str();
+    let (statuses, tags) = both(&mut world, (3, tag), (4, tag));
+    assert_eq!((statuses, new(&world)), ([200, 412], 3));
+    // Also where the second changes nothing of what it knows.
+    let tag = tags[0].as_str();
+    let (statuses, tags) = both(&mut world, (5, tag), (3, tag));
+    assert_eq!((statuses, new(&world)), ([200, 412], 5));
+    // Nothing waits any more: what is known is answered at once.
+    publish(&mut world, &mut one, 5, &tags[0]);
+    let known = answer(&mut world, &mut one).expect("an answer");
+    assert_eq!(known.status, Some(200));
+    assert!(world.in_flight().is_empty());
+}

@@ -63,7 +63,7 @@ mod usage;
 mod wheel;
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -323,6 +323,8 @@ pub struct Shard {
     publishing: HashMap<Aor, lync::on_publish::Publishing, ahash::RandomState>,
     /// What the store was asked to keep and has not answered.
     keeping: Slab<KeepKey, Keeping>,
+    /// How many of it are some user's voice messages.
+    mailboxes: BTreeMap<Aor, usize>,
 
     wheel: Wheel<Look>,
     looks: Vec<Look>,
@@ -464,6 +466,7 @@ impl Shard {
             newest_version: 0,
             publishing,
             keeping: Slab::default(),
+            mailboxes: BTreeMap::new(),
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),

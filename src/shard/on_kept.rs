@@ -83,7 +83,7 @@ pub(super) fn on_kept(
             on_publish_lync::kept(shard, *pending, outcome, effects);
         }
         (Some(Keeping::Waiting(published)), outcome) => {
-            on_waiting::answer(shard, &published, outcome, effects);
+            on_waiting::kept(shard, &published, outcome, effects);
         }
         (Some(Keeping::Contacts(editing)), outcome) => {
             on_soap::kept(shard, &editing, outcome, effects);
