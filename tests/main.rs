@@ -10,6 +10,8 @@ mod growth;
 mod interop;
 /// Too much: what is shed and what never is, and how a change that many watch lets others in between.
 mod overload;
+/// What presence costs and keeps: limits, lists of watchers, and what the store is slow to keep or refuses.
+mod presence;
 /// Drives the built binary only: commands, config, signals, exit status, bad input on the socket.
 mod program;
 /// Pure shards whose clients sit beside them, as the benchmarks have them.

@@ -9,9 +9,9 @@ use muster::shard::route::Route;
 use muster::sip::uri::Aor;
 
 /// A client with one connection.
-struct Client {
+pub struct Client {
     name: String,
-    socket: usize,
+    pub socket: usize,
     inbox: Inbox,
     requests: u32,
     /// Of its REGISTER.
@@ -30,8 +30,16 @@ impl Client {
         }
     }
 
+    /// Another connection of a user who is up, registered; its requests have other numbers.
+    pub fn another(world: &mut World, name: &str) -> Client {
+        let mut client = Client::connect(world, name);
+        client.requests = 1000;
+        assert_eq!(client.register(world), 200);
+        client
+    }
+
     /// Connected and registered.
-    fn up(world: &mut World, name: &str) -> Client {
+    pub fn up(world: &mut World, name: &str) -> Client {
         Client::up_with(world, name, "")
     }
 
@@ -61,7 +69,7 @@ impl Client {
     }
 
     /// Sends a request to a user.
-    fn send(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) {
+    pub fn send(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) {
         self.requests += 1;
         let (name, number) = (&self.name, self.requests);
         // What is in a dialog says so itself.
@@ -82,7 +90,14 @@ impl Client {
     }
 
     /// Sends a request and reads its final answer, once all has arrived.
-    fn ask(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) -> Heard {
+    pub fn ask(
+        &mut self,
+        world: &mut World,
+        method: &str,
+        to: &str,
+        lines: &str,
+        body: &str,
+    ) -> Heard {
         self.send(world, method, to, lines, body);
         world.settle();
         let heard = self.read(world);
@@ -91,8 +106,13 @@ impl Client {
         heard.into_iter().find(mine).expect("an answer")
     }
 
+    /// The number of its last request.
+    pub fn requests(&self) -> u32 {
+        self.requests
+    }
+
     /// What has come; requests are answered 200.
-    fn read(&mut self, world: &mut World) -> Vec<Heard> {
+    pub fn read(&mut self, world: &mut World) -> Vec<Heard> {
         let bytes = world.read(self.socket);
         let heard = self.inbox.push(&bytes);
         for request in heard.iter().filter(|heard| heard.status.is_none()) {
@@ -118,7 +138,7 @@ impl Client {
         answer.next().expect("an answer")
     }
 
-    fn watch(&mut self, world: &mut World, whom: &str, expires_s: u32) -> Heard {
+    pub fn watch(&mut self, world: &mut World, whom: &str, expires_s: u32) -> Heard {
         let lines = format!(
             "Contact: <sip:{}@10.0.0.1:5060;transport=tls>\r\nEvent: presence\r\nExpires: {expires_s}\r\n",
             self.name
@@ -188,6 +208,10 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
     let mut erin = Client::connect(&mut world, "erin");
     let asked = dave.ask(&mut world, "REGISTER", "dave", "", "");
     assert_eq!(asked.status, Some(401));
+    let published = alice.publish(&mut world, "in", "");
+    let tag = published.header("SIP-ETag").expect("a tag");
+    let renewed = format!("Event: presence\r\nSIP-If-Match: {tag}\r\nExpires: 600\r\n");
+    let changed = format!("SIP-If-Match: {tag}\r\n");
 
     for _ in 0..8 {
         world.press(0, Duration::from_millis(100));
@@ -196,6 +220,7 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
     assert_shed(&bob.watch(&mut world, "carol", 0), "a poll");
     assert_shed(&bob.watch(&mut world, "carol", 600), "a subscription");
     assert_shed(&alice.publish(&mut world, "in", ""), "a publication");
+    assert_shed(&alice.publish(&mut world, "out", &changed), "another one");
     assert_shed(&paged(&mut world, &mut alice, &mut carol), "a conversation");
     assert_shed(
         &carol.ask(&mut world, "INVITE", "bob", "", ""),
@@ -215,15 +240,17 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
         &dave.ask(&mut world, "REGISTER", "dave", &lines, ""),
         "its rest",
     );
-    assert_eq!(world.shed, [1, 2, 3, 1]);
+    assert_eq!(world.shed, [1, 3, 3, 1]);
 
     assert_eq!(paged(&mut world, &mut alice, &mut bob).status, Some(200));
     assert_eq!(bob.renew(&mut world, &watching, 600).status, Some(200));
     assert_eq!(bob.renew(&mut world, &watching, 0).status, Some(200));
     assert_eq!(alice.register(&mut world), 200, "a refresh");
+    let renewed = alice.ask(&mut world, "PUBLISH", "alice", &renewed, "");
+    assert_eq!(renewed.status, Some(200), "{}", renewed.full());
     let options = alice.ask(&mut world, "OPTIONS", "bob", "", "");
     assert_eq!(options.status, Some(200));
-    assert_eq!(world.shed, [1, 2, 3, 1]);
+    assert_eq!(world.shed, [1, 3, 3, 1]);
 
     for _ in 0..64 {
         world.press(0, Duration::ZERO);

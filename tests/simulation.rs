@@ -210,6 +210,9 @@ impl Run {
                 .blame("nothing waits, and something is shed".to_owned());
         }
         self.spend(QUIET_S);
+        // Who watches is told with the next tick.
+        self.world.pass(Duration::from_secs(1));
+        self.calm();
         for fellow in &self.fellows {
             fellow.check_answered(&mut self.ledger);
         }

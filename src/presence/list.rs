@@ -4,7 +4,7 @@
 //! answered. What an entry looks like is not here but in `Watching`, shared with all who watch.
 //!
 //! Memory: 24 bytes an entry, beside the 8 that each watcher of a user costs in `Watching`; the address is shared with
-//! its owner and all who watch.
+//! its owner and all who watch. A stranger costs 16 bytes and its text, which nobody shares.
 
 use crate::presence::package::Package;
 use crate::sip::uri::Aor;
@@ -179,9 +179,14 @@ impl List {
         self.stored
     }
 
-    /// What it costs of a user's subscriptions: one for each entry, and an empty list is one too.
+    /// What it costs of a user's subscriptions: one for each entry and each stranger, and an empty list is one too. Strangers of
+    /// a request (`add`) cost nothing: its answer takes them away.
     pub fn edges(&self) -> usize {
-        self.entries.len().max(1)
+        let strangers = match self.package {
+            Package::Categories => 0,
+            _ => self.strangers.len(),
+        };
+        (self.entries.len() + strangers).max(1)
     }
 
     /// These are on the list from now on and nobody else, in any order; the next document names all.
@@ -378,7 +383,7 @@ mod tests {
         assert!(list.nobody(&aor("carol")));
         assert!(!list.is_complete() && list.is_untold());
         assert_eq!(said(&list), "?alice 1=bob -carol !tel:+1 ");
-        assert_eq!(list.next(), (0, true));
+        assert_eq!((list.next(), list.edges()), ((0, true), 4));
         list.told(&[]);
         assert_eq!(said(&list), "");
         assert!(list.watched(aor("alice"), true) && list.is_complete());

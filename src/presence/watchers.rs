@@ -22,6 +22,8 @@ pub struct Watchers {
     /// Shards that were asked and have not answered.
     asked: SmallVec<[u16; 4]>,
     last_id: u32,
+    /// The list is another one than was told last.
+    news: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -47,12 +49,19 @@ impl Watchers {
         self.asked.is_empty()
     }
 
-    /// `subscriptions` more of this watcher.
-    pub fn add(&mut self, watcher: &Aor, display_name: &str, subscriptions: u32, since: Now) {
+    /// `subscriptions` more of this watcher. True where the list is another one by that.
+    pub fn add(
+        &mut self,
+        watcher: &Aor,
+        display_name: &str,
+        subscriptions: u32,
+        since: Now,
+    ) -> bool {
         if let Some(entry) = self.all.get_mut(watcher) {
             entry.subscriptions = entry.subscriptions.saturating_add(subscriptions);
-            entry.since = entry.since.min(since);
-            return;
+            let before = entry.since;
+            entry.since = before.min(since);
+            return entry.since != before;
         }
         self.last_id = self.last_id.wrapping_add(1);
         let entry = Entry {
@@ -62,20 +71,39 @@ impl Watchers {
             display_name: display_name.into(),
         };
         self.all.insert(watcher.clone(), entry);
+        true
     }
 
-    /// One subscription less, on `shard`.
-    pub fn remove(&mut self, watcher: &Aor, shard: u16) {
+    /// One subscription less, on `shard`. True where the list is another one by that.
+    pub fn remove(&mut self, watcher: &Aor, shard: u16) -> bool {
         // It is not in the answer that the shard still owes.
         if self.asked.contains(&shard) {
-            return;
+            return false;
         }
-        if let Some(entry) = self.all.get_mut(watcher) {
-            entry.subscriptions -= 1;
-            if entry.subscriptions == 0 {
-                self.all.remove(watcher);
-            }
+        let Some(entry) = self.all.get_mut(watcher) else {
+            return false;
+        };
+        entry.subscriptions -= 1;
+        let gone = entry.subscriptions == 0;
+        if gone {
+            self.all.remove(watcher);
         }
+        gone
+    }
+
+    /// The list is another one than was told last. True where that is new.
+    pub fn changed(&mut self) -> bool {
+        !core::mem::replace(&mut self.news, true)
+    }
+
+    /// Is there something to tell? Then it is told now. A list that is not complete waits.
+    pub fn take_news(&mut self) -> bool {
+        self.is_complete() && core::mem::take(&mut self.news)
+    }
+
+    /// How many watch.
+    pub fn count(&self) -> usize {
+        self.all.len()
     }
 
     /// `shard` has said who watches there. False where that answers another question.
@@ -123,10 +151,10 @@ mod tests {
             ["bob@h", "carol@h", "dave@h"].map(|name| Aor::parse(name).unwrap());
         let mut watchers = Watchers::asking(9, SmallVec::from_slice(&[1, 2]));
         // Came after the question was sent: the shard's answer has it not.
-        watchers.add(&bob, "Bob", 1, Now(5));
+        assert!(watchers.add(&bob, "Bob", 1, Now(5)));
         // Ended before the shard saw the question: so its answer has it not either.
-        watchers.remove(&carol, 1);
-        watchers.remove(&bob, 1);
+        assert!(!watchers.remove(&carol, 1));
+        assert!(!watchers.remove(&bob, 1));
         assert!(!watchers.answered(8, 1));
         assert!(watchers.answered(9, 1));
         assert!(!watchers.answered(9, 1));
@@ -137,12 +165,42 @@ mod tests {
         assert!(watchers.is_complete());
         assert_eq!(names(&watchers), "1:bob@h 2:dave@h ");
         for _ in 0..2 {
-            watchers.remove(&bob, 1);
+            assert!(!watchers.remove(&bob, 1));
             assert_eq!(names(&watchers), "1:bob@h 2:dave@h ");
         }
-        watchers.remove(&bob, 2);
+        assert!(watchers.remove(&bob, 2));
         assert_eq!(names(&watchers), "2:dave@h ");
-        watchers.add(&bob, "Bob", 1, Now(7));
+        assert!(watchers.add(&bob, "Bob", 1, Now(7)));
         assert_eq!(names(&watchers), "2:dave@h 3:bob@h ");
+    }
+
+    #[test]
+    fn what_is_packed_the_same_is_no_news() {
+        let [bob, carol] = ["bob@h", "carol@h"].map(|name| Aor::parse(name).unwrap());
+        let mut watchers = Watchers::asking(9, SmallVec::from_slice(&[1]));
+        for (more, watcher, since) in [
+            (true, &bob, 5),
+            (true, &bob, 6),
+            (true, &bob, 4),
+            (true, &carol, 4),
+            (false, &carol, 0),
+            (false, &bob, 0),
+            (false, &bob, 0),
+            (false, &bob, 0),
+            (false, &bob, 0),
+        ] {
+            let before = watchers.packed();
+            let differs = match more {
+                true => watchers.add(watcher, "", 1, Now(since)),
+                false => watchers.remove(watcher, 2),
+            };
+            assert_eq!(differs, watchers.packed() != before, "{watchers:?}");
+        }
+        // Gathered, and told once it is complete.
+        assert!(watchers.changed() && !watchers.changed());
+        assert!(!watchers.take_news());
+        assert!(watchers.answered(9, 1));
+        assert!(watchers.take_news() && !watchers.take_news());
+        assert!(watchers.changed());
     }
 }

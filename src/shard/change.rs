@@ -56,7 +56,14 @@ pub enum Change {
         whom: Aor,
     },
     /// So many voice messages wait for the user.
-    Waiting(Aor, Waiting),
+    Waiting {
+        /// Whose.
+        user: Aor,
+        /// So many are to have been there before; `None` where that does not matter.
+        before: Option<Waiting>,
+        /// How many.
+        waiting: Waiting,
+    },
     /// An edit of the contact list.
     Contacts(Aor, ContactEdit),
     /// The user publishes, or takes back, what lasts; all of it or nothing. A state or a note among it is the user's choice.
@@ -103,7 +110,7 @@ impl Change {
             | Change::ChoiceEnded { user, .. }
             | Change::AlertAdded { user, .. }
             | Change::AlertRemoved { user, .. }
-            | Change::Waiting(user, _)
+            | Change::Waiting { user, .. }
             | Change::Contacts(user, _)
             | Change::Categories(user, _)
             | Change::Containers { user, .. }
@@ -146,7 +153,14 @@ impl Change {
                 }
             }
             Change::AlertRemoved { whom, .. } => standing.alerts.retain(|each| each != whom),
-            Change::Waiting(_, waiting) => standing.waiting = *waiting,
+            Change::Waiting {
+                before, waiting, ..
+            } => {
+                if before.is_some_and(|before| before != standing.waiting) {
+                    return Err(StandingError::Stale);
+                }
+                standing.waiting = *waiting;
+            }
             Change::Contacts(_, edit) => {
                 let made = edit.make(&mut standing.contacts);
                 return made.map_err(StandingError::Contacts);

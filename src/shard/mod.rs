@@ -64,7 +64,7 @@ mod usage;
 mod wheel;
 
 use core::time::Duration;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -292,6 +292,8 @@ pub struct Shard {
     subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
+    /// Users whose list of watchers has changed since the last tick.
+    winfo_news: VecDeque<UserKey>,
     directory: Directory,
     /// Who watched a user that was removed from the store, until each of them has given its place back. The user may come
     /// back before that, and takes them over: so an `Unwatch` of the time before counts off what it counted on.
@@ -324,6 +326,8 @@ pub struct Shard {
     publishing: HashMap<Aor, lync::on_publish::Publishing, ahash::RandomState>,
     /// What the store was asked to keep and has not answered.
     keeping: Slab<KeepKey, Keeping>,
+    /// How many of it are some user's voice messages.
+    mailboxes: BTreeMap<Aor, usize>,
 
     wheel: Wheel<Look>,
     looks: Vec<Look>,
@@ -452,6 +456,7 @@ impl Shard {
             telling: Telling::default(),
             left_behind,
             winfo_waits,
+            winfo_news: VecDeque::new(),
             directory: Directory::default(),
             subscribers,
             lamps: Vec::new(),
@@ -468,6 +473,7 @@ impl Shard {
             newest_version: 0,
             publishing,
             keeping: Slab::default(),
+            mailboxes: BTreeMap::new(),
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),

@@ -12,7 +12,7 @@ use slotmap::{Key, KeyData};
 use crate::documents::pidf;
 use crate::immcu::session::LegRef;
 use crate::presence::{Availability, Package, SubscriptionKey};
-use crate::shard::change::Change;
+use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::on_kept::Keeping;
@@ -20,12 +20,15 @@ use crate::shard::request::lone_request;
 use crate::shard::usage::Purpose;
 use crate::shard::{Look, Shard, UserKey, on_state};
 use crate::sip::message::Method;
+use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
 /// How long after the first vain question one is asked about again whom the store does not know (yet): at a start the users
 /// come in whatever order. It doubles each time, up to `AGAIN_MAX`.
 const AGAIN_MIN: Duration = Duration::from_secs(5);
 const AGAIN_MAX: Duration = Duration::from_secs(3600);
+/// How long after the store could not take out what was told it is asked again.
+const OUT_AGAIN: Duration = Duration::from_secs(60);
 /// Tells a user's alerts from a dialog among the subscriptions of a shard: no slot has so high a number.
 const MARK: u64 = 1 << 31;
 
@@ -50,12 +53,14 @@ enum Stage {
     Unknown,
     /// Watched, and not seen available.
     Watched,
-    /// Was seen available; nobody is here to be told.
+    /// Is seen available; nobody is here to be told.
     Due,
     /// Is being told, at so many endpoints that have not answered.
     Sending(u16),
     /// Was told. The store will take it out.
     Told,
+    /// Was told, and the store could not take it out: it is asked again then.
+    Left(Now),
 }
 
 fn key_of(user: UserKey) -> SubscriptionKey {
@@ -175,7 +180,9 @@ pub(super) fn unknown(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mu
     let Some(wait) = wait_mut(shard, user, whom) else {
         return;
     };
-    wait.stage = Stage::Unknown;
+    if !matches!(wait.stage, Stage::Told | Stage::Left(_)) {
+        wait.stage = Stage::Unknown;
+    }
     let Some(place) = shard.users.get_mut(user) else {
         return;
     };
@@ -194,19 +201,24 @@ pub(super) fn unknown(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mu
     );
 }
 
-/// The wheel: who was unknown may be known by now.
+/// The wheel: who was unknown may be known by now, and the store may take out what it could not before.
 pub(super) fn look(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
+    let now = shard.now;
     let Some(place) = shard.users.get_mut(user) else {
         return;
     };
     let Some(alerts) = &mut place.alerts else {
         return;
     };
-    let mut again = Vec::new();
+    let (mut again, mut left) = (Vec::new(), Vec::new());
     for wait in &mut alerts.waits {
-        if wait.stage == Stage::Unknown {
-            wait.stage = Stage::Asked;
-            again.push(wait.whom.clone());
+        match wait.stage {
+            Stage::Unknown => {
+                wait.stage = Stage::Asked;
+                again.push(wait.whom.clone());
+            }
+            Stage::Left(at) if at <= now => left.push(wait.whom.clone()),
+            _ => {}
         }
     }
     if !again.is_empty() {
@@ -215,22 +227,31 @@ pub(super) fn look(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
     for whom in again {
         ask(shard, user, whom, effects);
     }
+    for whom in left {
+        take_out(shard, user, whom, effects);
+    }
 }
 
 /// What the user sees of `whom` is new, or known for the first time.
 pub(super) fn seen(shard: &mut Shard, user: UserKey, whom: &Aor, effects: &mut Effects) {
-    let shown = shard.watching.shown(Package::Presence, whom, key_of(user));
-    let available = shown.is_some_and(|shown| is_available(&shown.document));
+    let available = sees_available(shard, user, whom);
     let Some(wait) = wait_mut(shard, user, whom) else {
         return;
     };
-    if wait.stage == Stage::Asked {
-        wait.stage = Stage::Watched;
+    match wait.stage {
+        Stage::Asked | Stage::Watched if available => {
+            wait.stage = Stage::Due;
+            tell(shard, user, whom, effects);
+        }
+        // Who has gone before the user came is waited for once more.
+        Stage::Asked | Stage::Due if !available => wait.stage = Stage::Watched,
+        _ => {}
     }
-    if wait.stage == Stage::Watched && available {
-        wait.stage = Stage::Due;
-        tell(shard, user, whom, effects);
-    }
+}
+
+fn sees_available(shard: &Shard, user: UserKey, whom: &Aor) -> bool {
+    let shown = shard.watching.shown(Package::Presence, whom, key_of(user));
+    shown.is_some_and(|shown| is_available(&shown.document))
 }
 
 /// Does a document of ours show somebody who can be written to and called: not idle, not busy, not away?
@@ -253,7 +274,10 @@ pub(super) fn online(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
     let due = alerts.waits.iter().filter(|wait| wait.stage == Stage::Due);
     let due: Vec<Aor> = due.map(|wait| wait.whom.clone()).collect();
     for whom in due {
-        tell(shard, user, &whom, effects);
+        // What is told bit by bit may be known, and this user's turn to be told of it not have come.
+        if sees_available(shard, user, &whom) {
+            tell(shard, user, &whom, effects);
+        }
     }
 }
 
@@ -329,22 +353,80 @@ pub(super) fn answered(
         return;
     };
     if !(200..=299).contains(&status) {
-        // Due again when all have refused: the next endpoint that comes, or comes again, is told.
-        wait.stage = match left {
-            0 | 1 => Stage::Due,
-            left => Stage::Sending(left - 1),
+        // Due again when all have refused: the next endpoint that comes, or comes again, is told, if that is still so.
+        let refused = match sees_available(shard, user, &whom) {
+            true => Stage::Due,
+            false => Stage::Watched,
         };
+        if let Some(wait) = wait_mut(shard, user, &whom) {
+            wait.stage = match left {
+                0 | 1 => refused,
+                left => Stage::Sending(left - 1),
+            };
+        }
         return;
     }
+    take_out(shard, user, whom, effects);
+}
+
+/// Was told: the store takes it out.
+fn take_out(shard: &mut Shard, user: UserKey, whom: Aor, effects: &mut Effects) {
+    let Some(wait) = wait_mut(shard, user, &whom) else {
+        return;
+    };
     wait.stage = Stage::Told;
     let Some(place) = shard.users.get(user) else {
         return;
     };
     let change = Change::AlertRemoved {
         user: place.record.aor.clone(),
-        whom,
+        whom: whom.clone(),
     };
-    shard.keep(change, Keeping::Nobody, effects);
+    let keeping = Keeping::AlertTold(Box::new((user, whom)));
+    shard.keep(change, keeping, effects);
+}
+
+/// The store has taken out what was told, and then its record has said so before; or it could not.
+pub(super) fn taken_out(
+    shard: &mut Shard,
+    (user, whom): (UserKey, Aor),
+    outcome: Result<(), NotKept>,
+) {
+    if outcome.is_err() {
+        leave(shard, user, &whom);
+    }
+}
+
+/// The store is asked later to take it out.
+fn leave(shard: &mut Shard, user: UserKey, whom: &Aor) {
+    let at = shard.now.after(OUT_AGAIN);
+    if let Some(wait) = wait_mut(shard, user, whom)
+        && matches!(wait.stage, Stage::Told | Stage::Left(_))
+    {
+        wait.stage = Stage::Left(at);
+        shard.look_at(at, Look::Alerts(user));
+    }
+}
+
+/// `watcher` asks the store for an alert. What it could not take out of it stays there until it has answered.
+pub(super) fn wanted(shard: &mut Shard, watcher: &Aor, whom: &Aor) {
+    if let Some(user) = shard.by_aor.get(watcher).copied()
+        && let Some(wait) = wait_mut(shard, user, whom)
+        && matches!(wait.stage, Stage::Left(_))
+    {
+        leave(shard, user, whom);
+    }
+}
+
+/// The store keeps the alert that `watcher` has asked for. One that was told and that it could not take out is that one now.
+pub(super) fn kept(shard: &mut Shard, watcher: &Aor, whom: &Aor, effects: &mut Effects) {
+    if let Some(user) = shard.by_aor.get(watcher).copied()
+        && let Some(wait) = wait_mut(shard, user, whom)
+        && matches!(wait.stage, Stage::Left(_))
+    {
+        wait.stage = Stage::Asked;
+        ask(shard, user, whom.clone(), effects);
+    }
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use crate::shard::lync::on_relations;
 use crate::shard::lync::on_soap::{self, Editing};
 use crate::shard::on_publish::{self, Publishing};
 use crate::shard::on_waiting::Published;
-use crate::shard::{Shard, UserKey, on_subscribe, on_waiting};
+use crate::shard::{Shard, UserKey, on_alert, on_subscribe, on_waiting};
 use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::ServerKey;
+use crate::sip::uri::Aor;
 
 slotmap::new_key_type! {
     /// Something that waits for the store's word.
@@ -26,6 +27,8 @@ pub(crate) enum Keeping {
     Nobody,
     /// A SUBSCRIBE that asks for an alert is answered.
     Alert(DialogKey),
+    /// An alert that was told and could not be taken out is taken out later.
+    AlertTold(Box<(UserKey, Aor)>),
     /// A PUBLISH is taken and answered.
     Publish(Box<Publishing>),
     /// SERVICE is answered.
@@ -60,10 +63,16 @@ pub(super) fn on_kept(
     let key: KeepKey = KeyData::from_ffi(ticket.key).into();
     match (shard.keeping.remove(key), outcome) {
         (Some(Keeping::Nobody) | None, _) => {}
-        (Some(Keeping::Alert(dialog)), Ok(())) => on_subscribe::grant(shard, dialog, effects),
+        (Some(Keeping::Alert(dialog)), Ok(())) => {
+            if let Some((watcher, whom)) = on_subscribe::watcher_and_watched(shard, dialog) {
+                on_alert::kept(shard, &watcher, &whom, effects);
+            }
+            on_subscribe::grant(shard, dialog, effects);
+        }
         (Some(Keeping::Alert(dialog)), Err(not_kept)) => {
             on_subscribe::refused(shard, dialog, &not_kept.outcome(), effects);
         }
+        (Some(Keeping::AlertTold(told)), outcome) => on_alert::taken_out(shard, *told, outcome),
         (Some(Keeping::Publish(publishing)), outcome) => {
             on_publish::kept(shard, *publishing, outcome, effects);
         }
@@ -74,7 +83,7 @@ pub(super) fn on_kept(
             on_publish_lync::kept(shard, *pending, outcome, effects);
         }
         (Some(Keeping::Waiting(published)), outcome) => {
-            on_waiting::answer(shard, &published, outcome, effects);
+            on_waiting::kept(shard, &published, outcome, effects);
         }
         (Some(Keeping::Contacts(editing)), outcome) => {
             on_soap::kept(shard, &editing, outcome, effects);

@@ -41,7 +41,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             watcher,
             level,
             shard: watching,
-        } => on_watch::unwatch(shard, package, &user, &watcher, level, watching, effects),
+        } => on_watch::unwatch(shard, package, &user, &watcher, level, watching),
         Letter::State {
             package,
             user,

@@ -184,7 +184,8 @@ pub(super) fn on_refresh(
             }
         };
         let max = shard.settings.subscriptions_max;
-        if (shard.edges(&watcher) + users.len()).saturating_sub(before) > max {
+        let after = users.len() + strangers.len();
+        if (shard.edges(&watcher) + after).saturating_sub(before) > max {
             let reason = format!("At Most {max} Subscriptions A User");
             shard.answer(request, 403, &reason, effects);
             return false;

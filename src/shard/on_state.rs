@@ -205,6 +205,7 @@ fn answered(
     }
     if waits && alert {
         let (user, whom) = (watcher, user.clone());
+        on_alert::wanted(shard, &user, &whom);
         let change = Change::AlertAdded { user, whom };
         shard.keep(change, Keeping::Alert(key), effects);
     } else if waits {

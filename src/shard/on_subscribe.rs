@@ -19,6 +19,7 @@ use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
 use crate::sip::time::Now;
+use crate::sip::uri::Aor;
 
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -134,7 +135,10 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             effects,
         );
     }
-    let more = list.as_ref().map_or(1, |(users, _)| users.len().max(1));
+    let more = list
+        .as_ref()
+        .map_or(0, |(users, strangers)| users.len() + strangers.len())
+        .max(1);
     let more = batch.as_ref().map_or(more, |batch| batch.len().max(1));
     if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
         let max = shard.settings.subscriptions_max;
@@ -400,6 +404,18 @@ pub(super) fn on_refresh(
     }
     arm(shard, key, expires);
     shard.notify(key, effects);
+}
+
+/// Who watches by this subscription, and whom, where that is one user.
+pub(super) fn watcher_and_watched(shard: &Shard, key: DialogKey) -> Option<(Aor, Aor)> {
+    match &shard.dialogs.get(key)?.usage {
+        Usage::Subscription(Subscription {
+            subject: Subject::Watched(_, whom),
+            watcher,
+            ..
+        }) => Some((watcher.clone(), whom.clone())),
+        _ => None,
+    }
 }
 
 /// The subject's owner refuses: a SUBSCRIBE that waits is answered so, a subscription that stands is ended.

@@ -6,7 +6,7 @@ use crate::shard::{
     Look, Shard, lync, on_answer, on_call, on_connection, on_deliver, on_leg, on_message,
     on_register, on_ring, on_session,
 };
-use crate::shard::{on_alert, on_focus, on_subscribe};
+use crate::shard::{on_alert, on_focus, on_subscribe, on_winfo};
 
 pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
     let mut looks = core::mem::take(&mut shard.looks);
@@ -31,6 +31,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
         }
     }
     shard.looks = looks;
+    on_winfo::tell(shard, effects);
     on_message::end_pagers(shard, false, effects);
     lync::farewell::go_on(shard, effects);
     shard.give_back();

@@ -3,19 +3,23 @@
 //!
 //! What is published is no soft state: a mailbox that is silent for an hour has lost no message. So a publication does not
 //! end with its time, is answered 200 when it is on disk, and its entity tag is the state itself: a mailbox that names the
-//! one it knows changes only what it has seen.
+//! one it knows changes only what it has seen. Whether that is still so is the store's to say: several mailboxes may write
+//! at once.
 
 use std::sync::Arc;
 
 use crate::documents::message_summary::{self, Summary};
+use crate::immcu::content::Outcome;
 use crate::presence::Waiting;
 use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
 use crate::shard::on_kept::Keeping;
 use crate::shard::request::{Request, Target};
+use crate::shard::standing::StandingError;
 use crate::shard::{Shard, UserKey};
 use crate::sip::header::Name;
 use crate::sip::transaction::ServerKey;
+use crate::sip::uri::Aor;
 
 /// How soon a mailbox is asked to say it again where it names no time, and how late at most, in seconds.
 const EXPIRES_S: (u32, u32) = (3600, 86_400);
@@ -101,35 +105,56 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
         return;
     };
     let published = Published {
+        user: user.clone(),
         server,
         tag: tag_of(wanted),
         expires_s,
     };
-    if wanted == known {
-        return answer(shard, &published, Ok(()), effects);
+    // While something is on its way to the store, what is known here is not what there will be.
+    if wanted == known && !shard.mailboxes.contains_key(&user) {
+        return answer(shard, &published, effects);
     }
-    let change = Change::Waiting(user, wanted);
+    *shard.mailboxes.entry(user.clone()).or_default() += 1;
+    let change = Change::Waiting {
+        user,
+        before: if_match.map(|_| known),
+        waiting: wanted,
+    };
     shard.keep(change, Keeping::Waiting(published), effects);
 }
 
 /// A PUBLISH that waits until what it says is kept.
 #[derive(Debug)]
 pub(crate) struct Published {
+    user: Aor,
     server: ServerKey,
     tag: String,
     expires_s: u32,
 }
 
 /// The store has kept it, or not.
-pub(super) fn answer(
+pub(super) fn kept(
     shard: &mut Shard,
     published: &Published,
     outcome: Result<(), NotKept>,
     effects: &mut Effects,
 ) {
-    if let Err(not_kept) = outcome {
-        return shard.settle(published.server, &not_kept.outcome(), effects);
+    if let Some(count) = shard.mailboxes.get_mut(&published.user) {
+        *count -= 1;
+        if *count == 0 {
+            shard.mailboxes.remove(&published.user);
+        }
     }
+    let refused = match outcome {
+        Ok(()) => return answer(shard, published, effects),
+        // Another mailbox was faster (RFC 3903 §6 step 3).
+        Err(NotKept::Refused(StandingError::Stale)) => Outcome::of(412),
+        Err(not_kept) => not_kept.outcome(),
+    };
+    shard.settle(published.server, &refused, effects);
+}
+
+fn answer(shard: &mut Shard, published: &Published, effects: &mut Effects) {
     shard.settle_with(published.server, 200, "", None, effects, |mut draft| {
         draft.header("SIP-ETag", &published.tag);
         draft.header("Expires", published.expires_s);

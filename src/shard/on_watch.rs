@@ -74,7 +74,7 @@ pub(super) fn watch(
     };
     shard.post(to, letter, effects);
     if let Some(watcher) = watcher {
-        on_winfo::came(shard, key, &watcher, effects);
+        on_winfo::came(shard, key, &watcher);
     }
 }
 
@@ -195,7 +195,6 @@ pub(super) fn unwatch(
     watcher: &Aor,
     level: Level,
     watching: ShardId,
-    effects: &mut Effects,
 ) {
     let Some(key) = shard.by_aor.get(user).copied() else {
         if let Some(audience) = shard.left_behind.get_mut(user) {
@@ -214,9 +213,7 @@ pub(super) fn unwatch(
         presentity.audience.remove(package, level, watching.0);
     }
     match package {
-        Package::Presence | Package::Categories => {
-            on_winfo::went(shard, key, watcher, watching, effects)
-        }
+        Package::Presence | Package::Categories => on_winfo::went(shard, key, watcher, watching),
         Package::Watchers => on_winfo::forget_unasked(shard, key),
         Package::Dialog | Package::MessageSummary => {}
     }

@@ -1,5 +1,8 @@
 //! `presence.winfo` (RFC 3857): who watches me. At the owner a list while somebody asks for it, on the shards that watch the
 //! answer to the owner's question, and for each subscription to the list what it is told next.
+//!
+//! A change costs as much as there are watchers, for the whole list is packed and compared. So what changes is gathered until
+//! the next tick: when thousands come within a second, that is ten changes.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +19,9 @@ use crate::shard::{Shard, ShardId, UserKey, on_state, on_watch};
 use crate::sip::dialog::DialogKey;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
+
+/// Watchers on the lists that are told in one tick; further lists wait for the next. A longer list is told nevertheless.
+const TICK_WATCHERS_MAX: usize = 10_000;
 
 /// A subscription to the list asks. True where it has to wait: the first one, until each shard has said who watches there.
 pub(super) fn waits(
@@ -46,6 +52,9 @@ pub(super) fn waits(
     if waits {
         let waiting = shard.winfo_waits.entry(user.clone()).or_default();
         waiting.push(asked.clone());
+    } else {
+        // Who asks now gets what there is now.
+        tell_news(shard, key, effects);
     }
     waits
 }
@@ -95,35 +104,54 @@ pub(super) fn watched_by(
         return;
     }
     for (watcher, count, since) in watchers {
-        list.add(&watcher.aor, &watcher.display, *count, *since);
+        if list.add(&watcher.aor, &watcher.display, *count, *since) {
+            list.changed();
+        }
     }
     if !list.is_complete() {
         return;
     }
+    tell_news(shard, key, effects);
     for asked in shard.winfo_waits.remove(user).unwrap_or_default() {
         on_watch::watch(shard, Package::Watchers, user.clone(), asked, effects);
     }
 }
 
 /// The owner: a subscription to the user's presence was let in.
-pub(super) fn came(shard: &mut Shard, key: UserKey, watcher: &Party, effects: &mut Effects) {
+pub(super) fn came(shard: &mut Shard, key: UserKey, watcher: &Party) {
     let now = shard.now;
-    if let Some(list) = list(shard, key) {
-        list.add(&watcher.aor, &watcher.display, 1, now);
-        on_watch::tell(shard, Package::Watchers, key, None, effects);
+    if let Some(list) = list(shard, key)
+        && list.add(&watcher.aor, &watcher.display, 1, now)
+        && list.changed()
+    {
+        shard.winfo_news.push_back(key);
     }
 }
 
 /// The owner: one has given its place back.
-pub(super) fn went(
-    shard: &mut Shard,
-    key: UserKey,
-    watcher: &Aor,
-    from: ShardId,
-    effects: &mut Effects,
-) {
-    if let Some(list) = list(shard, key) {
-        list.remove(watcher, from.0);
+pub(super) fn went(shard: &mut Shard, key: UserKey, watcher: &Aor, from: ShardId) {
+    if let Some(list) = list(shard, key)
+        && list.remove(watcher, from.0)
+        && list.changed()
+    {
+        shard.winfo_news.push_back(key);
+    }
+}
+
+/// A tick: the lists that have changed since the last one are told.
+pub(super) fn tell(shard: &mut Shard, effects: &mut Effects) {
+    let mut room = TICK_WATCHERS_MAX;
+    while room > 0
+        && let Some(key) = shard.winfo_news.pop_front()
+    {
+        let count = list(shard, key).map_or(0, |list| list.count());
+        room = room.saturating_sub(count.max(1));
+        tell_news(shard, key, effects);
+    }
+}
+
+fn tell_news(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
+    if list(shard, key).is_some_and(Watchers::take_news) {
         on_watch::tell(shard, Package::Watchers, key, None, effects);
     }
 }

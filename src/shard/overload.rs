@@ -5,9 +5,9 @@
 //! with each measurement, below half of that a little less, in between as much as before.
 //!
 //! What is shed first is what costs its user least: polls, then presence, then what begins (sessions, logons), last the logons
-//! that are half done. What goes on is never shed: a request in a dialog, a refresh of a registration, a message of a
-//! conversation that goes on, what ends something. One class is shed whole before the next begins, and each in sixteenths, by
-//! chance, so that the load settles where it can be borne and does not swing between all and nothing.
+//! that are half done. What goes on is never shed: a request in a dialog, a refresh of a registration or a
+//! publication, a message of a conversation that goes on, what ends something. One class is shed whole before the next begins,
+//! and each in sixteenths, by chance, so that the load settles where it can be borne and does not swing between all and nothing.
 
 use core::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::sip::message::Method;
 pub enum Class {
     /// SUBSCRIBE that asks once.
     Poll,
-    /// A new subscription, a publication.
+    /// A new subscription, a publication of something new.
     Presence,
     /// Who begins a conversation, a conference, a call; a logon.
     Beginning,
@@ -170,6 +170,12 @@ fn class_of(shard: &Shard, request: Request<'_>) -> Option<Class> {
         Method::Subscribe if message.expires() == Some(0) => Some(Class::Poll),
         Method::Subscribe => Some(Class::Presence),
         Method::Publish if message.expires() == Some(0) => None,
+        // A refresh says nothing new (RFC 3903 §4.3): without it a user's state would end though nothing has changed.
+        Method::Publish
+            if message.body().is_empty() && message.header(Name::SipIfMatch).is_some() =>
+        {
+            None
+        }
         Method::Publish => Some(Class::Presence),
         Method::Service => match message.content_type() {
             Some(media) if media.is(cccp::CONTENT_TYPE) => Some(Class::Beginning),

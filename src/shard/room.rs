@@ -37,6 +37,7 @@ impl Shard {
         act(&mut self.telling);
         act(&mut self.subscribers);
         act(&mut self.winfo_waits);
+        act(&mut self.winfo_news);
         act(&mut self.left_behind);
         act(&mut self.lamps);
         act(&mut self.sessions);

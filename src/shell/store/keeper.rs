@@ -191,7 +191,11 @@ mod tests {
             new,
             ..Waiting::default()
         };
-        Change::Waiting(aor(name), waiting)
+        Change::Waiting {
+            user: aor(name),
+            before: None,
+            waiting,
+        }
     }
 
     fn text(told: Told) -> String {
@@ -262,7 +266,14 @@ mod tests {
         };
         stage
             .errands
-            .send((ticket(10), Change::Waiting(aor("bob"), two)))
+            .send((
+                ticket(10),
+                Change::Waiting {
+                    user: aor("bob"),
+                    before: None,
+                    waiting: two,
+                },
+            ))
             .unwrap();
         assert_eq!(stage.told(1), ["10 Err(Refused(Waiting))"]);
 

@@ -89,7 +89,7 @@ impl Fellow {
             },
             Purpose::Mail(count) => {
                 let kept = scene.world.kept.iter().any(
-                    |change| matches!(change, Change::Waiting(_, waiting) if waiting.new == count),
+                    |change| matches!(change, Change::Waiting { waiting, .. } if waiting.new == count),
                 );
                 // A 200 says that it is on disk; anything else, that it never will be.
                 if kept != (status == 200) {

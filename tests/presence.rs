@@ -1,0 +1,281 @@
+//! What presence costs and keeps: limits, lists of watchers, and what the store is slow to keep or refuses.
+
+use std::time::Duration;
+
+use crate::client::Heard;
+use crate::overload::Client;
+use crate::world::World;
+use muster::presence::{Level, Member};
+use muster::shard::Settings;
+use muster::sip::uri::Aor;
+
+const TICK: Duration = Duration::from_millis(100);
+
+fn aor(name: &str) -> Aor {
+    Aor::parse(&format!("{name}@example.com")).expect("an address")
+}
+
+fn status(heard: &[Heard], cseq: u32) -> Option<u16> {
+    let answer = |heard: &&Heard| heard.cseq() == cseq && heard.status.is_some();
+    heard.iter().find(answer).and_then(|heard| heard.status)
+}
+
+fn requests<'h>(heard: &'h [Heard], method: &str) -> Vec<&'h Heard> {
+    let those = heard.iter();
+    those
+        .filter(|heard| heard.status.is_none() && heard.method == method)
+        .collect()
+}
+
+/// A URI that is nobody's costs memory as long as the subscription, like any other entry.
+#[test]
+fn strangers_on_lists_count_as_subscriptions() {
+    let settings = Settings {
+        subscriptions_max: 5,
+        ..Settings::default()
+    };
+    let mut world = World::new(1, 3, &settings);
+    let mut alice = Client::up(&mut world, "alice");
+    let mut subscribe = |world: &mut World, granted: Option<&Heard>, count: u32, expires_s: u32| {
+        let uris = (0..count).map(|number| format!("<entry uri=\"tel:+49{number}\"/>"));
+        let body = format!(
+            "<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>{}</list></resource-lists>",
+            uris.collect::<String>()
+        );
+        let dialog = granted.map(|granted| {
+            let to = granted.header("To").expect("To");
+            format!("To: {to}\r\nCall-ID: {}\r\n", granted.call_id())
+        });
+        let lines = format!(
+            "{}Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence\r\nSupported: eventlist\r\n\
+             Content-Type: application/resource-lists+xml\r\nExpires: {expires_s}\r\n",
+            dialog.unwrap_or_default()
+        );
+        alice.ask(world, "SUBSCRIBE", "contacts", &lines, &body)
+    };
+    let first = subscribe(&mut world, None, 3, 600);
+    assert_eq!(first.status, Some(200), "{}", first.full());
+    assert_eq!(subscribe(&mut world, None, 3, 600).status, Some(403));
+    assert_eq!(
+        subscribe(&mut world, Some(&first), 6, 600).status,
+        Some(403)
+    );
+    assert_eq!(
+        subscribe(&mut world, Some(&first), 5, 600).status,
+        Some(200)
+    );
+    assert_eq!(subscribe(&mut world, None, 0, 600).status, Some(403));
+    // What has ended costs nothing.
+    assert_eq!(subscribe(&mut world, Some(&first), 5, 0).status, Some(200));
+    assert_eq!(subscribe(&mut world, None, 5, 600).status, Some(200));
+}
+
+#[test]
+fn those_who_come_to_watch_within_a_tick_are_told_of_at_once() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 5, &Settings::default());
+        let mut alice = Client::up(&mut world, "alice");
+        let lines = |expires_s: u32| {
+            format!(
+                "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence.winfo\r\nExpires: {expires_s}\r\n"
+            )
+        };
+        let granted = alice.ask(&mut world, "SUBSCRIBE", "alice", &lines(600), "");
+        assert_eq!(granted.status, Some(200));
+        // The documents that one who answers at once is sent, each with how many it names.
+        let told = |alice: &mut Client, world: &mut World| -> Vec<usize> {
+            let mut told = Vec::new();
+            loop {
+                world.settle();
+                let heard = alice.read(world);
+                if heard.is_empty() {
+                    return told;
+                }
+                let named = |heard: &&Heard| heard.text().matches("<watcher ").count();
+                told.extend(requests(&heard, "NOTIFY").iter().map(named));
+            }
+        };
+        told(&mut alice, &mut world);
+        let mut watchers = Vec::new();
+        for number in 0..40 {
+            let mut watcher = Client::up(&mut world, &format!("w{number}"));
+            assert_eq!(watcher.watch(&mut world, "alice", 600).status, Some(200));
+            assert!(
+                told(&mut alice, &mut world).is_empty(),
+                "on {shards} shards"
+            );
+            watchers.push(watcher);
+        }
+        world.pass(TICK);
+        assert_eq!(told(&mut alice, &mut world), [40], "on {shards} shards");
+        // They see something else from now on, and watch as before.
+        let everyone = |standing: &mut muster::shard::standing::Standing| {
+            let set = standing.access.set(Member::Everyone, Level::External);
+            set.map(drop).map_err(|error| error.to_string())
+        };
+        world.edit("alice@example.com", everyone).expect("a rule");
+        world.settle();
+        world.pass(TICK);
+        assert!(
+            told(&mut alice, &mut world).is_empty(),
+            "on {shards} shards"
+        );
+        for watcher in &watchers {
+            world.cut(watcher.socket);
+        }
+        world.settle();
+        world.pass(TICK);
+        assert_eq!(told(&mut alice, &mut world), [40], "on {shards} shards");
+    }
+}
+
+fn alert(world: &mut World, alice: &mut Client) -> Heard {
+    let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence;alert\r\nExpires: 0\r\n";
+    alice.ask(world, "SUBSCRIBE", "bob", lines, "")
+}
+
+/// Alice was told that Bob is available, and the store could not take that out.
+fn told_and_not_taken_out(seed: u64) -> (World, Client, Client) {
+    let mut world = World::new(1, seed, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    world.add_user("bob@example.com", "Bob", "secret");
+    assert_eq!(alert(&mut world, &mut alice).status, Some(200));
+    alice.read(&mut world);
+    world.settle();
+    let bob = Client::up(&mut world, "bob");
+    world.settle();
+    world.store_fails = true;
+    assert_eq!(requests(&alice.read(&mut world), "MESSAGE").len(), 1);
+    world.settle();
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    (world, alice, bob)
+}
+
+fn waited_for(world: &World) -> Vec<Aor> {
+    let standing = world.standing("alice@example.com");
+    standing.expect("she is there").alerts
+}
+
+#[test]
+fn what_was_told_is_taken_out_when_the_store_can() {
+    let (mut world, mut alice, bob) = told_and_not_taken_out(1);
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    world.store_fails = false;
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), []);
+    world.cut(bob.socket);
+    world.settle();
+    Client::up(&mut world, "bob");
+    world.settle();
+    assert!(requests(&alice.read(&mut world), "MESSAGE").is_empty());
+}
+
+#[test]
+fn an_alert_that_the_store_could_not_take_out_can_be_asked_for_again() {
+    // At any time: also right before the store is asked once more to take it out, which must not take out the new one.
+    for waited_s in [0, 30, 59, 60, 61] {
+        let (mut world, mut alice, bob) = told_and_not_taken_out(2);
+        world.cut(bob.socket);
+        world.settle();
+        world.move_clock(Duration::from_secs(waited_s));
+        world.settle();
+        world.store_fails = false;
+        assert_eq!(alert(&mut world, &mut alice).status, Some(200));
+        alice.read(&mut world);
+        world.settle();
+        assert_eq!(waited_for(&world), [aor("bob")], "after {waited_s} s");
+        Client::up(&mut world, "bob");
+        world.settle();
+        let heard = alice.read(&mut world);
+        assert_eq!(requests(&heard, "MESSAGE").len(), 1, "after {waited_s} s");
+        world.settle();
+        assert_eq!(waited_for(&world), [], "after {waited_s} s");
+    }
+}
+
+#[test]
+fn while_the_store_keeps_an_alert_it_is_not_asked_to_take_it_out() {
+    let (mut world, mut alice, bob) = told_and_not_taken_out(3);
+    world.cut(bob.socket);
+    world.settle();
+    world.pass(Duration::from_secs(50));
+    world.store_fails = false;
+    let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence;alert\r\nExpires: 0\r\n";
+    alice.send(&mut world, "SUBSCRIBE", "bob", lines, "");
+    assert_eq!(world.in_flight(), [(0, 1)], "the store is asked");
+    // Its time comes while the store is slow.
+    for _ in 0..30 {
+        world.move_clock(Duration::from_secs(1));
+    }
+    world.settle();
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    assert_eq!(status(&alice.read(&mut world), alice.requests()), Some(200));
+    world.pass(Duration::from_secs(90));
+    assert_eq!(waited_for(&world), [aor("bob")]);
+}
+
+/// PUBLISH of so many new messages, in answer to `tag` where there is one; not delivered to the store.
+fn publish(world: &mut World, mailbox: &mut Client, new: u32, tag: &str) {
+    let tag = match tag {
+        "" => String::new(),
+        tag => format!("SIP-If-Match: {tag}\r\n"),
+    };
+    let lines = format!(
+        "Event: message-summary\r\n{tag}Content-Type: application/simple-message-summary\r\n"
+    );
+    let body = format!("Messages-Waiting: yes\r\nVoice-Message: {new}/0 (0/0)\r\n");
+    mailbox.send(world, "PUBLISH", "alice", &lines, &body);
+}
+
+fn answer(world: &mut World, mailbox: &mut Client) -> Option<Heard> {
+    let heard = mailbox.read(world);
+    let number = mailbox.requests();
+    let mut answers = heard.into_iter();
+    answers.find(|heard| heard.status.is_some() && heard.cseq() == number)
+}
+
+#[test]
+fn two_mailboxes_of_a_user_lose_no_message() {
+    let mut world = World::new(1, 4, &Settings::default());
+    let mut one = Client::up(&mut world, "alice");
+    let mut two = Client::another(&mut world, "alice");
+    let new = |world: &World| {
+        let standing = world.standing("alice@example.com");
+        standing.expect("she is there").waiting.new
+    };
+    let mut both = |world: &mut World, first: (u32, &str), second: (u32, &str)| {
+        publish(world, &mut one, first.0, first.1);
+        publish(world, &mut two, second.0, second.1);
+        assert!(answer(world, &mut two).is_none(), "nothing is known yet");
+        world.settle();
+        let answers = [answer(world, &mut one), answer(world, &mut two)];
+        let statuses = answers.each_ref().map(|answer| {
+            let answer = answer.as_ref().expect("an answer");
+            answer.status.unwrap_or(0)
+        });
+        let [first, second] = answers.map(|answer| {
+            let answer = answer.expect("an answer");
+            answer.header("SIP-ETag").unwrap_or("").to_owned()
+        });
+        (statuses, [first, second])
+    };
+    // The second says what is known, and not what there will be.
+    let (statuses, _) = both(&mut world, (1, ""), (0, ""));
+    assert_eq!((statuses, new(&world)), ([200, 200], 0));
+    // Both know the same; only one of them can change it.
+    let (statuses, tags) = both(&mut world, (2, ""), (2, ""));
+    assert_eq!((statuses, new(&world)), ([200, 200], 2));
+    let tag = tags[0].as_str();
+    let (statuses, tags) = both(&mut world, (3, tag), (4, tag));
+    assert_eq!((statuses, new(&world)), ([200, 412], 3));
+    // Also where the second changes nothing of what it knows.
+    let tag = tags[0].as_str();
+    let (statuses, tags) = both(&mut world, (5, tag), (3, tag));
+    assert_eq!((statuses, new(&world)), ([200, 412], 5));
+    // Nothing waits any more: what is known is answered at once.
+    publish(&mut world, &mut one, 5, &tags[0]);
+    let known = answer(&mut world, &mut one).expect("an answer");
+    assert_eq!(known.status, Some(200));
+    assert!(world.in_flight().is_empty());
+}
