@@ -309,3 +309,19 @@ fn a_bad_server_is_caught() {
         shed.table()
     );
 }
+
+#[test]
+fn growth_is_judged_only_of_a_process_that_is_named() {
+    let wanted = |arguments: &str| {
+        let line = format!("soak --users 20 --ramp 1 {arguments}");
+        let line = Line::try_parse_from(line.split_whitespace());
+        line.unwrap_or_else(|error| panic!("{error}")).soak.wanted()
+    };
+    let refused = wanted("--growth-max 1").err().unwrap();
+    assert!(refused.contains("--pid"), "{refused}");
+    let pid = std::process::id();
+    let judged = |arguments: &str| wanted(arguments).unwrap().growth_max;
+    assert_eq!(judged(&format!("--growth-max 2 --pid {pid}")), Some(2.0));
+    assert_eq!(judged("--compress 60"), None);
+    assert_eq!(judged(&format!("--compress 60 --pid {pid}")), Some(1.0));
+}

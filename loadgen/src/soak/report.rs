@@ -116,6 +116,10 @@ pub struct Report {
     pub counts: Counts,
     pub verdict: Checked,
     pub growth: Option<Growth>,
+    /// What memory may grow by, in %, where that is judged: it fails the run too where it can't be told.
+    pub growth_max: Option<f64>,
+    /// The server's process was named, so its memory was read.
+    pub is_measured: bool,
     /// CPU time of the server after warm-up: cores, and µs an event of the plan.
     pub server_cores: Option<f64>,
     pub own_cores: f64,
@@ -174,6 +178,9 @@ impl Report {
         .collect();
         if counts.accepted == 0 && counts.events > 0 && self.verdict.delivered == 0 {
             failures.push("no message was delivered at all: nothing was shown".into());
+        }
+        if self.growth_max.is_some() && self.growth.is_none() {
+            failures.push("memory was to be judged, and was read fewer than three times".into());
         }
         if let Some(growth) = self.growth.as_ref().filter(|growth| !growth.is_below()) {
             failures.push(format!(
@@ -273,6 +280,13 @@ impl Report {
                 growth.percent,
                 growth.readings
             );
+        } else {
+            let why = if self.is_measured {
+                "fewer than three readings after warm-up"
+            } else {
+                "no --pid"
+            };
+            let _ = writeln!(out, "memory        not measured ({why})");
         }
         for (title, list) in [("refused", &self.refusals), ("fault", &self.faults)] {
             for (what, count) in list.iter() {
@@ -336,6 +350,40 @@ pub fn write_log(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run with these counts, of which nothing else is bad.
+    fn report(counts: Counts, verdict: Checked) -> Report {
+        Report {
+            server: "here".into(),
+            asked: "little".into(),
+            users: 2,
+            endpoints: 3,
+            seconds: 1.0,
+            stopped: false,
+            rows: Vec::new(),
+            counts,
+            verdict,
+            growth: None,
+            growth_max: None,
+            is_measured: false,
+            server_cores: None,
+            own_cores: 0.0,
+            refusals: Faults::default(),
+            faults: Faults::default(),
+            acts: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn growth_that_is_judged_and_not_measured_fails() {
+        let counts = Counts::default();
+        let mut report = report(counts, Checked::default());
+        assert!(report.passed() && report.table().contains("not measured (no --pid)"));
+        (report.growth_max, report.is_measured) = (Some(1.0), true);
+        assert!(report.failures()[0].starts_with("memory was to be judged"));
+        assert!(report.table().contains("not measured (fewer than three"));
+    }
 
     #[test]
     fn growth_is_that_of_the_line_through_noise() {
