@@ -63,7 +63,7 @@ pub struct SoakArguments {
     /// Seed of the graph and the plan.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// The server's memory may grow by less than so many per cent after warm-up. Absent: 1 for a run of 10 minutes or more without acts; else growth is told, not judged.
+    /// The server's memory may grow by less than so many per cent after warm-up. Needs --pid. Absent: 1 for a run of 10 minutes or more without acts, with --pid; else growth is told, not judged.
     #[arg(long)]
     growth_max: Option<f64>,
     /// Seconds after which a request counts as not answered.
@@ -153,6 +153,11 @@ impl SoakArguments {
         if !(0.0..self.duration).contains(&warm_s) {
             return Err("--warm-up is shorter than --duration".into());
         }
+        if self.growth_max.is_some() && self.pid.is_none() {
+            return Err(
+                "--growth-max needs --pid: the server's process, whose memory is judged".into(),
+            );
+        }
         let warm_us = ramp_us + (warm_s * 1e6) as u64;
         let is_long = self.duration - warm_s >= JUDGED_S && model.acts.is_empty();
         let seats = Seats::new(self.users, model.users.endpoints);
@@ -181,7 +186,10 @@ impl SoakArguments {
             asked,
             pid: self.pid,
             warm_us,
-            growth_max: self.growth_max.or(is_long.then_some(GROWTH_MAX)),
+            // Without a process nothing is judged that nobody asked for; the table says so.
+            growth_max: self
+                .growth_max
+                .or((is_long && self.pid.is_some()).then_some(GROWTH_MAX)),
             stop: Arc::default(),
             orders: Orders {
                 world: World {

@@ -92,7 +92,7 @@ impl Part {
 }
 
 /// What comes to the auditor.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Letter {
     /// A member's part is over; in a two-party session, or in a conference.
     Part {
@@ -108,6 +108,8 @@ pub enum Letter {
 struct File {
     conference: bool,
     through: u32,
+    /// Members by the plan; 0 until one is through.
+    members: u32,
     parts: Vec<Part>,
 }
 
@@ -118,8 +120,12 @@ pub struct Verdict {
     pub delivered: u64,
     /// Accepted, owed, and never heard.
     pub lost: u64,
-    /// Accepted; whether the member was there for all of it cannot be told: it came late, left early or was cut off.
+    /// Accepted; whether the member was there for all of it cannot be told: it never came, came late, left early or was cut
+    /// off.
     pub unjudged: u64,
+    /// In conferences: accepted by the server, and delivered to members.
+    pub conference_accepted: u64,
+    pub conference_delivered: u64,
     /// The first ones that were lost, in words.
     pub examples: Vec<String>,
 }
@@ -150,6 +156,7 @@ impl Auditor {
             Letter::Through { session, parts } => {
                 let file = self.files.entry(session).or_default();
                 file.through += 1;
+                file.members = parts;
                 if file.through >= parts
                     && let Some(file) = self.files.remove(&session)
                 {
@@ -190,7 +197,9 @@ impl Auditor {
                 let parts = || file.parts.iter().filter(|part| part.member == receiver);
                 let heard = parts().fold(0, |all, part| all | part.has_heard(sender.member));
                 let missing = sender.accepted & !heard;
-                self.verdict.delivered += u64::from((sender.accepted & heard).count_ones());
+                let delivered = u64::from((sender.accepted & heard).count_ones());
+                self.verdict.delivered += delivered;
+                self.verdict.conference_delivered += delivered * u64::from(file.conference);
                 let was_there = parts().any(|part| is_within(sender.spoke_us, part.heard_us));
                 // In a two-party session 200 is the receiver's own answer (README); in a conference the server's.
                 if file.conference && !was_there {
@@ -200,8 +209,11 @@ impl Auditor {
                     self.example(session, sender.member, receiver, missing);
                 }
             }
-            if reached == 0 && file.conference {
-                self.verdict.unjudged += accepted;
+            if file.conference {
+                self.verdict.conference_accepted += accepted;
+                // Who was to be rung and has no part never came: there is one other member at least.
+                let others = u64::from(file.members.saturating_sub(1)).max(1);
+                self.verdict.unjudged += accepted * others.saturating_sub(reached);
             } else if reached == 0 {
                 self.verdict.lost += accepted;
                 self.example(session, sender.member, u32::MAX, sender.accepted);
@@ -299,6 +311,19 @@ mod tests {
 
     #[test]
     fn who_came_late_to_a_conference_is_owed_nothing_and_who_was_there_everything() {
+        let nobody = Letter::Through {
+            session: 7,
+            parts: 4,
+        };
+        let mut auditor = Auditor::default();
+        auditor.take(part(1, 0b11, &[], (0, LATE_US)));
+        (0..4).for_each(|_| auditor.take(nobody.clone()));
+        assert_eq!(
+            (auditor.verdict.unjudged, auditor.verdict.lost),
+            (6, 0),
+            "three who never came"
+        );
+        assert_eq!(auditor.verdict.conference_accepted, 2);
         let late = judged(
             true,
             vec![

@@ -1,11 +1,14 @@
 //! One endpoint of a soak's user: a small state machine that does the plan's deeds in standard SIP.
 //!
 //! No socket and no clock. What it says goes into a buffer, what it saw into the thread's `Sight`, its parts of sessions
-//! to the auditor. A client that waits for nothing and talks with nobody holds about 40 bytes and its entity tag.
-//! What requests look like is `speech`, what comes of them `answer`, what the server asks `request`; `check` judges messages.
+//! to the auditor. A client that waits for nothing and talks with nobody holds 56 bytes, its entity tag, and of its
+//! contacts 40 bytes and four for each.
+//! What requests look like is `speech`, what comes of them `answer`, what the server asks `request`, what is watched
+//! `subscription`; `check` judges messages.
 
 mod answer;
 mod request;
+mod subscription;
 
 use std::net::SocketAddr;
 
@@ -13,6 +16,7 @@ use muster::sip::dialog::Dialog;
 use muster::sip::link::{Link, Transport};
 use muster::sip::message::Message;
 
+use self::subscription::{Contacts, Stage, Watch};
 use super::check::{Letter, Part, pack};
 use super::graph::Graph;
 use super::planner::{Deed, Seats};
@@ -61,14 +65,24 @@ pub enum Task {
     Unwatch {
         number: u32,
     },
-    Poll,
+    /// `told`: its NOTIFY came before the answer.
+    Poll {
+        number: u32,
+        told: bool,
+    },
+    /// No request: the first NOTIFY of what was granted, by the kind and the number of its Call-ID.
+    FirstNotify {
+        kind: u8,
+        number: u32,
+    },
 }
 
 impl Task {
     pub fn method(self) -> &'static str {
         match self {
             Task::Register | Task::Unregister => "REGISTER",
-            Task::Contacts | Task::Watch { .. } | Task::Unwatch { .. } | Task::Poll => "SUBSCRIBE",
+            Task::Contacts | Task::Watch { .. } | Task::Unwatch { .. } => "SUBSCRIBE",
+            Task::Poll { .. } | Task::FirstNotify { .. } => "SUBSCRIBE",
             Task::Publish => "PUBLISH",
             Task::Invite { .. } => "INVITE",
             Task::Say { .. } | Task::Typing => "MESSAGE",
@@ -145,14 +159,6 @@ struct Leg {
     through: Option<u32>,
 }
 
-/// A short subscription.
-struct Watch {
-    number: u32,
-    dialog: Dialog,
-    /// The newest state seen; `None` before the first NOTIFY.
-    told_us: Option<u64>,
-}
-
 /// What only a busy client needs.
 #[derive(Default)]
 struct Busy {
@@ -178,9 +184,9 @@ pub struct Client {
     /// The server said to wait until then, s of `clock`.
     quiet_s: u32,
     published: u32,
-    /// The newest state seen in the contact list, µs; 0 before its first NOTIFY.
-    told_us: u64,
     tag: Option<Box<str>>,
+    /// Boxed: who is not logged on has none.
+    contacts: Option<Box<Contacts>>,
     busy: Option<Box<Busy>>,
 }
 
@@ -192,8 +198,8 @@ impl Client {
             refresh_s: 0,
             quiet_s: 0,
             published: 0,
-            told_us: 0,
             tag: None,
+            contacts: None,
             busy: None,
         }
     }
@@ -263,7 +269,8 @@ impl Client {
                 let frame = self.frame(scene);
                 speech::poll(&frame, scene.world, user, *number, scene.out);
                 self.number -= 1;
-                self.pend(Task::Poll, intended_us, 0, scene);
+                let (number, told) = (*number, false);
+                self.pend(Task::Poll { number, told }, intended_us, 0, scene);
             }
             Deed::LogOff => self.begin(Task::Unregister, intended_us, 0, None, scene),
             Deed::LogOn { .. } | Deed::Drop => {}
@@ -291,11 +298,19 @@ impl Client {
                 keep
             });
             for task in late {
-                scene.sight.counts.unanswered += 1;
-                scene
-                    .sight
-                    .faults
-                    .add(format!("{} not answered", task.method()), 1);
+                let (counts, faults) = (&mut scene.sight.counts, &mut scene.sight.faults);
+                if let Task::FirstNotify { kind, .. } = task {
+                    counts.untold += 1;
+                    let what = match kind {
+                        speech::LIST => "the contact list",
+                        speech::POLL => "a poll",
+                        _ => "one presentity",
+                    };
+                    faults.add(format!("{what} granted, and no NOTIFY came"), 1);
+                } else {
+                    counts.unanswered += 1;
+                    faults.add(format!("{} not answered", task.method()), 1);
+                }
                 self.ended_without(task, None, scene);
             }
         }
@@ -308,8 +323,8 @@ impl Client {
     /// The connection is gone: nothing that waits will be answered, and all sessions are over.
     pub fn cut_off(&mut self, now_us: u64, letters: &mut Vec<Letter>) {
         self.refresh_s = 0;
-        self.told_us = 0;
         self.tag = None;
+        self.contacts = None;
         if let Some(busy) = self.busy.take() {
             for leg in busy.legs {
                 end(leg, now_us, letters);
@@ -435,20 +450,13 @@ impl Client {
         scene: &mut Scene<'_>,
     ) {
         let world = scene.world;
-        let target = world.accounts.uri(presentity);
-        let call_id = format!("w{:08x}-{}-{number}", world.run, self.seat);
-        let tag = format!("{:x}.{number:x}w", self.seat);
-        let mut dialog =
-            Dialog::asking(&call_id, &world.accounts.uri(user), &tag, &target, &target);
+        let mut dialog = speech::watching(world, self.seat, user, presentity, number);
         self.number += 1;
         let frame = self.frame(scene);
         speech::subscribe(&frame, &mut dialog, world, user, speech::SHORT_S, scene.out);
         self.number -= 1;
-        self.busy.get_or_insert_default().watches.push(Watch {
-            number,
-            dialog,
-            told_us: None,
-        });
+        let watch = Watch::new(number, presentity, dialog, scene.now_us);
+        self.busy.get_or_insert_default().watches.push(watch);
         self.pend(Task::Watch { number }, intended_us, 0, scene);
     }
 
@@ -459,6 +467,7 @@ impl Client {
         self.number -= 1;
         match self.watch_of(number) {
             Some(watch) if !watch.dialog.remote_tag().is_empty() => {
+                watch.stage = Stage::Ending;
                 speech::subscribe(&frame, &mut watch.dialog, scene.world, user, 0, scene.out);
                 self.pend(Task::Unwatch { number }, intended_us, 0, scene);
             }
@@ -491,8 +500,10 @@ impl Client {
             ),
             Task::Unregister => speech::register(&frame, world, user, 0, credentials, scene.out),
             Task::Contacts => {
-                self.told_us = 0;
-                speech::contacts(&frame, world, user, scene.out);
+                let list = world.graph.contacts(user);
+                let contacts = Contacts::new(self.number, &list, scene.now_us);
+                self.contacts = Some(Box::new(contacts));
+                speech::contacts(&frame, world, user, list, scene.out);
             }
             Task::Publish => {
                 let stamp = Stamp {
@@ -559,18 +570,12 @@ impl Client {
         }
     }
 
-    fn watch_of(&mut self, number: u32) -> Option<&mut Watch> {
-        self.busy
-            .as_mut()?
-            .watches
-            .iter_mut()
-            .find(|watch| watch.number == number)
-    }
-
-    fn forget_watch(&mut self, number: u32) {
-        if let Some(busy) = &mut self.busy {
-            busy.watches.retain(|watch| watch.number != number);
-        }
+    /// It has said that it goes, and what it began before may end so.
+    fn signs_off(&self) -> bool {
+        let pending = self.busy.iter().flat_map(|busy| &busy.pending);
+        pending
+            .into_iter()
+            .any(|pending| pending.task == Task::Unregister)
     }
 }
 

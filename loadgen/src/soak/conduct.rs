@@ -301,6 +301,8 @@ fn report(
         counts: gathered.counts,
         verdict: verdict.into(),
         growth: meters.growth(wanted.warm_us, end_us, growth_max),
+        growth_max,
+        is_measured: wanted.pid.is_some(),
         server_cores,
         own_cores,
         refusals: gathered.refusals,

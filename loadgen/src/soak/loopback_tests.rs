@@ -1,11 +1,11 @@
 //! Whole soaks against a tiny server in this process: what a good one shows, and that a bad one is caught and named.
 //!
-//! It registers, keeps presence to itself, and relays whole dialogs between two clients; a `Twist` makes it do one thing wrong to
-//! the n-th message. Conferences need a real server: see README.
+//! It registers, tells presence, and relays whole dialogs between two clients; a `Twist` makes it do one thing wrong, most of them
+//! to the n-th message. Conferences need a real server: see README.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
@@ -30,6 +30,27 @@ enum Twist {
     Alter(u32),
     /// Answers 503 with Retry-After.
     Shed(u32),
+    /// Answers this to every request with this method.
+    Refuse(Method, u16),
+    /// Passes the first message on, and answers this to all others.
+    RefuseMore(u16),
+    /// Takes subscriptions, and tells nothing.
+    Silent,
+    /// Tells each state that comes after the first to the next NOTIFY of it.
+    Older,
+    /// Each subscription is over with its second NOTIFY.
+    Terminate,
+    /// Takes conferences, and rings nobody.
+    RingNobody,
+}
+
+/// What somebody watches.
+struct Subscription {
+    line: Sender<Vec<u8>>,
+    /// The SUBSCRIBE as it came.
+    request: Vec<u8>,
+    watched: Vec<String>,
+    cseq: u32,
 }
 
 /// The caller's name, and both ends, the caller's first.
@@ -42,8 +63,87 @@ struct Town {
     /// By Call-ID.
     dialogs: HashMap<String, Relayed>,
     held_back: HashMap<String, Vec<u8>>,
+    /// By Call-ID.
+    subscriptions: HashMap<String, Subscription>,
+    /// The newest of each user, and the one before.
+    documents: HashMap<String, [Vec<u8>; 2]>,
     texts: u32,
     tags: u32,
+}
+
+impl Subscription {
+    fn notify(&mut self, state: &str, documents: &[Vec<u8>]) {
+        let mut request = self.request.clone();
+        let request = Message::parse(&mut request).unwrap();
+        let header = |name| request.header(name).unwrap();
+        self.cseq += 1;
+        let mut out = Vec::new();
+        let mut draft = build::request(&mut out, "NOTIFY", "sip:lg@localhost");
+        draft
+            .header("Via", "SIP/2.0/TLS localhost;branch=z9hG4bKn")
+            .header("From", format_args!("{};tag=s", header(Name::To)))
+            .header("To", header(Name::From))
+            .header("Call-ID", request.call_id())
+            .header("CSeq", format_args!("{} NOTIFY", self.cseq))
+            .header("Event", "presence")
+            .header("Subscription-State", state);
+        draft.body("multipart/related", &documents.concat());
+        let _ = self.line.send(out);
+    }
+}
+
+impl Town {
+    fn publish(&mut self, user: &str, document: &[u8], twist: Twist) {
+        let known = self.documents.entry(user.to_string()).or_default();
+        known.swap(0, 1);
+        // The note is all that a watcher looks for.
+        let text = std::str::from_utf8(document).unwrap();
+        let (_, note) = text.split_once("<note>").unwrap();
+        known[0] = note.split_once('<').unwrap().0.into();
+        let told = usize::from(twist == Twist::Older && !known[1].is_empty());
+        for subscription in self.subscriptions.values_mut() {
+            if subscription.watched.iter().any(|watched| watched == user) {
+                if told == 1 {
+                    subscription.notify("active;expires=600", &known[..1]);
+                }
+                let state = match twist {
+                    Twist::Terminate => "terminated;reason=noresource",
+                    _ => "active;expires=600",
+                };
+                subscription.notify(state, &known[told..=told]);
+            }
+        }
+    }
+
+    /// After its answer.
+    fn subscribe(&mut self, call_id: &str, line: &Sender<Vec<u8>>, raw: Vec<u8>) {
+        let text = String::from_utf8(raw.clone()).unwrap();
+        let entries = text.split("<entry uri=\"sip:").skip(1);
+        let mut watched: Vec<String> = entries
+            .filter_map(|entry| Some(entry.split_once('@')?.0.to_string()))
+            .collect();
+        if watched.is_empty() {
+            let (_, to) = text.split_once("To: <sip:").unwrap();
+            watched.push(to.split_once('@').unwrap().0.to_string());
+        }
+        let is_over = text.contains("Expires: 0\r\n");
+        let known = watched.iter().filter_map(|user| self.documents.get(user));
+        let documents: Vec<Vec<u8>> = known.map(|known| known[0].clone()).collect();
+        let call_id = call_id.to_string();
+        let subscription = self.subscriptions.entry(call_id.clone());
+        let subscription = subscription.or_insert(Subscription {
+            line: line.clone(),
+            request: raw,
+            watched,
+            cseq: 0,
+        });
+        if is_over {
+            subscription.notify("terminated;reason=timeout", &documents);
+            self.subscriptions.remove(&call_id);
+        } else {
+            subscription.notify("active;expires=600", &documents);
+        }
+    }
 }
 
 fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist: Twist) -> bool {
@@ -62,6 +162,12 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
     }
     let mut out = Vec::new();
     match message.method() {
+        method
+            if let Twist::Refuse(refused, status) = twist
+                && method == refused =>
+        {
+            build::response(&mut out, &message, status, Some("f")).finish();
+        }
         Method::Register => match message.header(Name::Authorization) {
             Some(value) if is_right(value, &from) => {
                 let contact = format!("{};expires=7200", message.header(Name::Contact).unwrap());
@@ -86,11 +192,25 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
             build::response(&mut out, &message, 200, Some("p"))
                 .header("SIP-ETag", town.tags)
                 .header("Expires", 600);
+            town.publish(&from, message.body(), twist);
         }
         Method::Subscribe => {
             build::response(&mut out, &message, 200, Some("s"))
                 .header("Expires", message.expires().unwrap())
                 .header("Contact", "<sip:s@localhost>");
+            if twist != Twist::Silent {
+                let _ = sender.send(std::mem::take(&mut out));
+                town.subscribe(&call_id, sender, raw);
+            }
+        }
+        Method::Invite if to == "conference" && twist == Twist::RingNobody => {
+            build::response(&mut out, &message, 200, Some("c"))
+                .header("Contact", "<sip:c@localhost>;isfocus");
+        }
+        // Of what was refused, or of a conference.
+        Method::Ack if !town.dialogs.contains_key(&call_id) => {}
+        Method::Message | Method::Bye if to == "conference" => {
+            build::response(&mut out, &message, 200, None).finish();
         }
         Method::Invite if message.to().tag().is_none() => match town.lines.get(&to).cloned() {
             Some(line) => {
@@ -118,6 +238,9 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                 }
                 Twist::Shed(n) if is_text && n == number => {
                     build::response(&mut out, &message, 503, None).header("Retry-After", 1);
+                }
+                Twist::RefuseMore(status) if is_text && number > 0 => {
+                    build::response(&mut out, &message, status, None).finish();
                 }
                 Twist::Swap(n) if is_text && n == number => {
                     drop(town.held_back.insert(call_id + &from, told))
@@ -169,12 +292,16 @@ fn run_model(twist: Twist, more: &str, arguments: &str) -> Report {
 fn run_for(time: Option<Duration>, twist: Twist, more: &str, arguments: &str) -> Report {
     let town = Mutex::new(Town::default());
     let responder = Responder::serving(move |bytes, sender| answer(bytes, sender, &town, twist));
-    let folder =
-        std::env::temp_dir().join(format!("loadgen-soak-{}-{twist:?}", std::process::id()));
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let folder = std::env::temp_dir().join(format!("loadgen-soak-{}-{number}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     let model = folder.join("model.toml");
-    let text = "[conference]\nusers_share = 0.0\nlarge_at_once = 0.0\n[users]\nendpoints = 1.2\n";
-    std::fs::write(&model, format!("{text}{more}")).unwrap();
+    let mut text = String::from("[users]\nendpoints = 1.2\n");
+    if !more.contains("[conference]") {
+        text.push_str("[conference]\nusers_share = 0.0\nlarge_at_once = 0.0\n");
+    }
+    std::fs::write(&model, text + more).unwrap();
     let line = format!(
         "soak --server {} --model {} --out {} --ramp 1 --timeout 3 {arguments}",
         responder.address,
@@ -308,4 +435,102 @@ fn a_bad_server_is_caught() {
         "a message that was refused is not lost\n{}",
         shed.table()
     );
+}
+
+/// What no message shows: presence, refusals, conferences.
+#[test]
+fn a_server_that_tells_nothing_or_refuses_is_caught() {
+    let check = |twist, more: &str, failure: &str, words: &str| {
+        // Enough of what is judged by its share.
+        let times = match twist {
+            Twist::Refuse(Method::Invite, 480) | Twist::RingNobody => 8,
+            _ => 2,
+        };
+        let load = format!("--users 12 --duration 3 --compress 240 --times {times}");
+        let report = run_model(twist, more, &load);
+        let failures = report.failures().join("; ");
+        assert!(
+            failures.contains(failure) && report.table().contains(words),
+            "{twist:?}\n{}",
+            report.table()
+        );
+    };
+    let wrongly = "requests refused as no right server does here";
+    check(
+        Twist::Refuse(Method::Publish, 500),
+        "",
+        wrongly,
+        "'s PUBLISH answered 500",
+    );
+    check(
+        Twist::Refuse(Method::Subscribe, 404),
+        "",
+        wrongly,
+        "'s SUBSCRIBE answered 404",
+    );
+    // Without Retry-After.
+    check(
+        Twist::Refuse(Method::Invite, 503),
+        "",
+        wrongly,
+        "'s INVITE answered 503",
+    );
+    check(
+        Twist::Refuse(Method::Invite, 480),
+        "",
+        "INVITEs refused although who was called is there",
+        "INVITE answered 480",
+    );
+    check(
+        Twist::RefuseMore(500),
+        "",
+        wrongly,
+        "'s MESSAGE answered 500",
+    );
+    check(
+        Twist::RefuseMore(481),
+        "",
+        "messages refused although the other side is there",
+        "MESSAGE answered 481",
+    );
+    check(
+        Twist::Silent,
+        "",
+        "subscriptions and polls granted, and nothing told",
+        "the contact list granted, and no NOTIFY came",
+    );
+    check(
+        Twist::Older,
+        "",
+        "states notified after a newer one",
+        "older state: number",
+    );
+    check(
+        Twist::Terminate,
+        "",
+        "there were faults",
+        "a subscription ended unasked, reason noresource",
+    );
+    check(
+        Twist::RingNobody,
+        "[conference]\nusers_share = 1.0\n",
+        "accepted in conferences was delivered",
+        "who never came",
+    );
+}
+
+#[test]
+fn growth_is_judged_only_of_a_process_that_is_named() {
+    let wanted = |arguments: &str| {
+        let line = format!("soak --users 20 --ramp 1 {arguments}");
+        let line = Line::try_parse_from(line.split_whitespace());
+        line.unwrap_or_else(|error| panic!("{error}")).soak.wanted()
+    };
+    let refused = wanted("--growth-max 1").err().unwrap();
+    assert!(refused.contains("--pid"), "{refused}");
+    let pid = std::process::id();
+    let judged = |arguments: &str| wanted(arguments).unwrap().growth_max;
+    assert_eq!(judged(&format!("--growth-max 2 --pid {pid}")), Some(2.0));
+    assert_eq!(judged("--compress 60"), None);
+    assert_eq!(judged(&format!("--compress 60 --pid {pid}")), Some(1.0));
 }

@@ -5,6 +5,8 @@
 //! A user who by the plan is not logged on begins nothing and is not called; what then happens anyway (a storm cuts a
 //! session) is the client's to bear.
 
+mod session;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
+use self::session::{Gathering, Talk};
 use super::graph::{Graph, Shuffle, below, hash, unit};
 use super::model::{Act, Kind, Model, Scale};
 
@@ -143,28 +146,6 @@ enum Live {
     Gathering(Gathering),
     Unwatch { user: u32, number: u32 },
     Back { user: u32 },
-}
-
-/// A two-party session.
-#[derive(Debug)]
-struct Talk {
-    session: u32,
-    parties: [u32; 2],
-    /// Steps done: for each message its typing, then itself.
-    step: u32,
-    /// Messages of each.
-    said: [u8; 2],
-    /// When the next message is meant.
-    next_us: u64,
-}
-
-#[derive(Debug)]
-struct Gathering {
-    session: u32,
-    members: Arc<[u32]>,
-    said: u32,
-    left: u32,
-    gap_us: u64,
 }
 
 struct Waiting {
@@ -567,113 +548,6 @@ impl Planner {
             Live::Talk(talk) => self.talk(at_us, talk),
             Live::Gathering(gathering) => self.meet(at_us, gathering),
         }
-    }
-
-    fn talk(&mut self, at_us: u64, mut talk: Talk) {
-        let (messages, typing) = (self.brief.model.im.messages, self.brief.model.im.typing);
-        let (message, part) = (talk.step / (typing + 1), talk.step % (typing + 1));
-        if message >= messages {
-            // The caller hangs up; by the time of the callee's turn it usually has been told.
-            let last = talk.step - messages * (typing + 1);
-            self.ready.push_back(Event {
-                at_us,
-                seat: talk.parties[last as usize],
-                deed: Deed::Leave {
-                    session: talk.session,
-                    parts: 2,
-                },
-            });
-            if last == 0 {
-                talk.step += 1;
-                self.wait(at_us + ANSWER_US, Live::Talk(talk));
-            }
-            return;
-        }
-        // The caller begins; then one or the other.
-        let coin = hash(
-            self.brief.seed,
-            60 + u64::from(talk.session),
-            u64::from(message),
-        );
-        let speaker = if message == 0 { 0 } else { (coin & 1) as usize };
-        let deed = if part < typing {
-            Deed::Typing {
-                session: talk.session,
-            }
-        } else {
-            let sequence = u32::from(talk.said[speaker]);
-            talk.said[speaker] += 1;
-            talk.next_us += self.gap_us(talk.session, message + 1);
-            Deed::Say {
-                session: talk.session,
-                sequence,
-            }
-        };
-        self.ready.push_back(Event {
-            at_us,
-            seat: talk.parties[speaker],
-            deed,
-        });
-        talk.step += 1;
-        self.wait_for_talk(talk);
-    }
-
-    /// Typing begins in the second half of the pause before a message.
-    fn wait_for_talk(&mut self, talk: Talk) {
-        let typing = self.brief.model.im.typing;
-        let (message, part) = (talk.step / (typing + 1), talk.step % (typing + 1));
-        let pause_us = self.gap_us(talk.session, message) / 2;
-        let before_us = pause_us * u64::from(typing - part) / u64::from(typing.max(1));
-        self.wait(talk.next_us - before_us, Live::Talk(talk));
-    }
-
-    fn meet(&mut self, at_us: u64, mut gathering: Gathering) {
-        let size = gathering.members.len() as u32;
-        let session = gathering.session;
-        let messages = self.brief.model.conference.messages_per_user * size;
-        if gathering.said < messages {
-            let number = gathering.said;
-            gathering.said += 1;
-            self.ready.push_back(Event {
-                at_us,
-                seat: gathering.members[(number % size) as usize],
-                deed: Deed::Say {
-                    session,
-                    sequence: number / size,
-                },
-            });
-            // What was said last is heard before anybody leaves.
-            let pause_us = if gathering.said == messages {
-                gathering.gap_us.max(ROSTER_US)
-            } else {
-                gathering.gap_us
-            };
-            self.wait(at_us + pause_us, Live::Gathering(gathering));
-            return;
-        }
-        // The organizer, who is the first, leaves last.
-        gathering.left += 1;
-        self.ready.push_back(Event {
-            at_us,
-            seat: gathering.members[(size - gathering.left) as usize],
-            deed: Deed::Leave {
-                session,
-                parts: size,
-            },
-        });
-        if gathering.left < size {
-            self.wait(at_us + 1_000, Live::Gathering(gathering));
-        }
-    }
-
-    fn gap_us(&self, session: u32, message: u32) -> u64 {
-        let gap_us = self.brief.scale.us(self.brief.model.im.gap_s) as f64;
-        let uniform = unit(hash(
-            self.brief.seed,
-            50 + u64::from(session),
-            u64::from(message),
-        ));
-        (gap_us * (0.5 + uniform)) as u64
     }
 
     fn wait(&mut self, at_us: u64, live: Live) {

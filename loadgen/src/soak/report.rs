@@ -116,6 +116,10 @@ pub struct Report {
     pub counts: Counts,
     pub verdict: Checked,
     pub growth: Option<Growth>,
+    /// What memory may grow by, in %, where that is judged: it fails the run too where it can't be told.
+    pub growth_max: Option<f64>,
+    /// The server's process was named, so its memory was read.
+    pub is_measured: bool,
     /// CPU time of the server after warm-up: cores, and µs an event of the plan.
     pub server_cores: Option<f64>,
     pub own_cores: f64,
@@ -132,6 +136,8 @@ pub struct Checked {
     pub delivered: u64,
     pub lost: u64,
     pub unjudged: u64,
+    pub conference_accepted: u64,
+    pub conference_delivered: u64,
     pub examples: Vec<String>,
 }
 
@@ -141,21 +147,39 @@ impl From<Verdict> for Checked {
             delivered,
             lost,
             unjudged,
+            conference_accepted,
+            conference_delivered,
             examples,
         } = verdict;
         Checked {
             delivered,
             lost,
             unjudged,
+            conference_accepted,
+            conference_delivered,
             examples,
         }
     }
+}
+
+/// Without acts so small a part may end by chance: by log-offs of the model, some messages on their way.
+const SHARE_MAX: f64 = 0.05;
+/// In a short run a few who go early weigh much: so many are let pass of messages in conferences, and of refusals.
+const UNJUDGED_FEW: u64 = 100;
+const REFUSED_FEW: u64 = 20;
+
+/// More of them than chance explains.
+fn exceeds(count: u64, few: u64, of: u64) -> bool {
+    count > few && count as f64 > of as f64 * SHARE_MAX
 }
 
 impl Report {
     /// What fails the run, in words; empty where it passed.
     pub fn failures(&self) -> Vec<String> {
         let counts = &self.counts;
+        // A crash breaks connections with publications on their way: one may reach the server after the next one's.
+        let crashes = self.acts.iter().any(|(act, _)| act.starts_with("crash"));
+        let older_states = counts.older_states * u64::from(!crashes);
         let mut failures: Vec<String> = [
             (
                 self.verdict.lost,
@@ -165,15 +189,25 @@ impl Report {
             (counts.reordered, "messages reordered"),
             (counts.altered, "messages altered"),
             (counts.misdelivered, "messages delivered to the wrong one"),
+            (older_states, "states notified after a newer one"),
             (counts.unanswered, "requests not answered"),
+            (
+                counts.wrongly_refused,
+                "requests refused as no right server does here",
+            ),
+            (
+                counts.untold,
+                "subscriptions and polls granted, and nothing told",
+            ),
             (counts.cut, "connections cut by the server"),
         ]
         .iter()
         .filter(|(count, _)| *count > 0)
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
-        if counts.accepted == 0 && counts.events > 0 && self.verdict.delivered == 0 {
-            failures.push("no message was delivered at all: nothing was shown".into());
+        failures.extend(self.shares());
+        if self.growth_max.is_some() && self.growth.is_none() {
+            failures.push("memory was to be judged, and was read fewer than three times".into());
         }
         if let Some(growth) = self.growth.as_ref().filter(|growth| !growth.is_below()) {
             failures.push(format!(
@@ -189,6 +223,54 @@ impl Report {
             failures.push(format!(
                 "stopped after {:.0} s: what was seen until then is above",
                 self.seconds
+            ));
+        }
+        failures
+    }
+
+    /// What is no fault where it is one of many, and is one where it is all, or much.
+    fn shares(&self) -> Vec<String> {
+        let (counts, verdict) = (&self.counts, &self.verdict);
+        let mut failures = Vec::new();
+        if verdict.delivered == 0 && counts.accepted > 0 {
+            failures.push(format!(
+                "none of {} accepted messages was delivered",
+                counts.accepted
+            ));
+        } else if verdict.delivered == 0 && counts.events > 0 {
+            failures.push("no message was delivered at all: nothing was shown".into());
+        }
+        // Acts cut conferences and calls off by the hundred.
+        if !self.acts.is_empty() {
+            return failures;
+        }
+        if verdict.conference_accepted > 0 && verdict.conference_delivered == 0 {
+            failures.push(format!(
+                "none of {} messages accepted in conferences was delivered",
+                verdict.conference_accepted
+            ));
+        }
+        let owed = verdict.delivered + verdict.lost + verdict.unjudged;
+        if exceeds(verdict.unjudged, UNJUDGED_FEW, owed) {
+            failures.push(format!(
+                "{} of {owed} deliveries can't be judged, more than {} %",
+                verdict.unjudged,
+                SHARE_MAX * 100.0
+            ));
+        }
+        let calls = counts.absent + counts.invited;
+        // Who was not let in is not there to be called.
+        if counts.shed_logons == 0 && exceeds(counts.absent, REFUSED_FEW, calls) {
+            failures.push(format!(
+                "{} of {calls} INVITEs refused although who was called is there",
+                counts.absent
+            ));
+        }
+        let messages = counts.parted + counts.accepted;
+        if exceeds(counts.parted, REFUSED_FEW, messages) {
+            failures.push(format!(
+                "{} of {messages} messages refused although the other side is there",
+                counts.parted
             ));
         }
         failures
@@ -230,18 +312,19 @@ impl Report {
         if self.verdict.unjudged > 0 {
             let _ = writeln!(
                 out,
-                "              {} more to members of a conference who came late, left early or were cut off: owed or not cannot be told",
+                "              {} more to members of a conference who never came, came late, left early or were cut off: owed or not cannot be told",
                 self.verdict.unjudged
             );
         }
         let _ = writeln!(
             out,
-            "events        {} of the plan; {} skipped (not logged on, or no such session), {} shed with 503, {} held back for Retry-After, {} refused; {} handshakes resumed",
+            "events        {} of the plan; {} skipped (not logged on, or no such session), {} shed with 503, {} held back for Retry-After, {} refused ({} wrongly); {} handshakes resumed",
             counts.events,
             counts.skipped,
             counts.shed,
             counts.held_back,
             counts.refused,
+            counts.wrongly_refused,
             counts.resumed
         );
         if counts.strays > 0 {
@@ -273,6 +356,13 @@ impl Report {
                 growth.percent,
                 growth.readings
             );
+        } else {
+            let why = if self.is_measured {
+                "fewer than three readings after warm-up"
+            } else {
+                "no --pid"
+            };
+            let _ = writeln!(out, "memory        not measured ({why})");
         }
         for (title, list) in [("refused", &self.refusals), ("fault", &self.faults)] {
             for (what, count) in list.iter() {
@@ -336,6 +426,96 @@ pub fn write_log(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A run with these counts, of which nothing else is bad.
+    fn report(counts: Counts, verdict: Checked) -> Report {
+        Report {
+            server: "here".into(),
+            asked: "little".into(),
+            users: 2,
+            endpoints: 3,
+            seconds: 1.0,
+            stopped: false,
+            rows: Vec::new(),
+            counts,
+            verdict,
+            growth: None,
+            growth_max: None,
+            is_measured: false,
+            server_cores: None,
+            own_cores: 0.0,
+            refusals: Faults::default(),
+            faults: Faults::default(),
+            acts: Vec::new(),
+            samples: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn what_is_right_of_a_few_fails_a_run_of_many() {
+        let counts = Counts {
+            events: 9000,
+            accepted: 1000,
+            invited: 1000,
+            ..Counts::default()
+        };
+        let verdict = Checked {
+            delivered: 4000,
+            conference_accepted: 500,
+            conference_delivered: 3500,
+            ..Checked::default()
+        };
+        let check = |change: fn(&mut Counts, &mut Checked), failure: &str| {
+            let (mut counts, mut verdict) = (counts, verdict.clone());
+            change(&mut counts, &mut verdict);
+            let mut report = report(counts, verdict);
+            let failures = report.failures();
+            if failure.is_empty() {
+                assert_eq!(failures, [""; 0]);
+                return;
+            }
+            assert!(
+                failures.len() == 1 && failures[0].contains(failure),
+                "{failures:?}"
+            );
+            if !failure.contains("accepted messages") {
+                report.acts.push(("crash".into(), 1.0));
+                assert!(report.passed(), "{failure}, by an act");
+            }
+        };
+        check(|_, _| (), "");
+        check(|counts, _| (counts.absent, counts.parted) = (50, 50), "");
+        check(|_, verdict| verdict.unjudged = 200, "");
+        check(|counts, _| counts.absent = 60, "60 of 1060 INVITEs");
+        check(
+            |counts, _| (counts.absent, counts.shed_logons) = (60, 1),
+            "",
+        );
+        check(|counts, _| counts.parted = 60, "60 of 1060 messages");
+        check(
+            |_, verdict| verdict.unjudged = 220,
+            "220 of 4220 deliveries",
+        );
+        check(
+            |_, verdict| verdict.conference_delivered = 0,
+            "none of 500 messages accepted in conferences",
+        );
+        check(
+            |_, verdict| *verdict = Checked::default(),
+            "none of 1000 accepted messages",
+        );
+        check(|counts, _| counts.older_states = 1, "1 states notified");
+    }
+
+    #[test]
+    fn growth_that_is_judged_and_not_measured_fails() {
+        let counts = Counts::default();
+        let mut report = report(counts, Checked::default());
+        assert!(report.passed() && report.table().contains("not measured (no --pid)"));
+        (report.growth_max, report.is_measured) = (Some(1.0), true);
+        assert!(report.failures()[0].starts_with("memory was to be judged"));
+        assert!(report.table().contains("not measured (fewer than three"));
+    }
 
     #[test]
     fn growth_is_that_of_the_line_through_noise() {

@@ -84,19 +84,32 @@ pub struct Counts {
     pub skipped: u64,
     /// Events not begun because the server had said to wait (Retry-After).
     pub held_back: u64,
-    /// Answered 503.
+    /// Answered 503 with Retry-After.
     pub shed: u64,
-    /// Answered with another refusal; `refusals` has them by kind.
+    /// Logons among them: who then is called is not there.
+    pub shed_logons: u64,
+    /// Answered with another refusal; `refusals` and `faults` have them by kind.
     pub refused: u64,
+    /// Of these, what no right server answers in this model.
+    pub wrongly_refused: u64,
+    /// INVITEs refused since who was called had gone, and those that were accepted.
+    pub absent: u64,
+    pub invited: u64,
     pub logons: u64,
     /// TLS handshakes that resumed an earlier session.
     pub resumed: u64,
     /// Messages answered 200.
     pub accepted: u64,
+    /// Messages refused since the other side had gone.
+    pub parted: u64,
     /// Messages that came to a member; a message to many counts once for each of them.
     pub heard: u64,
     pub typing_heard: u64,
     pub notifies: u64,
+    /// Subscriptions and polls that were granted and told nothing in time.
+    pub untold: u64,
+    /// States of a presentity that came to a watcher after a newer one.
+    pub older_states: u64,
     /// "X could not be invited" and the like, said by the conference itself.
     pub reports: u64,
     pub duplicated: u64,
@@ -122,13 +135,20 @@ impl Counts {
             skipped,
             held_back,
             shed,
+            shed_logons,
             refused,
+            wrongly_refused,
+            absent,
+            invited,
             logons,
             resumed,
             accepted,
+            parted,
             heard,
             typing_heard,
             notifies,
+            untold,
+            older_states,
             reports,
             duplicated,
             reordered,
@@ -144,13 +164,20 @@ impl Counts {
             (skipped, other.skipped),
             (held_back, other.held_back),
             (shed, other.shed),
+            (shed_logons, other.shed_logons),
             (refused, other.refused),
+            (wrongly_refused, other.wrongly_refused),
+            (absent, other.absent),
+            (invited, other.invited),
             (logons, other.logons),
             (resumed, other.resumed),
             (accepted, other.accepted),
+            (parted, other.parted),
             (heard, other.heard),
             (typing_heard, other.typing_heard),
             (notifies, other.notifies),
+            (untold, other.untold),
+            (older_states, other.older_states),
             (reports, other.reports),
             (duplicated, other.duplicated),
             (reordered, other.reordered),
@@ -171,11 +198,12 @@ impl Counts {
 pub struct Sight {
     pub counts: Counts,
     pub interval: Histograms,
-    /// Answers that are no 200 and no 503.
+    /// Answers that are no 200 and no 503, and still right.
     pub refusals: Faults,
     /// What fails the run, besides what is counted.
     pub faults: Faults,
-    /// Messages that came twice, late, altered or to the wrong one: the first few in words.
+    /// Messages that came twice, late, altered or to the wrong one, older states, and a refusal of each kind: the first few
+    /// in words.
     pub examples: Vec<String>,
 }
 

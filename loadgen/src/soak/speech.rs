@@ -59,25 +59,33 @@ pub fn speaker(message: &Message<'_>, accounts: &Accounts) -> Option<u32> {
     accounts.index_of(uri.split('@').next()?)
 }
 
-/// The newest state in a presence document, and the instants of those meant after `told_us`.
-pub fn states(document: &[u8], run: u32, told_us: u64) -> (Option<u64>, Vec<u64>) {
-    let (mut newest, mut changes) = (None, Vec::new());
-    let Ok(mut text) = std::str::from_utf8(document) else {
-        return (newest, changes);
-    };
-    let mut before = None;
-    while let Some((stamp, from)) = Stamp::find(text) {
-        // A server may write one state in two places.
-        if stamp.run == run && before != Some((stamp.sender, stamp.sequence)) {
-            before = Some((stamp.sender, stamp.sequence));
-            newest = newest.max(Some(stamp.intended_us));
-            if stamp.intended_us > told_us {
-                changes.push(stamp.intended_us);
-            }
-        }
+/// The states of this run in a presence document, or in those of a list. A server may write one of them in two places.
+pub fn states(document: &[u8], run: u32) -> impl Iterator<Item = Stamp> {
+    let mut text = std::str::from_utf8(document).unwrap_or_default();
+    let next = move || {
+        let (stamp, from) = Stamp::find(text)?;
         text = &from[1..];
-    }
-    (newest, changes)
+        Some(stamp)
+    };
+    std::iter::from_fn(next).filter(move |stamp| stamp.run == run)
+}
+
+/// What a subscription is to, as the first letter of its Call-ID.
+pub const LIST: u8 = b'l';
+pub const WATCH: u8 = b'w';
+pub const POLL: u8 = b'p';
+
+fn subscription(kind: u8, run: u32, seat: u32, number: u32) -> String {
+    format!("{}{run:08x}-{seat}-{number}", char::from(kind))
+}
+
+/// The kind and the number of one of this seat's subscriptions; `None`: it is another's.
+pub fn subscription_of(call_id: &str, run: u32, seat: u32) -> Option<(u8, u32)> {
+    let kind = call_id.bytes().next()?;
+    let number = call_id.rsplit('-').next()?.parse().ok()?;
+    let is_ours =
+        matches!(kind, LIST | WATCH | POLL) && subscription(kind, run, seat, number) == call_id;
+    is_ours.then_some((kind, number))
 }
 
 pub fn register(
@@ -102,9 +110,8 @@ pub fn register(
 }
 
 /// The whole contact list in one subscription (RFC 4662, RFC 5367).
-pub fn contacts(frame: &Frame, world: &World, user: u32, out: &mut Vec<u8>) {
-    let call_id = format!("l{:08x}-{}-{}", world.run, frame.seat, frame.number);
-    let list = world.graph.contacts(user);
+pub fn contacts(frame: &Frame, world: &World, user: u32, list: Vec<u32>, out: &mut Vec<u8>) {
+    let call_id = subscription(LIST, world.run, frame.seat, frame.number);
     subscribe_list(
         frame,
         world,
@@ -118,7 +125,7 @@ pub fn contacts(frame: &Frame, world: &World, user: u32, out: &mut Vec<u8>) {
 
 /// Asks once for several presentities.
 pub fn poll(frame: &Frame, world: &World, user: u32, number: u32, out: &mut Vec<u8>) {
-    let call_id = format!("p{:08x}-{}-{number}", world.run, frame.seat);
+    let call_id = subscription(POLL, world.run, frame.seat, number);
     let mut list = Vec::with_capacity(world.poll_batch as usize);
     for turn in 0..u64::from(world.poll_batch) {
         let choice = hash(world.seed, 30 + u64::from(number), turn);
@@ -200,6 +207,14 @@ pub fn publish(frame: &Frame, world: &World, stamp: &Stamp, tag: Option<&str>, o
     }
     body.push_str(end);
     draft.body("application/pidf+xml", body.as_bytes());
+}
+
+/// The dialog of a short subscription that is about to be asked for.
+pub fn watching(world: &World, seat: u32, user: u32, presentity: u32, number: u32) -> Dialog {
+    let target = world.accounts.uri(presentity);
+    let call_id = subscription(WATCH, world.run, seat, number);
+    let tag = format!("{seat:x}.{number:x}w");
+    Dialog::asking(&call_id, &world.accounts.uri(user), &tag, &target, &target)
 }
 
 /// A subscription in `dialog`: it begins, or ends with `expires_s` 0.

@@ -3,6 +3,7 @@
 use muster::sip::header::Name;
 use muster::sip::message::Message;
 
+use super::subscription::Stage;
 use super::{
     CHALLENGES_MAX, Client, RETRY_S, RETRY_S_MAX, Scene, State, Task, Turn, branch, seconds,
 };
@@ -63,9 +64,11 @@ impl Client {
         if (200..300).contains(&status) || (status == 481 && matches!(task, Task::Bye { .. })) {
             self.succeeded(task, intended_us, message, scene);
         } else {
+            let mut calls_conference = false;
             if let Task::Invite { session } = task
                 && let Some(leg) = busy.legs.iter().find(|leg| leg.session == session)
             {
+                calls_conference = leg.conference;
                 let tag = message.to().tag().unwrap_or_default();
                 let branch = branch(scene, self.seat, pending.number);
                 let link = scene.link();
@@ -73,30 +76,25 @@ impl Client {
                     .follow_up(scene.out, "ACK", &link, branch, message.cseq().number, tag)
                     .finish();
             }
-            let after_s = (status == 503).then(|| {
-                let asked = message.header(Name::RetryAfter).and_then(|value| {
-                    value
-                        .split([';', ' ', '('])
-                        .next()?
-                        .trim()
-                        .parse::<u32>()
-                        .ok()
+            // Without a time to come again a 503 sheds no load: it is a failure (RFC 3261 §21.5.4).
+            let asked = message
+                .header(Name::RetryAfter)
+                .filter(|_| status == 503)
+                .map(|value| {
+                    let number = value.split([';', ' ', '(']).next().map(str::trim);
+                    number.and_then(|number| number.parse().ok())
                 });
-                asked.unwrap_or(RETRY_S).clamp(1, RETRY_S_MAX)
-            });
+            let after_s = asked.map(|asked| asked.unwrap_or(RETRY_S).clamp(1, RETRY_S_MAX));
             if let Some(after_s) = after_s {
                 scene.sight.counts.shed += 1;
+                scene.sight.counts.shed_logons += u64::from(task == Task::Register);
                 self.quiet_s = seconds(scene.now_us).saturating_add(after_s);
             } else if status == 412 && task == Task::Publish && self.tag.take().is_some() {
                 // The publication is gone there: publish anew (RFC 3903 §4.5).
                 self.publish(intended_us, scene);
                 return;
             } else {
-                scene.sight.counts.refused += 1;
-                scene
-                    .sight
-                    .refusals
-                    .add(format!("{} answered {status}", task.method()), 1);
+                self.refused(task, calls_conference, status, scene);
             }
             self.ended_without(task, after_s, scene);
         }
@@ -141,13 +139,17 @@ impl Client {
                 }
             }
             Task::Unregister => scene.turns.push(Turn::Off),
-            Task::Contacts | Task::Poll => time(Timed::Subscribed),
+            Task::Contacts | Task::Watch { .. } | Task::Poll { .. } => {
+                time(Timed::Subscribed);
+                self.granted(task, message, scene);
+            }
             Task::Publish => {
                 time(Timed::Published);
                 self.tag = message.header(Name::SipEtag).map(Box::from);
             }
             Task::Invite { session } => {
                 time(Timed::Invited);
+                scene.sight.counts.invited += 1;
                 let (seat, number) = (self.seat, self.number + 1);
                 if let Some(leg) = self.leg(session) {
                     if leg.dialog.accepted(message).is_err() {
@@ -177,19 +179,42 @@ impl Client {
             }
             Task::Typing => {}
             Task::Bye { session } => self.drop_leg(session, scene),
-            Task::Watch { number } => {
-                time(Timed::Subscribed);
-                if let Some(watch) = self.watch_of(number)
-                    && watch.dialog.accepted(message).is_err()
-                {
-                    scene
-                        .sight
-                        .faults
-                        .add("a 200 to SUBSCRIBE without Contact or tag".into(), 1);
-                }
-            }
-            Task::Unwatch { number } => self.forget_watch(number),
+            Task::Unwatch { number } => self.unwatched(number),
+            Task::FirstNotify { .. } => {}
         }
+    }
+
+    /// Counts a refusal, as one that a right server may give or as a fault.
+    fn refused(&mut self, task: Task, calls_conference: bool, status: u16, scene: &mut Scene<'_>) {
+        let now_us = scene.now_us;
+        let sight = &mut *scene.sight;
+        let what = format!("{} answered {status}", task.method());
+        sight.counts.refused += 1;
+        // By the plan who is called or written to is there; but they may have gone on the way, been cut off by an act, or not
+        // been let in (503). 404 and 486 are never right, for all users exist and none is ever busy; nor is 487, for nobody
+        // cancels. A 481 to BYE and a 412 for a tag of ours were taken as what they are before.
+        let is_right = match task {
+            _ if self.signs_off() => true,
+            Task::Invite { .. } => status == 480 && !calls_conference,
+            Task::Say { .. } | Task::Typing => matches!(status, 480 | 481),
+            Task::Unwatch { number } => {
+                let watch = self.watch_of(number);
+                status == 481 && watch.is_some_and(|watch| watch.has_ended(now_us))
+            }
+            _ => false,
+        };
+        if is_right {
+            let counts = &mut sight.counts;
+            counts.absent += u64::from(matches!(task, Task::Invite { .. }));
+            counts.parted += u64::from(matches!(task, Task::Say { .. }));
+            sight.refusals.add(what, 1);
+            return;
+        }
+        sight.counts.wrongly_refused += 1;
+        if !sight.faults.iter().any(|(known, _)| known == what) {
+            sight.example(|| format!("refused: seat {}'s {what}", self.seat));
+        }
+        sight.faults.add(what, 1);
     }
 
     /// A request came to nothing: refused, shed (`after_s`), or not answered.
@@ -206,13 +231,22 @@ impl Client {
             }
             Task::Unregister => scene.turns.push(Turn::Off),
             Task::Contacts | Task::Publish => {
+                if task == Task::Contacts {
+                    self.contacts = None;
+                }
                 if let Some(after_s) = after_s {
                     scene.turns.push(Turn::Again { task, after_s });
                 }
             }
             Task::Invite { session } | Task::Bye { session } => self.drop_leg(session, scene),
             Task::Watch { number } | Task::Unwatch { number } => self.forget_watch(number),
-            Task::Say { .. } | Task::Typing | Task::Poll => {}
+            Task::FirstNotify { kind, number } => {
+                let watch = self.watch_of(number);
+                if kind == speech::WATCH && watch.is_some_and(|watch| watch.stage == Stage::Over) {
+                    self.forget_watch(number);
+                }
+            }
+            Task::Say { .. } | Task::Typing | Task::Poll { .. } => {}
         }
     }
 }

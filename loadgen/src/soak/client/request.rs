@@ -1,4 +1,4 @@
-//! What the server asks of a client: invitations, messages and their checks, notifications.
+//! What the server asks of a client: invitations, messages and their checks. Of NOTIFY is only the answer here.
 
 use muster::sip::build;
 use muster::sip::dialog::Dialog;
@@ -27,8 +27,8 @@ impl Client {
                 build::response(scene.out, message, status, Some("x")).finish();
             }
             Method::Notify => {
-                self.on_notify(message, scene);
-                build::response(scene.out, message, 200, Some("x")).finish();
+                let status = self.on_notify(message, scene);
+                build::response(scene.out, message, status, Some("x")).finish();
             }
             Method::Bye => {
                 let session = self.leg_of(message).map(|leg| leg.session);
@@ -164,41 +164,5 @@ impl Client {
             )
         });
         200
-    }
-
-    fn on_notify(&mut self, message: &Message<'_>, scene: &mut Scene<'_>) {
-        scene.sight.counts.notifies += 1;
-        let call_id = message.call_id();
-        let told = match call_id.as_bytes().first() {
-            Some(b'l') => (self.told_us != 0).then_some(self.told_us),
-            Some(b'w') => match self.busy.as_mut().and_then(|busy| {
-                busy.watches
-                    .iter_mut()
-                    .find(|watch| *watch.dialog.call_id() == *call_id)
-            }) {
-                Some(watch) => watch.told_us,
-                None => return,
-            },
-            _ => return,
-        };
-        // The first NOTIFY tells what was before; later, what is newer than all that this one has seen is a change.
-        let (newest, changes) =
-            speech::states(message.body(), scene.world.run, told.unwrap_or(u64::MAX));
-        for intended_us in changes {
-            scene
-                .sight
-                .interval
-                .record(Timed::Notified, scene.now_us.saturating_sub(intended_us));
-        }
-        let newest = newest.unwrap_or(1).max(told.unwrap_or(1));
-        if call_id.starts_with('l') {
-            self.told_us = newest;
-        } else if let Some(watch) = self.busy.as_mut().and_then(|busy| {
-            busy.watches
-                .iter_mut()
-                .find(|watch| *watch.dialog.call_id() == *call_id)
-        }) {
-            watch.told_us = Some(newest);
-        }
     }
 }

@@ -148,6 +148,36 @@ fn conferences_have_the_models_sizes_and_everybody_speaks_five_times() {
     assert_eq!(said[&session], 5 * size);
 }
 
+/// Without it the order of messages is hardly seen: by the gaps of the model none is sent while another is under way.
+#[test]
+fn one_message_in_ten_is_in_flight_with_the_one_before() {
+    let events = all(brief(1000, 120, &[]));
+    let mut before: HashMap<(u32, u32), (u64, u32)> = HashMap::new();
+    let (mut said, mut close, mut at_once) = ([0; 2], [0; 2], 0);
+    let mut conferences = std::collections::HashSet::new();
+    for event in &events {
+        match event.deed {
+            Deed::Gather { session, .. } => drop(conferences.insert(session)),
+            Deed::Say { session, sequence } => {
+                let kind = usize::from(conferences.contains(&session));
+                said[kind] += 1;
+                let last = before.insert((session, event.seat), (event.at_us, sequence));
+                if let Some((at_us, last)) = last {
+                    assert_eq!(sequence, last + 1);
+                    close[kind] += u32::from(event.at_us - at_us <= 3_000);
+                    at_once += u32::from(event.at_us == at_us);
+                }
+            }
+            _ => {}
+        }
+    }
+    for kind in 0..2 {
+        let share = f64::from(close[kind]) / f64::from(said[kind]);
+        assert!((0.07..0.13).contains(&share), "{close:?} of {said:?}");
+    }
+    assert!(at_once > close[1], "{at_once} of {close:?}");
+}
+
 #[test]
 fn acts_do_what_they_say() {
     let users = 300;
