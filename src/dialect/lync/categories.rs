@@ -117,6 +117,13 @@ pub fn nobody(out: &mut Vec<u8>, uri: &str) {
     xml.close();
 }
 
+/// Writes what is told of somebody in the place of all that there would be to tell, which follows.
+pub fn nothing(out: &mut Vec<u8>, uri: &str) {
+    let mut xml = Writer::new(out);
+    begin(&mut xml, uri);
+    xml.close();
+}
+
 /// Takes back a note that was told before: a client keeps it until it is told otherwise.
 fn no_note(xml: &mut Writer<'_>) {
     xml.open("category")
