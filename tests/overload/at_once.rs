@@ -287,3 +287,31 @@ fn subscriptions_that_end_together_do_not_say_all_at_once() {
     assert_eq!(world.census()[0].dialogs, 0);
     assert_bounded(&world, &alice);
 }
+
+/// It ends while the store keeps the rest of the request.
+#[test]
+fn what_has_ended_meanwhile_is_published_all_the_same() {
+    let mut world = World::new(1, 9, &Settings::default());
+    let mut bob = Client::up_with(&mut world, "bob", LYNC);
+    let passing = |version, s: u32| {
+        let lives = format!("expireType=\"time\" expires=\"{s}\"");
+        instance("passing", 0, version, &lives, "here")
+    };
+    bob.publish_categories(&mut world, &passing(0, 60));
+    world.settle();
+    world.pass(Duration::from_secs(59));
+    bob.read(&mut world);
+    let lasting = instance("lasting", 0, 0, "expireType=\"static\"", "there");
+    bob.publish_categories(&mut world, &[passing(1, 600), lasting].concat());
+    for _ in 0..40 {
+        world.move_clock(Duration::from_millis(100));
+    }
+    assert!(bob.read(&mut world).is_empty(), "the store is slow");
+    world.settle();
+    let heard = bob.read(&mut world);
+    let answer = heard.iter().find(|heard| heard.status.is_some());
+    let text = answer.expect("an answer").text();
+    for name in ["passing", "lasting"] {
+        assert!(text.contains(&format!("<{name} xmlns")), "{name}: {text}");
+    }
+}
