@@ -8,6 +8,7 @@ use crate::client::Heard;
 use crate::world::World;
 use muster::presence::Contacts;
 use muster::shard::Settings;
+use muster::shard::route::Route;
 use muster::sip::uri::Aor;
 
 const AT_ONCE_MAX: usize = (1_104 - 256) * 1024;
@@ -313,5 +314,65 @@ fn what_has_ended_meanwhile_is_published_all_the_same() {
     let text = answer.expect("an answer").text();
     for name in ["passing", "lasting"] {
         assert!(text.contains(&format!("<{name} xmlns")), "{name}: {text}");
+    }
+}
+
+/// Shorter than its owners take, or ended meanwhile: each request is answered, and none is left.
+#[test]
+fn a_brief_request_of_a_list_is_answered_too() {
+    let route = Route::new(2);
+    let owner = |name: &str| {
+        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
+        route.owner(&aor)
+    };
+    let mut names = (0..).map(|number| format!("user{number}"));
+    let far = names.find(|name| owner(name) != owner("alice"));
+    let far = far.expect("there are two shards");
+    for (expires_s, piggyback) in [(0, true), (1, true), (0, false), (2, false), (3600, true)] {
+        let mut world = World::new(2, 7, &Settings::default());
+        let mut alice = Client::up_with(&mut world, "alice", LYNC);
+        world.add_user(&format!("{far}@example.com"), &far, "secret");
+        let mut lines = format!("Expires: {expires_s}\r\n{BATCH}");
+        if !piggyback {
+            lines = lines.replace("ms-piggyback-first-notify, ", "");
+        }
+        let mut requests = 1;
+        if expires_s == 3600 {
+            // In the dialog of an earlier one; and then the client goes.
+            let granted = alice.ask(&mut world, "SUBSCRIBE", "alice", &lines, &batch(&["alice"]));
+            let dialog = format!(
+                "To: {}\r\nCall-ID: {}\r\n",
+                granted.header("To").expect("To"),
+                granted.call_id()
+            );
+            let again = format!("{dialog}{lines}");
+            alice.send(&mut world, "SUBSCRIBE", "alice", &again, &batch(&[&far]));
+            let ends = again.replace("Expires: 3600", "Expires: 0");
+            alice.send(&mut world, "SUBSCRIBE", "alice", &ends, "");
+            requests = 2;
+        } else {
+            alice.send(&mut world, "SUBSCRIBE", "alice", &lines, &batch(&[&far]));
+        }
+        let what = format!("{expires_s} s, {piggyback}");
+        let mut answers = 0;
+        for _ in 0..60 {
+            world.move_clock(Duration::from_millis(100));
+            let heard = alice.read(&mut world);
+            answers += heard
+                .iter()
+                .filter(|heard| heard.status == Some(200))
+                .count();
+        }
+        assert_eq!(answers, requests, "{what}");
+        world.settle();
+        alice.read(&mut world);
+        world.settle();
+        for census in world.census() {
+            assert_eq!(
+                (census.server_transactions, census.dialogs),
+                (0, 0),
+                "{what}"
+            );
+        }
     }
 }

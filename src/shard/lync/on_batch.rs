@@ -147,6 +147,12 @@ pub(in crate::shard) fn on_refresh(
     granted_s: u32,
     effects: &mut Effects,
 ) {
+    // A request before it that still waits is answered with what there is.
+    on_subscribe::grant(shard, key, effects);
+    if shard.dialogs.get(key).is_none() {
+        // And that was all it was for.
+        return shard.answer(request, 481, "", effects);
+    }
     if granted_s == 0 && !Telling::of(request.message).piggyback {
         shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Expires", 0);
@@ -181,8 +187,6 @@ pub(in crate::shard) fn on_refresh(
         let reason = format!("At Most {max} Subscriptions A User");
         return shard.answer(request, 403, &reason, effects);
     }
-    // A request before it that still waits is answered with what there is.
-    on_subscribe::grant(shard, key, effects);
     let Some(server) = shard.open(request) else {
         return;
     };
