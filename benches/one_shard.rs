@@ -124,8 +124,11 @@ impl OneShard {
                 && let Effect::Post { to, letter } = self.effects.list.remove(done)
             {
                 let (from, to) = (posted.remove(done), usize::from(to.0));
-                // What a shard puts off goes to itself.
                 self.letters += usize::from(from != to);
+                if from == to {
+                    // What a shard puts off comes in a later turn, and each turn has its own time.
+                    self.now = self.now.after(core::time::Duration::from_micros(1));
+                }
                 self.shards[to].handle(self.now, Input::Letter(letter), &mut self.effects);
                 posted.resize(self.effects.list.len(), to);
             } else {

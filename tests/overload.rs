@@ -1,5 +1,8 @@
 //! Too much: what is shed and what never is, and how a change that many watch lets others in between.
 
+/// What one connection is told in one turn.
+mod at_once;
+
 use std::time::Duration;
 
 use crate::client::{Heard, Inbox, authorization};

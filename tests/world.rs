@@ -67,6 +67,9 @@ struct Socket {
     closing: Option<&'static str>,
     behind: bool,
     reading: bool,
+    /// Bytes that the server has sent at the time of the last of them, and the most that it ever sent at one time.
+    sent: (Now, usize),
+    most_at_once: usize,
 }
 
 /// Dense slots with generations, as the shell gives them out.
@@ -232,6 +235,8 @@ impl World {
             closing: None,
             behind: false,
             reading: true,
+            sent: (START, 0),
+            most_at_once: 0,
         });
         self.arrive(shard, socket);
         socket
@@ -271,6 +276,11 @@ impl World {
         {
             self.handle(shard, Input::Drained { connection });
         }
+    }
+
+    /// The most bytes that the server ever sent on a connection in one turn: at one time.
+    pub fn most_at_once(&self, socket: usize) -> usize {
+        self.sockets[socket].most_at_once
     }
 
     /// The client or the network cuts the connection.
@@ -360,7 +370,13 @@ impl World {
             Some(Parcel::Kept(ticket, outcome)) => {
                 self.handle(to, Input::Kept { ticket, outcome });
             }
-            Some(Parcel::Letter(letter)) => self.handle(to, Input::Letter(letter)),
+            Some(Parcel::Letter(letter)) => {
+                // What a shard puts off comes in a later turn, and each turn has its own time.
+                if from == to {
+                    self.now = self.now.after(Duration::from_micros(1));
+                }
+                self.handle(to, Input::Letter(letter));
+            }
             Some(Parcel::Socket(socket)) => self.arrive(to, socket),
             None => {}
         }
@@ -544,6 +560,11 @@ impl World {
                                 .wrapping_mul(0x0000_0100_0000_01b3);
                         }
                         self.digest = self.digest.rotate_left(socket as u32 % 64);
+                        if end.sent.0 != self.now {
+                            end.sent = (self.now, 0);
+                        }
+                        end.sent.1 += range.len();
+                        end.most_at_once = end.most_at_once.max(end.sent.1);
                         end.waiting.extend_from_slice(&effects.bytes[range]);
                         if !end.reading && !end.behind && end.waiting.len() > BEHIND_BYTES {
                             end.behind = true;

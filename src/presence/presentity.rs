@@ -133,10 +133,14 @@ impl Presentity {
             || !self.publications.is_empty()
     }
 
-    /// Changes what is published in categories. True if watchers see something new of the state; false also where the edits
-    /// were made for something else than there is, and nothing was changed.
-    pub fn edit_categories(&mut self, now: Now, edits: Vec<Edit>) -> bool {
+    /// Changes what is published in categories. True if watchers see something new of the state. The edits may have been made a
+    /// while ago: what has ended since is published anew. Nothing else can have come between, for of one user's publications
+    /// each waits for the one before.
+    pub fn edit_categories(&mut self, now: Now, mut edits: Vec<Edit>) -> bool {
         let categorised = self.categorised.get_or_insert_default();
+        for edit in &mut edits {
+            edit.before = categorised.categories.version(&edit.key);
+        }
         categorised.categories.edit(edits);
         self.listen(now);
         self.fold(now)

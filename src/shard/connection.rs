@@ -13,6 +13,11 @@ use crate::sip::time::Now;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
 
+/// Bytes of notifications to one connection in a turn; one may go past it. What is more than that waits for the next turn. A
+/// peer is cut at four times as much unsent (`unsent_bytes_max` of the shell), and that it is behind is known a turn later: so
+/// there is room for what waited before, for the last notification, and for answers.
+pub(crate) const TOLD_BYTES_MAX: usize = 256 * 1024;
+
 /// Typing (RFC 3994).
 const IS_COMPOSING: &str = "application/im-iscomposing+xml";
 
@@ -29,6 +34,11 @@ pub(crate) struct Connection {
     pub conflicts: u8,
     /// The peer reads too slowly: states are kept back, the newest is sent when it has caught up.
     pub behind: bool,
+    /// It stands in the shard's list of those who are told more in the next turn.
+    pub told_later: bool,
+    /// Bytes of notifications in the turn of `told_at`: a turn has one time.
+    told_bytes: usize,
+    told_at: Now,
     /// Requests of the peer that wait for an answer.
     pub pending: u16,
     /// No message to it may be short; see `padding`.
@@ -71,6 +81,9 @@ impl Connections {
             dialect: Dialect::default(),
             conflicts: 0,
             behind: false,
+            told_later: false,
+            told_bytes: 0,
+            told_at: Now(0),
             pending: 0,
             padded: false,
             last_act: None,
@@ -125,6 +138,29 @@ impl Connections {
     pub fn dialect(&self, id: ConnectionId) -> Dialect {
         self.get(id)
             .map_or(Dialect::Simple, |connection| connection.dialect)
+    }
+
+    /// Bytes of notifications that there is room for at `now`; zero where they are to wait: for the next turn, or until a slow
+    /// peer has caught up.
+    pub fn room(&self, id: ConnectionId, now: Now) -> usize {
+        match self.get(id) {
+            Some(connection) if connection.behind => 0,
+            Some(connection) if connection.told_at == now => {
+                TOLD_BYTES_MAX.saturating_sub(connection.told_bytes)
+            }
+            Some(_) => TOLD_BYTES_MAX,
+            None => 0,
+        }
+    }
+
+    /// So many bytes of notifications have been written at `now`.
+    pub fn told(&mut self, id: ConnectionId, now: Now, bytes: usize) {
+        if let Some(connection) = self.get_mut(id) {
+            if connection.told_at != now {
+                (connection.told_at, connection.told_bytes) = (now, 0);
+            }
+            connection.told_bytes += bytes;
+        }
     }
 
     /// A person did something here.

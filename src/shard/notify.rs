@@ -12,7 +12,7 @@ use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
-use crate::shard::{on_list, on_state, on_subscribe, on_winfo};
+use crate::shard::{on_fanout, on_list, on_state, on_subscribe, on_winfo};
 use crate::sip::build::{self, Draft, Value};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
@@ -35,6 +35,15 @@ impl Body {
             Body::Shared(content_type, bytes) => draft.body(content_type, bytes),
             Body::Own(content_type, bytes) => draft.body(content_type, bytes),
             Body::Line(line) => draft.body("message/sipfrag;version=2.0", line.as_bytes()),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Body::None => 0,
+            Body::Shared(_, bytes) => bytes.len(),
+            Body::Own(_, bytes) => bytes.len(),
+            Body::Line(line) => line.len(),
         }
     }
 }
@@ -78,7 +87,7 @@ fn event(draft: &mut Draft<'_>, package: &str, id: &str) {
 
 impl Shard {
     /// Tells a watcher the newest state: now, or when the NOTIFY that is under way has been answered, or when its
-    /// connection has caught up.
+    /// connection has caught up, or in the next turn where it has been told as much as a turn may. Past its end it is told that too.
     pub(super) fn notify(&mut self, key: DialogKey, effects: &mut Effects) {
         let Some(Association {
             connection,
@@ -93,26 +102,75 @@ impl Shard {
         {
             return lync_scripts::on_batch::notify(self, key, effects);
         }
-        let behind = self
-            .connections
-            .get(*connection)
-            .is_none_or(|connection| connection.behind);
         if subscription.waiting.is_some() {
             return;
         }
-        subscription.stale = subscription.outstanding || behind;
+        if subscription.expires <= self.now {
+            return self.expire(key, effects);
+        }
+        let connection = *connection;
+        let room = self.connections.room(connection, self.now);
+        subscription.stale = subscription.outstanding || room == 0;
         if subscription.stale {
+            if !subscription.outstanding {
+                on_fanout::later(self, connection, effects);
+            }
             return;
         }
-        subscription.outstanding = !subscription.telling.benotify;
+        let benotify = subscription.telling.benotify;
+        subscription.outstanding = !benotify;
         let left_s = subscription.expires.since(self.now).as_secs();
         let body = self.body_of(key);
         self.write_notify(key, body, Purpose::Notify(key), (ACTIVE, left_s), effects);
+        // No answer brings along what a list had no room for.
+        if benotify && self.is_stale(key) {
+            on_fanout::later(self, connection, effects);
+        }
     }
 
-    /// Tells a watcher the newest state and that it was the last (RFC 6665 §4.2.3), and forgets the subscription.
+    fn is_stale(&self, key: DialogKey) -> bool {
+        let association = self.dialogs.get(key);
+        matches!(
+            association.map(|association| &association.usage),
+            Some(Usage::Subscription(subscription)) if subscription.stale
+        )
+    }
+
+    /// The time of a subscription is over: its watcher is told so, now or as soon as there is room.
+    pub(super) fn expire(&mut self, key: DialogKey, effects: &mut Effects) {
+        let Some(Association {
+            connection,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        else {
+            return;
+        };
+        let connection = *connection;
+        if self.connections.room(connection, self.now) > 0 {
+            return self.terminate(key, "timeout", effects);
+        }
+        // A NOTIFY under way does not hold up the last one.
+        (subscription.stale, subscription.outstanding) = (true, false);
+        on_fanout::later(self, connection, effects);
+    }
+
+    /// Tells a watcher the newest state, where there is room for it, and that it was the last (RFC 6665 §4.2.3), and forgets the
+    /// subscription.
     pub(super) fn terminate(&mut self, key: DialogKey, reason: &str, effects: &mut Effects) {
-        let body = self.body_of(key);
+        let Some(Association {
+            connection,
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get(key)
+        else {
+            return;
+        };
+        let is_brief = matches!(subscription.subject, Subject::Refer { .. });
+        let body = match self.connections.room(*connection, self.now) {
+            0 if !is_brief => Body::None,
+            _ => self.body_of(key),
+        };
         self.write_notify(
             key,
             body,
@@ -140,15 +198,16 @@ impl Shard {
         else {
             return false;
         };
-        let behind = self
-            .connections
-            .get(*connection)
-            .is_none_or(|connection| connection.behind);
         if subscription.waiting.is_some() {
             return false;
         }
-        subscription.stale |= subscription.outstanding || behind;
+        let connection = *connection;
+        let room = self.connections.room(connection, self.now);
+        subscription.stale |= subscription.outstanding || room == 0;
         if subscription.stale {
+            if !subscription.outstanding {
+                on_fanout::later(self, connection, effects);
+            }
             return false;
         }
         subscription.outstanding = !subscription.telling.benotify;
@@ -203,6 +262,7 @@ impl Shard {
         if let Some(cseq) = cseq {
             dialog.local_cseq = cseq;
         }
+        let written = effects.bytes.len();
         effects.send(connection, |out| {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
@@ -220,11 +280,21 @@ impl Shard {
             }
             body.write(draft);
         });
+        let bytes = effects.bytes.len() - written;
+        self.connections.told(connection, self.now, bytes);
     }
 
     /// The state as the answer to SUBSCRIBE carries it, in the place of a first NOTIFY ([MS-SIP] §3.4). Its number in the
     /// dialog's order is used up as that NOTIFY's would be.
     pub(super) fn first_state(&mut self, key: DialogKey, granted_s: u32) -> FirstState {
+        if let Some(Association {
+            usage: Usage::Subscription(subscription),
+            ..
+        }) = self.dialogs.get_mut(key)
+        {
+            // As far as it finds room: then it is again.
+            subscription.stale = false;
+        }
         let body = self.body_of(key);
         let mut first = FirstState {
             package: "",
@@ -235,11 +305,14 @@ impl Shard {
             body,
         };
         if let Some(Association {
+            connection,
             dialog,
             usage: Usage::Subscription(subscription),
             ..
         }) = self.dialogs.get_mut(key)
         {
+            self.connections
+                .told(*connection, self.now, first.body.len());
             dialog.local_cseq += 1;
             first.cseq = dialog.local_cseq;
             first.package = subscription.subject.package();

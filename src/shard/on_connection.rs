@@ -3,7 +3,7 @@
 use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::usage::Usage;
-use crate::shard::{Look, Shard, on_answer, on_call, on_leg, on_register};
+use crate::shard::{Look, Shard, on_answer, on_call, on_fanout, on_leg, on_register};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::Malformed;
@@ -81,12 +81,19 @@ pub(super) fn behind(shard: &mut Shard, connection: ConnectionId) {
     }
 }
 
-/// It has caught up: what was kept back goes out as its newest state.
+/// It has caught up.
 pub(super) fn drained(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
-    let Some(connection) = shard.connections.get_mut(id) else {
+    if let Some(connection) = shard.connections.get_mut(id) {
+        connection.behind = false;
+        tell_on(shard, id, effects);
+    }
+}
+
+/// What was kept back goes out as its newest state, as far as there is room in this turn; the rest in those that follow.
+pub(super) fn tell_on(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    let Some(connection) = shard.connections.get(id) else {
         return;
     };
-    connection.behind = false;
     let chain = connection.dialogs;
     let keys: Vec<_> = shard.dialogs.keys(&chain).collect();
     for key in keys {
@@ -94,9 +101,13 @@ pub(super) fn drained(shard: &mut Shard, id: ConnectionId, effects: &mut Effects
             shard.dialogs.get(key).map(|association| &association.usage),
             Some(Usage::Subscription(subscription)) if subscription.stale && !subscription.outstanding
         );
-        if stale {
-            shard.notify(key, effects);
+        if !stale {
+            continue;
         }
+        if shard.connections.room(id, shard.now) == 0 {
+            return on_fanout::later(shard, id, effects);
+        }
+        shard.notify(key, effects);
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! A shard with much to do tells more at a time, as many watchers as it has taken in messages meanwhile: so what is told
 //! and what comes in each get about half of a full shard, and neither waits for the end of the other.
+//!
+//! So it is with what one connection is told: what is more than a turn may send it waits here for the next one.
 
 use std::collections::VecDeque;
 
 use crate::presence::{Fanouts, Level, Package, SubscriptionKey};
+use crate::shard::connection::TOLD_BYTES_MAX;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::Letter;
-use crate::shard::lync::on_batch;
-use crate::shard::{Shard, on_state};
-use crate::sip::dialog::DialogKey;
+use crate::shard::{Shard, on_connection, on_state};
+use crate::sip::link::ConnectionId;
 use crate::sip::slack::Slack;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -25,8 +27,8 @@ pub(crate) struct Telling {
     pub fanouts: Fanouts,
     /// Watchers who are to ask anew what they may see, of whom of what.
     asks: VecDeque<(Package, Aor, Vec<SubscriptionKey>)>,
-    /// Lists of which more is new than one turn may tell. A list may stand here twice; then the second time there is nothing.
-    lists: VecDeque<DialogKey>,
+    /// Connections that are to be told more than a turn may, each once.
+    connections: VecDeque<ConnectionId>,
     /// A letter is on its way that goes on.
     going: bool,
     /// Messages that have come since the last slice.
@@ -34,9 +36,9 @@ pub(crate) struct Telling {
 }
 
 impl Telling {
-    /// How many changes and lists have not been told to the end.
+    /// How many changes have not been told to the end, and how many connections not all.
     pub fn len(&self) -> usize {
-        self.fanouts.len() + self.asks.len() + self.lists.len()
+        self.fanouts.len() + self.asks.len() + self.connections.len()
     }
 
     /// Nobody can see anything of `user` any more.
@@ -49,11 +51,11 @@ impl Telling {
 
 impl Slack for Telling {
     fn give_back(&mut self) -> usize {
-        self.fanouts.give_back() + self.asks.give_back() + self.lists.give_back()
+        self.fanouts.give_back() + self.asks.give_back() + self.connections.give_back()
     }
 
     fn room(&self) -> usize {
-        self.fanouts.room() + self.asks.room() + self.lists.room()
+        self.fanouts.room() + self.asks.room() + self.connections.room()
     }
 }
 
@@ -89,10 +91,16 @@ pub(super) fn ask_anew(
     start(shard, effects);
 }
 
-/// There is more to say of a list than a turn may take.
-pub(super) fn more_of_list(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
-    shard.telling.lists.push_back(key);
-    start(shard, effects);
+/// There is more to tell a connection than a turn may take. One that is behind is told when it has caught up.
+pub(super) fn later(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    let connection = shard.connections.get_mut(id);
+    let Some(connection) = connection.filter(|connection| !connection.behind) else {
+        return;
+    };
+    if !core::mem::replace(&mut connection.told_later, true) {
+        shard.telling.connections.push_back(id);
+        start(shard, effects);
+    }
 }
 
 fn start(shard: &mut Shard, effects: &mut Effects) {
@@ -133,8 +141,19 @@ pub(super) fn go_on(shard: &mut Shard, effects: &mut Effects) {
             shard.telling.asks.push_back((package, user, keys));
         }
     }
-    if let Some(list) = shard.telling.lists.pop_front() {
-        on_batch::notify(shard, list, effects);
+    let written = effects.bytes.len();
+    for _ in 0..shard.telling.connections.len() {
+        let Some(id) = shard.telling.connections.pop_front() else {
+            break;
+        };
+        if let Some(connection) = shard.connections.get_mut(id) {
+            connection.told_later = false;
+            // It finds no room where this letter has come in the turn that it was written in: then the next one goes on.
+            on_connection::tell_on(shard, id, effects);
+        }
+        if effects.bytes.len() - written >= TOLD_BYTES_MAX {
+            break;
+        }
     }
     shard.telling.going = false;
     if shard.telling.len() > 0 {

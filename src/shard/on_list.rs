@@ -22,8 +22,11 @@ use crate::sip::uri::Aor;
 const ENTRIES_MAX: usize = CONTACTS_MAX;
 /// How long the first document waits for the owners of all entries. Those who have not answered are in it without a state.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
-/// Bytes of documents in one NOTIFY; what finds no room comes with the next one. A poll gets all in its only one.
+/// Bytes of one NOTIFY up to the last entry that has a document: what finds no room comes with the next one, and in a poll's only
+/// one it is named without (RFC 4662 §5.1). Entries that are only named cost little, and contacts' names have a bound of their own.
 const DOCUMENTS_BYTES_MAX: usize = 256 * 1024;
+/// What an entry has of the root's and its part's text, beside its address and its document.
+const ENTRY_BYTES: usize = 320;
 /// Bytes of contacts' names in one NOTIFY. They help to read a list; it is whole without them.
 const NAMES_BYTES_MAX: usize = 64 * 1024;
 
@@ -284,7 +287,7 @@ pub(super) fn lost(shard: &mut Shard, key: DialogKey) {
     }
 }
 
-/// Tells what is new, if it is time; and ends a poll with it.
+/// Tells what is new, if it is time; it is what a poll ends with.
 pub(super) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let now = shard.now;
     let Some(Association {
@@ -303,9 +306,6 @@ pub(super) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let patient = subscription.since.after(FIRST_WAIT) > now;
     if subscription.waiting.is_some() || (list.is_untold() && !list.is_complete() && patient) {
         return;
-    }
-    if subscription.granted_s == 0 {
-        return shard.terminate(key, "timeout", effects);
     }
     shard.notify(key, effects);
 }
@@ -344,10 +344,6 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
         Some(&standing.contacts)
     });
     let contacts = contacts.flatten();
-    let room = match subscription.granted_s {
-        0 => usize::MAX,
-        _ => DOCUMENTS_BYTES_MAX,
-    };
     let tag = dialog.local_tag();
     let unique = format!(".{version}.{tag}@{}", subscription.watcher.host());
     let mut cid = Cid::new(&unique, subscription.is_linphones);
@@ -369,8 +365,10 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
                 let document = shown.map(|shown| shown.document.clone());
                 match document {
                     // The first one always has room, or nothing would ever move.
-                    Some(document) if bytes == 0 || bytes + document.len() <= room => {
-                        bytes += document.len();
+                    Some(document)
+                        if parts.is_empty() || bytes + document.len() <= DOCUMENTS_BYTES_MAX =>
+                    {
+                        bytes += document.len() + ENTRY_BYTES;
                         parts.push((at, document));
                         (user, Some(at))
                     }
@@ -401,7 +399,7 @@ pub(super) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>
     subscription.stale = !kept_back.is_empty();
     let boundary = format!("muster-{version}-{tag}");
     let start = format!("list{unique}");
-    let mut out = Vec::with_capacity(root.len() + bytes + parts.len() * 160 + 256);
+    let mut out = Vec::with_capacity(root.len() + bytes + 256);
     let mut related = Related::begin(&mut out, &boundary);
     let charset = format!("{};charset=\"UTF-8\"", rlmi::CONTENT_TYPE);
     related.part(&charset, cid.line(&"list"), &root);

@@ -152,12 +152,12 @@ pub(super) fn connection_gone(
     };
     place.bindings.connection_gone(connection);
     let any = !place.bindings.is_empty();
-    lync::on_own::end(shard, key, effects);
+    let mut ended = lync::on_own::end(shard, key, effects);
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
     if let Some(presentity) = &mut place.presentity {
-        let ended = presentity.endpoint_gone(now, EndpointKey(connection.0));
+        ended |= presentity.endpoint_gone(now, EndpointKey(connection.0));
         if presentity.registered(now, any) || ended {
             on_watch::tell(shard, Package::Presence, key, Some(now), effects);
         }
@@ -167,7 +167,7 @@ pub(super) fn connection_gone(
 
 fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     let now = shard.now;
-    lync::on_own::end(shard, key, effects);
+    let ended = lync::on_own::end(shard, key, effects);
     let Some(place) = shard.users.get(key) else {
         return;
     };
@@ -177,7 +177,7 @@ fn bindings_changed(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         on_watch::presentity(shard, key);
     } else if let Some(place) = shard.users.get_mut(key)
         && let Some(presentity) = &mut place.presentity
-        && presentity.registered(now, any)
+        && (presentity.registered(now, any) || ended)
     {
         on_watch::tell(shard, Package::Presence, key, Some(now), effects);
     }
@@ -247,14 +247,14 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         return;
     };
     place.bindings.expire(now);
-    lync::on_own::end(shard, key, effects);
+    let mut ended = lync::on_own::end(shard, key, effects);
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
     let any = !place.bindings.is_empty();
     if let Some(presentity) = &mut place.presentity {
-        let expired = presentity.expire(now);
-        if presentity.registered(now, any) || expired {
+        ended |= presentity.expire(now);
+        if presentity.registered(now, any) || ended {
             on_watch::tell(shard, Package::Presence, key, Some(now), effects);
         }
     }

@@ -18,6 +18,7 @@ use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
+use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -189,10 +190,13 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         return;
     };
     shard.edges_changed(&watcher, 0, 1);
-    if let Some(subscriber) = shard.subscribers.get_mut(&watcher)
-        && roaming.is_some()
-    {
-        subscriber.roaming.push(key);
+    if let Some(roaming) = roaming {
+        if granted_s > 0 {
+            end_same(shard, request.connection, &watcher, roaming, effects);
+        }
+        if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
+            subscriber.roaming.push(key);
+        }
     }
     if let Some((users, strangers)) = list {
         if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
@@ -225,6 +229,35 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     }
 }
 
+/// A client has one subscription to each part of its user's own data; a new one is in the place of the one before, of which it
+/// hears no more. Each would be told all of it at once.
+fn end_same(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    user: &Aor,
+    roaming: Roaming,
+    effects: &mut Effects,
+) {
+    let subscriber = shard.subscribers.get(user);
+    let keys = subscriber.map_or_else(Vec::new, |subscriber| subscriber.roaming.clone());
+    for key in keys {
+        let same = matches!(
+            shard.dialogs.get(key),
+            Some(Association {
+                connection: there,
+                usage: Usage::Subscription(Subscription {
+                    subject: Subject::Roaming(other),
+                    ..
+                }),
+                ..
+            }) if *there == connection && other.event() == roaming.event()
+        );
+        if same {
+            forget(shard, key, effects);
+        }
+    }
+}
+
 /// Does a Lync client take categories of one user?
 fn wants_categories(request: Request<'_>) -> bool {
     let accepts = request.message.headers(Name::Accept);
@@ -250,7 +283,8 @@ fn too_brief(shard: &mut Shard, request: Request<'_>, least_s: u64, effects: &mu
     });
 }
 
-/// The subject is there: 200, and the state at once (RFC 6665 §4.2.1.2). A poll ends with its first NOTIFY.
+/// The subject is there: 200, and the state at once (RFC 6665 §4.2.1.2). A poll ends with its first NOTIFY. Where the answer is to
+/// carry the state and there is no room for that, the state follows it.
 pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         connection,
@@ -274,6 +308,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(link) = shard.connections.link(*connection) else {
         return;
     };
+    let piggyback = piggyback && has_room(shard, key);
     if piggyback {
         let first = shard.first_state(key, granted_s);
         shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
@@ -296,10 +331,27 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if is_list {
         on_list::granted(shard, key, effects);
     } else if granted_s == 0 {
-        shard.terminate(key, "timeout", effects);
+        shard.expire(key, effects);
     } else {
         shard.notify(key, effects);
     }
+}
+
+/// May the answer to a SUBSCRIBE carry the state? A batch's bounds itself, and can't come without one.
+fn has_room(shard: &Shard, key: DialogKey) -> bool {
+    let Some(Association {
+        connection,
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get(key)
+    else {
+        return false;
+    };
+    let is_batch = match &subscription.subject {
+        Subject::List(list) => list.package() == Package::Categories,
+        _ => false,
+    };
+    is_batch || shard.connections.room(*connection, shard.now) > 0
 }
 
 /// The first state went with the answer: a poll is over, a subscription goes on.
@@ -312,8 +364,11 @@ fn told(shard: &mut Shard, key: DialogKey, granted_s: u32, effects: &mut Effects
         ..
     }) = shard.dialogs.get(key)
     {
-        let at = subscription.expires;
+        let (at, stale) = (subscription.expires, subscription.stale);
         arm(shard, key, at);
+        if stale {
+            shard.notify(key, effects);
+        }
     }
 }
 
@@ -383,6 +438,7 @@ pub(super) fn on_refresh(
     }
     if Telling::of(message).piggyback
         && shard.connections.dialect(request.connection) == Dialect::Lync
+        && has_room(shard, key)
     {
         let first = shard.first_state(key, granted_s);
         shard.answer_with(request, 200, "", effects, |mut draft| {
@@ -400,7 +456,7 @@ pub(super) fn on_refresh(
         draft.finish();
     });
     if granted_s == 0 {
-        return shard.terminate(key, "timeout", effects);
+        return shard.expire(key, effects);
     }
     arm(shard, key, expires);
     shard.notify(key, effects);
@@ -504,5 +560,7 @@ pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         arm(shard, key, at);
         return on_list::look(shard, key, effects);
     }
-    shard.terminate(key, "timeout", effects);
+    // A request for less time than the owners of a list take is answered all the same.
+    grant(shard, key, effects);
+    shard.expire(key, effects);
 }

@@ -2,14 +2,15 @@
 //!
 //! The one folded state, the note, the card, and what the user has published for this level's container: never what is
 //! published for another. A blocked level is told what everybody is told of somebody who is offline and has published nothing,
-//! byte for byte: the name, and no more of the card.
+//! byte for byte: the name, and no more of the card. Who only appears to be offline is told of as if they were: what an endpoint has
+//! published would give them away.
 
 use crate::dialect::lync::published::{NOTE, SCHEMA_INSTANCE, STATE};
 use crate::documents::timestamp::Zoneless;
 use crate::documents::xml::Space;
 use crate::documents::xml::write::Writer;
 use crate::presence::{
-    Availability, Card, CardLine, Held, Level, Meaning, NoteKind, Part, Seen, sees, tel,
+    Availability, Card, CardLine, Held, Level, Life, Meaning, NoteKind, Part, Seen, sees, tel,
 };
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -54,10 +55,14 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
         level => level.container(),
     };
     // What is kept for the blocked ones would tell them that they are.
-    let published = match blocked {
+    let mut published = match blocked {
         true => Vec::new(),
         false => person.held.seen_in(container),
     };
+    let offline = seen.word == Availability::Offline;
+    if offline {
+        published.retain(|one| one.life == Life::Static);
+    }
     let is_note = |meaning: &Meaning| matches!(meaning, Meaning::Note(Some(_), _));
     let noted = published.iter().any(|one| is_note(&one.meaning));
     if noted {
@@ -76,7 +81,6 @@ pub fn write(out: &mut Vec<u8>, person: &Person<'_>, level: Level) {
         .attribute("name", CARD)
         .attribute("instance", 0)
         .attribute("publishTime", Zoneless(Now(0)));
-    let offline = seen.word == Availability::Offline;
     card(
         &mut xml,
         person,
@@ -110,6 +114,13 @@ pub fn nobody(out: &mut Vec<u8>, uri: &str) {
     state(&mut xml, &Seen::NOBODY);
     xml.close();
     no_note(&mut xml);
+    xml.close();
+}
+
+/// Writes what is told of somebody in the place of all that there would be to tell, which follows.
+pub fn nothing(out: &mut Vec<u8>, uri: &str) {
+    let mut xml = Writer::new(out);
+    begin(&mut xml, uri);
     xml.close();
 }
 

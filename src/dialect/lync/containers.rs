@@ -1,7 +1,8 @@
 //! Who is in which container ([MS-PRES] §2.2.2.9): the rules of `presence::Access` as Lync's clients know them, both ways.
 //!
 //! A member is at one level, so in one container. Where a user has no rule of their own the defaults are shown as members:
-//! the own organisation in 200, others in 100. All containers share the rules' one version, and all are told on each change.
+//! the own organisation in 200, others in 100; where there is a rule for everyone, both in its container. All containers share the
+//! rules' one version, and all are told on each change.
 
 use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Fault, Reader, Space};
@@ -154,7 +155,17 @@ pub fn apply(access: &mut Access, steps: &[Step]) -> Result<(), AccessError> {
 /// Writes all containers, with all their members.
 pub fn write(xml: &mut Writer<'_>, access: &Access, version: u32) {
     xml.open("containers").attribute("xmlns", TOLD);
-    let ruled = |member| access.members().iter().any(|(each, _)| *each == member);
+    let ruled = |member: &Member| {
+        let mut rules = access.members().iter();
+        rules.find(|(each, _)| each == member)
+    };
+    // What holds where no rule says otherwise. COMPAT(pidgin-sipe, 1.25): it puts who of these two is in no container into the
+    // usual one, which would undo the user's rule for everyone.
+    let everyone = ruled(&Member::Everyone).map(|(_, level)| *level);
+    let usual = [
+        (Member::SameOrganisation, Level::Colleagues),
+        (Member::Federated, Level::External),
+    ];
     xml.open("container")
         .attribute("id", 0)
         .attribute("version", version)
@@ -168,17 +179,10 @@ pub fn write(xml: &mut Writer<'_>, access: &Access, version: u32) {
                 write_member(xml, member);
             }
         }
-        // What holds where no rule says otherwise.
-        let default = match level {
-            Level::Colleagues => Some(Member::SameOrganisation),
-            Level::External => Some(Member::Federated),
-            _ => None,
-        };
-        if let Some(default) = default
-            && !ruled(default.clone())
-            && !ruled(Member::Everyone)
-        {
-            write_member(xml, &default);
+        for (member, usual) in &usual {
+            if everyone.unwrap_or(*usual) == level && ruled(member).is_none() {
+                write_member(xml, member);
+            }
         }
         xml.close();
     }
@@ -282,9 +286,29 @@ mod tests {
             assert_eq!(rules.join("; "), expected, "{inside}");
         }
         let text = told(&access);
-        assert!(text.contains("<container id=\"100\"/>"), "{text}");
+        // Nobody is left for a client to put where the rule for everyone does not want them.
+        assert!(
+            text.contains(
+                "<container id=\"100\"/><container id=\"200\"><member type=\"publicCloud\"/><member type=\"everyone\"/><member type=\"sameEnterprise\"/><member type=\"federated\"/></container>"
+            ),
+            "{text}"
+        );
         assert!(
             text.contains("<member type=\"user\" value=\"bob@h.x\"/></container></containers>"),
+            "{text}"
+        );
+        let levels = [
+            (Member::Everyone, Level::Blocked),
+            (Member::Federated, Level::Friends),
+        ];
+        for (member, level) in levels {
+            access.set(member, level).expect("room");
+        }
+        let text = told(&access);
+        assert!(
+            text.ends_with(
+                "<container id=\"400\"><member type=\"federated\"/></container><container id=\"32000\"><member type=\"user\" value=\"bob@h.x\"/><member type=\"everyone\"/><member type=\"sameEnterprise\"/></container></containers>"
+            ),
             "{text}"
         );
     }

@@ -21,7 +21,7 @@ use crate::sip::uri::Aor;
 /// How long an answer waits for the owners of all whom its request names. Those who have not answered look offline in it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
 
-/// Notifications without an answer that are sent at once: well below what may wait for a peer that has just caught up.
+/// Notifications without an answer that are written at once, where a turn has room for them; then others have their turn.
 const AT_ONCE_MAX: usize = 32;
 
 /// How long after somebody was nobody they are asked about again: they may be added to the store, and no client asks for that.
@@ -147,6 +147,12 @@ pub(in crate::shard) fn on_refresh(
     granted_s: u32,
     effects: &mut Effects,
 ) {
+    // A request before it that still waits is answered with what there is.
+    on_subscribe::grant(shard, key, effects);
+    if shard.dialogs.get(key).is_none() {
+        // And that was all it was for.
+        return shard.answer(request, 481, "", effects);
+    }
     if granted_s == 0 && !Telling::of(request.message).piggyback {
         shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Expires", 0);
@@ -181,8 +187,6 @@ pub(in crate::shard) fn on_refresh(
         let reason = format!("At Most {max} Subscriptions A User");
         return shard.answer(request, 403, &reason, effects);
     }
-    // A request before it that still waits is answered with what there is.
-    on_subscribe::grant(shard, key, effects);
     let Some(server) = shard.open(request) else {
         return;
     };
@@ -239,7 +243,7 @@ pub(in crate::shard) fn tell(shard: &mut Shard, key: DialogKey, effects: &mut Ef
     }
 }
 
-/// One notification for everybody of whom there is news: as many as may be under way.
+/// One notification for everybody of whom there is news: as many as may be under way, and as there is room for in this turn.
 pub(in crate::shard) fn notify(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         connection,
@@ -252,38 +256,56 @@ pub(in crate::shard) fn notify(shard: &mut Shard, key: DialogKey, effects: &mut 
     let Subject::List(list) = &mut subscription.subject else {
         return;
     };
-    let behind = shard
-        .connections
-        .get(*connection)
-        .is_none_or(|connection| connection.behind);
-    if subscription.waiting.is_some() || !list.has_news() {
+    if subscription.waiting.is_some() {
         return;
     }
-    subscription.stale = subscription.outstanding || behind;
+    if subscription.expires <= shard.now {
+        return shard.expire(key, effects);
+    }
+    if !list.has_news() {
+        subscription.stale = false;
+        return;
+    }
+    let connection = *connection;
+    let room = shard.connections.room(connection, shard.now);
+    subscription.stale = subscription.outstanding || room == 0;
     if subscription.stale {
+        if !subscription.outstanding {
+            on_fanout::later(shard, connection, effects);
+        }
         return;
     }
-    let at_once = match subscription.telling.benotify {
+    let benotify = subscription.telling.benotify;
+    let at_once = match benotify {
         true => AT_ONCE_MAX,
         false => 1,
     };
-    let benotify = subscription.telling.benotify;
-    let news = list.take_news(at_once);
-    let more = list.has_news();
-    for (user, watched) in news {
+    let mut kept_back = Vec::new();
+    for (user, watched) in list.take_news(at_once) {
         let document = document(shard, key, &user, watched);
-        shard.notify_of(key, categories::CONTENT_TYPE, &document, effects);
+        if !shard.notify_of(key, categories::CONTENT_TYPE, &document, effects) {
+            kept_back.push(user);
+        }
     }
-    if let Some(Association {
-        usage: Usage::Subscription(subscription),
+    let Some(Association {
+        usage:
+            Usage::Subscription(Subscription {
+                subject: Subject::List(list),
+                stale,
+                ..
+            }),
         ..
     }) = shard.dialogs.get_mut(key)
-    {
-        subscription.stale = more;
+    else {
+        return;
+    };
+    for user in kept_back {
+        list.changed(&user);
     }
+    *stale = list.has_news();
     // No answer to one of them brings the others along.
-    if more && benotify {
-        on_fanout::more_of_list(shard, key, effects);
+    if *stale && benotify {
+        on_fanout::later(shard, connection, effects);
     }
 }
 
@@ -293,17 +315,29 @@ fn document(shard: &Shard, key: DialogKey, user: &Aor, watched: bool) -> Arc<[u8
     let shown = shard.watching.shown(Package::Categories, user, watch_key);
     match shown.filter(|_| watched) {
         Some(shown) => shown.document.clone(),
-        None => {
-            let mut out = Vec::with_capacity(512);
-            categories::nobody(&mut out, &user.uri());
-            out.into()
-        }
+        None => made(categories::nobody, &user.uri()),
     }
 }
 
-/// The body of the answer to a request, with its type: a part for each whom it names. `None` where it names nobody.
+/// A document that says nothing of anybody's own.
+fn made(write: fn(&mut Vec<u8>, &str), uri: &str) -> Arc<[u8]> {
+    let mut out = Vec::with_capacity(512);
+    write(&mut out, uri);
+    out.into()
+}
+
+/// Takes the room of a document, where there is so much.
+fn fits(room: &mut usize, document: &[u8]) -> bool {
+    let left = room.checked_sub(document.len());
+    *room = left.unwrap_or(*room);
+    left.is_some()
+}
+
+/// The body of the answer to a request, with its type: a part for each whom it names, also for whom there is no room in this
+/// turn: a client renews its subscription to those alone who have one. They are told of by themselves. `None` where it names nobody.
 pub(in crate::shard) fn body(shard: &mut Shard, key: DialogKey) -> Option<(String, Vec<u8>)> {
     let Association {
+        connection,
         dialog,
         usage: Usage::Subscription(subscription),
         ..
@@ -320,15 +354,45 @@ pub(in crate::shard) fn body(shard: &mut Shard, key: DialogKey) -> Option<(Strin
         subscription.watcher.uri(),
         format!("muster-{}", dialog.local_tag()),
     );
+    let mut room = shard.connections.room(*connection, shard.now);
     let mut parts: Vec<(String, Arc<[u8]>)> = Vec::with_capacity(named.len() + strangers.len());
+    let mut kept_back = Vec::new();
     for (user, watched) in named {
+        let uri = user.uri().to_lowercase();
         let document = document(shard, key, &user, watched);
-        parts.push((user.uri().to_lowercase(), document));
+        let fits = fits(&mut room, &document);
+        if !fits {
+            kept_back.push(user);
+        }
+        let document = match fits {
+            true => document,
+            false => made(categories::nothing, &uri),
+        };
+        parts.push((uri, document));
     }
     for stranger in strangers {
-        let mut out = Vec::with_capacity(512);
-        categories::nobody(&mut out, &stranger);
-        parts.push((stranger.to_lowercase(), out.into()));
+        let document = made(categories::nobody, &stranger);
+        let document = match fits(&mut room, &document) {
+            true => document,
+            false => made(categories::nothing, &stranger),
+        };
+        parts.push((stranger.to_lowercase(), document));
+    }
+    if let Some(Association {
+        usage:
+            Usage::Subscription(Subscription {
+                subject: Subject::List(list),
+                stale,
+                ..
+            }),
+        ..
+    }) = shard.dialogs.get_mut(key)
+        && !kept_back.is_empty()
+    {
+        for user in kept_back {
+            list.changed(&user);
+        }
+        *stale = true;
     }
     if parts.is_empty() {
         return None;

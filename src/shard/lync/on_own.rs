@@ -7,13 +7,12 @@ use crate::dialect::lync::Roaming;
 use crate::dialect::lync::own::{self, News, Own, Wanted};
 use crate::dialect::lync::published::STATE;
 use crate::presence::{
-    Access, Availability, Categories, EndpointKey, Held, Instance, Level, Manual, Package,
-    Subscribers, seen,
+    Access, Availability, Categories, EndpointKey, Held, Instance, Level, Manual, Subscribers, seen,
 };
 use crate::shard::effect::Effects;
 use crate::shard::standing::Standing;
 use crate::shard::usage::{Association, Subject, Usage};
-use crate::shard::{Shard, UserKey, on_watch};
+use crate::shard::{Shard, UserKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
@@ -216,17 +215,18 @@ fn changed(before: &Categories, after: &Categories) -> Vec<Box<str>> {
     names
 }
 
-/// Ends what was published by endpoints that are registered no longer, or for a time that is over, and tells who is to know.
-pub(in crate::shard) fn end(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
+/// Ends what was published by endpoints that are registered no longer, or for a time that is over, and tells the user's own
+/// endpoints. True where anything was: then who watches is to be told, also where the folded state is the same.
+pub(in crate::shard) fn end(shard: &mut Shard, key: UserKey, effects: &mut Effects) -> bool {
     let now = shard.now;
     let Some(user) = shard.users.get_mut(key) else {
-        return;
+        return false;
     };
     let Some(presentity) = &mut user.presentity else {
-        return;
+        return false;
     };
     if presentity.categories().is_empty() {
-        return;
+        return false;
     }
     let bindings = &user.bindings;
     let is_there = |endpoint: EndpointKey| {
@@ -236,15 +236,13 @@ pub(in crate::shard) fn end(shard: &mut Shard, key: UserKey, effects: &mut Effec
     let any = !bindings.is_empty();
     let categories = presentity.end_categories(now, any, is_there);
     if categories.is_empty() {
-        return;
+        return false;
     }
-    let changed = presentity.registered(now, any);
+    presentity.registered(now, any);
     let news = News {
         categories,
         ..News::default()
     };
     tell(shard, key, &news, None, effects);
-    if changed {
-        on_watch::tell(shard, Package::Presence, key, Some(now), effects);
-    }
+    true
 }

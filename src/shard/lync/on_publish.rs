@@ -192,6 +192,10 @@ fn finish(
         ..News::default()
     };
     let document = on_own::answer(shard, key, &news).unwrap_or_default();
+    // Its own notifications come behind it.
+    shard
+        .connections
+        .told(publication.connection, now, document.len());
     shard.settle_with(publication.server, 200, "", None, effects, |draft| {
         draft.body(own::CONTENT_TYPE, &document);
     });
