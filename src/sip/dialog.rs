@@ -250,6 +250,11 @@ impl Dialog {
             && request.from().tag().unwrap_or_default() == self.remote_tag()
     }
 
+    /// Has the other side sent a request in this dialog?
+    pub fn has_heard(&self) -> bool {
+        self.remote_next > 0
+    }
+
     /// Takes in the CSeq of a request in this dialog.
     ///
     /// # Errors

@@ -164,6 +164,7 @@ impl Client {
                         scene.out,
                         &scene.link(),
                         branch(scene, seat, number),
+                        message.cseq().number,
                     );
                     leg.state = State::Open;
                     leg.part.heard_us = Some((scene.now_us, u64::MAX));

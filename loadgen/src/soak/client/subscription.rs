@@ -143,7 +143,7 @@ impl Client {
                     scene.sight.faults.add(what.into(), 1);
                 }
                 watch.granted_s = message.expires().unwrap_or(watch.granted_s);
-                if watch.dialog.remote_cseq != 0 {
+                if watch.dialog.has_heard() {
                     return;
                 }
                 (speech::WATCH, number)
@@ -165,7 +165,7 @@ impl Client {
     /// The end of a short subscription was granted. Where nothing was told of it yet, that is still owed.
     pub(super) fn unwatched(&mut self, number: u32) {
         match self.watch_of(number) {
-            Some(watch) if watch.dialog.remote_cseq == 0 => watch.stage = Stage::Over,
+            Some(watch) if !watch.dialog.has_heard() => watch.stage = Stage::Over,
             _ => self.forget_watch(number),
         }
     }
