@@ -205,6 +205,7 @@ mod tests {
     use super::super::{Admission, DataDir};
     use super::*;
     use crate::auth::Scheme;
+    use crate::presence::{Choice, Manual};
 
     fn user(name: &str) -> UserRecord {
         let admission = Admission {
@@ -268,9 +269,16 @@ mod tests {
         for name in ["alice", "bob"] {
             other.add(&user(name)).unwrap();
         }
-        let spoil =
-            "INSERT INTO user_setting VALUES ('alice@example.com', 'of a newer program', 'x')";
-        other.connection.execute_batch(spoil).unwrap();
+        let busy = |standing: &mut Standing| {
+            standing.choice = Some(Choice {
+                state: Some(Manual::Busy),
+                ..Choice::default()
+            });
+            Ok::<_, String>(())
+        };
+        other.edit(&user("alice").aor, busy).unwrap();
+        let spoil = "UPDATE user_setting SET state = 'of a newer program'";
+        assert_eq!(other.connection.execute(spoil, []).unwrap(), 1);
         assert_eq!(told(&mut follower), ["+bob"]);
         assert_eq!(told(&mut follower), [""; 0]);
         assert_eq!(other.journal_lines().unwrap(), 0);
