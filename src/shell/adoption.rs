@@ -140,9 +140,10 @@ impl<C: Core> Executor<C> {
         }
     }
 
-    /// Gives a connection a place in the table and in the readiness set. One that is to shake hands waits for what the set
-    /// reports: that there is something to read, and that the peer has not given up meanwhile.
+    /// Gives a connection a place in the table and in the readiness set. One that is to shake hands, and not in this turn, waits for
+    /// what the set reports: that there is something to read, and that the peer has not given up meanwhile.
     fn settle(&mut self, connection: Box<Connection>) -> Option<ConnectionId> {
+        let is_next = self.handshakes.len() < self.handshakes_max();
         let due = connection.overdue(&self.equipment.limits, self.now);
         let id = self.table.insert(connection);
         if let Ok(Some(at)) = due {
@@ -156,7 +157,7 @@ impl<C: Core> Executor<C> {
             self.drop_connection(id, "cannot be watched");
             return None;
         }
-        if connection.stage != Stage::Handshake {
+        if connection.stage != Stage::Handshake || is_next {
             self.enqueue(id);
         }
         Some(id)
