@@ -456,67 +456,75 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
         );
     };
     let wrongly = "requests refused as no right server does here";
-    check(
-        Twist::Refuse(Method::Publish, 500),
-        "",
-        wrongly,
-        "'s PUBLISH answered 500",
-    );
-    check(
-        Twist::Refuse(Method::Subscribe, 404),
-        "",
-        wrongly,
-        "'s SUBSCRIBE answered 404",
-    );
-    // Without Retry-After.
-    check(
-        Twist::Refuse(Method::Invite, 503),
-        "",
-        wrongly,
-        "'s INVITE answered 503",
-    );
-    check(
-        Twist::Refuse(Method::Invite, 480),
-        "",
-        "INVITEs refused although who was called is there",
-        "INVITE answered 480",
-    );
-    check(
-        Twist::RefuseMore(500),
-        "",
-        wrongly,
-        "'s MESSAGE answered 500",
-    );
-    check(
-        Twist::RefuseMore(481),
-        "",
-        "messages refused although the other side is there",
-        "MESSAGE answered 481",
-    );
-    check(
-        Twist::Silent,
-        "",
-        "subscriptions and polls granted, and nothing told",
-        "the contact list granted, and no NOTIFY came",
-    );
-    check(
-        Twist::Older,
-        "",
-        "states notified after a newer one",
-        "older state: number",
-    );
-    check(
-        Twist::Terminate,
-        "",
-        "there were faults",
-        "a subscription ended unasked, reason noresource",
-    );
-    check(
-        Twist::RingNobody,
-        "[conference]\nusers_share = 1.0\n",
-        "accepted in conferences was delivered",
-        "who never came",
-    );
+    let cases = [
+        (
+            Twist::Refuse(Method::Publish, 500),
+            "",
+            wrongly,
+            "'s PUBLISH answered 500",
+        ),
+        (
+            Twist::Refuse(Method::Subscribe, 404),
+            "",
+            wrongly,
+            "'s SUBSCRIBE answered 404",
+        ),
+        // Without Retry-After.
+        (
+            Twist::Refuse(Method::Invite, 503),
+            "",
+            wrongly,
+            "'s INVITE answered 503",
+        ),
+        (
+            Twist::Refuse(Method::Invite, 480),
+            "",
+            "INVITEs refused although who was called is there",
+            "INVITE answered 480",
+        ),
+        (
+            Twist::RefuseMore(500),
+            "",
+            wrongly,
+            "'s MESSAGE answered 500",
+        ),
+        (
+            Twist::RefuseMore(481),
+            "",
+            "messages refused although the other side is there",
+            "MESSAGE answered 481",
+        ),
+        (
+            Twist::Silent,
+            "",
+            "subscriptions and polls granted, and nothing told",
+            "the contact list granted, and no NOTIFY came",
+        ),
+        (
+            Twist::Older,
+            "",
+            "states notified after a newer one",
+            "older state: number",
+        ),
+        (
+            Twist::Terminate,
+            "",
+            "there were faults",
+            "a subscription ended unasked, reason noresource",
+        ),
+        (
+            Twist::RingNobody,
+            "[conference]\nusers_share = 1.0\n",
+            "accepted in conferences was delivered",
+            "who never came",
+        ),
+    ];
+    // Side by side: each waits most of its time.
+    std::thread::scope(|scope| {
+        for (twist, more, failure, words) in cases {
+            scope.spawn(move || check(twist, more, failure, words));
+        }
+    });
 }
 
 #[test]
