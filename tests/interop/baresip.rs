@@ -106,9 +106,11 @@ impl Baresip {
             .expect(&format!("Call established: sip:{user}@{DOMAIN}\n"));
     }
 
-    /// Waits until the first packet of the other side's sound has come.
-    pub fn hears_sound(&mut self) {
-        self.calls.expect("incoming rtp for 'audio' established");
+    /// Whether the first packet of the other side's sound comes within `patience`; a call that begins now is good for it.
+    pub fn hears_sound(&mut self, patience: Duration) -> bool {
+        self.calls
+            .await_within("incoming rtp for 'audio' established", patience)
+            .is_some()
     }
 
     /// Puts its call through to `user`, and leaves it once that has worked.

@@ -37,17 +37,23 @@ impl Log {
     /// # Panics
     /// After `PATIENCE`, with the end of the file.
     pub fn expect(&mut self, needle: &str) -> String {
-        let start = Instant::now();
-        loop {
-            if let Some(line) = self.find(needle) {
-                return line;
-            }
-            assert!(
-                start.elapsed() < PATIENCE,
+        self.await_within(needle, PATIENCE).unwrap_or_else(|| {
+            panic!(
                 "{}: no {needle:?} in {PATIENCE:?}; the end of it:\n{}",
                 self.path.display(),
                 self.tail(30),
-            );
+            )
+        })
+    }
+
+    /// Waits as long as `patience` for `needle`; as `expect`, but who asks does something else then.
+    pub fn await_within(&mut self, needle: &str, patience: Duration) -> Option<String> {
+        let start = Instant::now();
+        loop {
+            let line = self.find(needle);
+            if line.is_some() || start.elapsed() >= patience {
+                return line;
+            }
             sleep(GLANCE);
         }
     }
@@ -88,7 +94,19 @@ impl Log {
     /// The last lines of the file, each cut where it gets tedious.
     pub fn tail(&self, lines_max: usize) -> String {
         let text = self.text();
-        let lines: Vec<&str> = text.lines().collect();
+        // A display that is written over and over (baresip's, of how long a call has lasted) would hide all else: of
+        // lines that differ in digits alone the last is told.
+        let without_digits = |line: &str| line.replace(|c: char| c.is_ascii_digit(), "");
+        let mut lines: Vec<&str> = Vec::new();
+        for line in text
+            .split(['\n', '\r'])
+            .filter(|line| !line.trim().is_empty())
+        {
+            match lines.last_mut() {
+                Some(last) if without_digits(last) == without_digits(line) => *last = line,
+                _ => lines.push(line),
+            }
+        }
         let cut = |line: &&str| line.chars().take(LINE_CHARS_MAX).collect::<String>();
         lines[lines.len().saturating_sub(lines_max)..]
             .iter()
