@@ -15,6 +15,7 @@ pub struct Baresip {
     heard: Log,
     seen: Log,
     calls: Log,
+    sound: Log,
 }
 
 impl Baresip {
@@ -51,6 +52,7 @@ impl Baresip {
             heard: child.output(),
             seen: child.output(),
             calls: child.output(),
+            sound: child.output(),
             child,
         }
     }
@@ -106,11 +108,10 @@ impl Baresip {
             .expect(&format!("Call established: sip:{user}@{DOMAIN}\n"));
     }
 
-    /// Whether the first packet of the other side's sound comes within `patience`; a call that begins now is good for it.
-    pub fn hears_sound(&mut self, patience: Duration) -> bool {
-        self.calls
-            .await_within("incoming rtp for 'audio' established", patience)
-            .is_some()
+    /// Waits until the first packet of the other side's sound has come. It goes straight to this one, and who is called
+    /// sends from the moment it picks up, so it may be here before the answer, which goes by the server.
+    pub fn hears_sound(&mut self) {
+        self.sound.expect("incoming rtp for 'audio' established");
     }
 
     /// Puts its call through to `user`, and leaves it once that has worked.

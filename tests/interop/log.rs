@@ -37,23 +37,17 @@ impl Log {
     /// # Panics
     /// After `PATIENCE`, with the end of the file.
     pub fn expect(&mut self, needle: &str) -> String {
-        self.await_within(needle, PATIENCE).unwrap_or_else(|| {
-            panic!(
+        let start = Instant::now();
+        loop {
+            if let Some(line) = self.find(needle) {
+                return line;
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
                 "{}: no {needle:?} in {PATIENCE:?}; the end of it:\n{}",
                 self.path.display(),
                 self.tail(30),
-            )
-        })
-    }
-
-    /// Waits as long as `patience` for `needle`; as `expect`, but who asks does something else then.
-    pub fn await_within(&mut self, needle: &str, patience: Duration) -> Option<String> {
-        let start = Instant::now();
-        loop {
-            let line = self.find(needle);
-            if line.is_some() || start.elapsed() >= patience {
-                return line;
-            }
+            );
             sleep(GLANCE);
         }
     }
