@@ -11,6 +11,18 @@ use muster::shard::Settings;
 use muster::shard::route::Route;
 use muster::sip::uri::Aor;
 
+/// The name of a user whom, of two shards, not the same one owns as `name`.
+fn far_from(name: &str) -> String {
+    let route = Route::new(2);
+    let owner = |name: &str| {
+        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
+        route.owner(&aor)
+    };
+    let mut names = (0..).map(|number| format!("user{number}"));
+    let far = names.find(|other| owner(other) != owner(name));
+    far.expect("there are two shards")
+}
+
 /// A client with one connection.
 pub struct Client {
     name: String,
@@ -122,6 +134,19 @@ impl Client {
             world.send(self.socket, &request.response(200, "OK", "w", "", ""));
         }
         heard
+    }
+
+    /// All that comes once everything has arrived, and what follows from the 200s.
+    pub fn read_all(&mut self, world: &mut World) -> Vec<Heard> {
+        let mut all = Vec::new();
+        loop {
+            world.settle();
+            let heard = self.read(world);
+            if heard.is_empty() {
+                return all;
+            }
+            all.extend(heard);
+        }
     }
 
     fn publish(&mut self, world: &mut World, note: &str, tag: &str) -> Heard {
@@ -426,18 +451,65 @@ fn a_change_that_many_watch_lets_others_in_between_and_the_latest_wins() {
     assert_eq!(census.first().map(|census| census.fanouts), Some(0));
 }
 
+/// And who comes by that name while they are told is another, whom they see nothing of.
+#[test]
+fn who_watched_one_that_is_removed_is_told_bit_by_bit_too() {
+    let mut world = World::new(1, 9, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    let mut carol = Client::up(&mut world, "carol");
+    assert_eq!(alice.publish(&mut world, "first", "").status, Some(200));
+    let mut watchers: Vec<Client> = (0..300)
+        .map(|number| {
+            let mut watcher = Client::up(&mut world, &format!("w{number}"));
+            let granted = watcher.watch(&mut world, "alice", 3600);
+            assert_eq!(granted.status, Some(200));
+            watcher.read_all(&mut world);
+            watcher
+        })
+        .collect();
+
+    world.remove_user("alice@example.com");
+    world.deliver(0, 0);
+    let mut told = vec![Vec::new(); watchers.len()];
+    let mut hear = |world: &mut World| {
+        for (watcher, told) in watchers.iter_mut().zip(&mut told) {
+            told.extend(watcher.read(world).iter().map(Heard::full));
+        }
+        told.clone()
+    };
+    let first = hear(&mut world);
+    let ended = first.iter().filter(|told| !told.is_empty()).count();
+    assert_eq!(ended, 64, "one slice");
+    bob.page(&mut world, "carol");
+    let heard = carol.read(&mut world);
+    let messages = heard.iter().filter(|heard| heard.method == "MESSAGE");
+    assert_eq!(messages.count(), 1);
+    assert_eq!(world.in_flight(), [(0, 0)], "the rest still waits");
+
+    world.add_user("alice@example.com", "alice", "secret");
+    let mut dave = Client::up(&mut world, "dave");
+    assert_eq!(dave.watch(&mut world, "alice", 3600).status, Some(200));
+    let mut another = Client::up(&mut world, "alice");
+    assert_eq!(another.publish(&mut world, "second", "").status, Some(200));
+    assert_eq!(notes(&dave.read_all(&mut world)), ["second"]);
+    for (at, told) in hear(&mut world).iter().enumerate() {
+        let [last] = &told[..] else {
+            panic!("{at} was told {told:?}");
+        };
+        assert!(last.contains("terminated;reason=noresource"), "{last}");
+        assert!(!last.contains("second"), "{last}");
+    }
+    let seen = world.census();
+    let census = seen.first().expect("a shard");
+    assert_eq!(census.fanouts, 0);
+}
+
 /// A Lync client puts one more on its list while the wheel is about to look at the subscription anyhow, and the owner of
 /// whom it names does not answer.
 #[test]
 fn a_slow_owner_does_not_hold_up_the_answer_of_a_list() {
-    let route = Route::new(2);
-    let owner = |name: &str| {
-        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
-        route.owner(&aor)
-    };
-    let mut names = (0..).map(|number| format!("user{number}"));
-    let far = names.find(|name| owner(name) != owner("alice"));
-    let far = far.expect("there are two shards");
+    let far = far_from("alice");
     let supported = "Supported: adhoclist, msrtc-event-categories\r\n";
     let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nRequire: adhoclist, categoryList\r\n\
                  Supported: eventlist, ms-piggyback-first-notify, ms-benotify\r\nEvent: presence\r\n\

@@ -84,16 +84,9 @@ fn those_who_come_to_watch_within_a_tick_are_told_of_at_once() {
         assert_eq!(granted.status, Some(200));
         // The documents that one who answers at once is sent, each with how many it names.
         let told = |alice: &mut Client, world: &mut World| -> Vec<usize> {
-            let mut told = Vec::new();
-            loop {
-                world.settle();
-                let heard = alice.read(world);
-                if heard.is_empty() {
-                    return told;
-                }
-                let named = |heard: &&Heard| heard.text().matches("<watcher ").count();
-                told.extend(requests(&heard, "NOTIFY").iter().map(named));
-            }
+            let heard = alice.read_all(world);
+            let named = |heard: &&Heard| heard.text().matches("<watcher ").count();
+            requests(&heard, "NOTIFY").iter().map(named).collect()
         };
         told(&mut alice, &mut world);
         let mut watchers = Vec::new();

@@ -53,6 +53,8 @@ pub struct Leg {
     pub state: State,
     /// True where the client says that it reads `message/cpim` (RFC 3862): then who spoke stands in the message too.
     pub cpim: bool,
+    /// True where the client sent the INVITE that made the dialog: then the Call-ID is its own.
+    pub theirs: bool,
     /// With whom, where they converse in pager mode (RFC 3428): then there is no session behind the dialog.
     pub pages: Option<Aor>,
     /// The number of their INVITE whose 2xx had our offer: its ACK is to bring the answer (RFC 3264 §4).

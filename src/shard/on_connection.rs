@@ -2,7 +2,8 @@
 
 use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::usage::Usage;
+use crate::shard::letter::Letter;
+use crate::shard::usage::{Answering, Usage};
 use crate::shard::{Look, Shard, on_answer, on_call, on_fanout, on_leg, on_register};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
@@ -119,9 +120,13 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
         return;
     };
     while let Some(key) = connection.servers.first() {
+        let ticket = shard.ticket(key);
         shard.servers.close(&mut connection.servers, key);
         shard.own_copies.remove(&key);
-        shard.answering.remove(&key);
+        // Who invited can't hear the answer: it need ring no longer.
+        if let Some(Answering::Invitation(session)) = shard.answering.remove(&key) {
+            shard.post_session(session, Letter::Uninvite { session, ticket }, effects);
+        }
     }
     // Both lists before either is worked off: a request that fails may take its dialog along, and this chain, which is ours
     // alone now, would then begin with a dialog that is gone.

@@ -20,13 +20,22 @@ use crate::sip::uri::Aor;
 /// Watchers in a slice, however busy the shard is: about a millisecond of the core's work.
 const SLICE_MAX: usize = 256;
 
+/// What a watcher is to do.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Errand {
+    /// To ask the owner anew what it may see.
+    Ask,
+    /// To end: the user is no more.
+    End,
+}
+
 /// What is told bit by bit.
 #[derive(Debug, Default)]
 pub(crate) struct Telling {
     /// Changes, each to many watchers.
     pub fanouts: Fanouts,
-    /// Watchers who are to ask anew what they may see, of whom of what.
-    asks: VecDeque<(Package, Aor, Vec<SubscriptionKey>)>,
+    /// What many watchers of one user are to do, other than to be told what is new.
+    errands: VecDeque<(Errand, Package, Aor, Vec<SubscriptionKey>)>,
     /// Connections that are to be told more than a turn may, each once.
     connections: VecDeque<ConnectionId>,
     /// A letter is on its way that goes on.
@@ -38,24 +47,33 @@ pub(crate) struct Telling {
 impl Telling {
     /// How many changes have not been told to the end, and how many connections not all.
     pub fn len(&self) -> usize {
-        self.fanouts.len() + self.asks.len() + self.connections.len()
+        self.fanouts.len() + self.errands.len() + self.connections.len()
     }
 
     /// Nobody can see anything of `user` any more.
     pub fn forget(&mut self, package: Package, user: &Aor) {
         self.fanouts.forget_all(package, user);
-        self.asks
-            .retain(|(of, whom, _)| *of != package || whom != user);
+        self.errands
+            .retain(|(_, of, whom, _)| *of != package || whom != user);
+    }
+
+    /// `key` has asked anew by itself, and the owner has answered it: that the user was gone before is no news to it.
+    pub fn answered(&mut self, package: Package, user: &Aor, key: SubscriptionKey) {
+        for (errand, of, whom, keys) in &mut self.errands {
+            if matches!(errand, Errand::End) && *of == package && whom == user {
+                keys.retain(|other| *other != key);
+            }
+        }
     }
 }
 
 impl Slack for Telling {
     fn give_back(&mut self) -> usize {
-        self.fanouts.give_back() + self.asks.give_back() + self.connections.give_back()
+        self.fanouts.give_back() + self.errands.give_back() + self.connections.give_back()
     }
 
     fn room(&self) -> usize {
-        self.fanouts.room() + self.asks.room() + self.connections.room()
+        self.fanouts.room() + self.errands.room() + self.connections.room()
     }
 }
 
@@ -73,9 +91,10 @@ pub(super) fn begin(
     start(shard, effects);
 }
 
-/// These ask anew what they may see.
-pub(super) fn ask_anew(
+/// All of these are sent on the same errand.
+pub(super) fn send_all(
     shard: &mut Shard,
+    errand: Errand,
     package: Package,
     user: &Aor,
     keys: Vec<SubscriptionKey>,
@@ -83,12 +102,27 @@ pub(super) fn ask_anew(
 ) {
     if keys.len() <= shard.settings.slice_watchers {
         for key in keys {
-            on_state::ask_anew(shard, package, user, key, effects);
+            send(shard, errand, package, user, key, effects);
         }
         return;
     }
-    shard.telling.asks.push_back((package, user.clone(), keys));
+    let errands = &mut shard.telling.errands;
+    errands.push_back((errand, package, user.clone(), keys));
     start(shard, effects);
+}
+
+fn send(
+    shard: &mut Shard,
+    errand: Errand,
+    package: Package,
+    user: &Aor,
+    key: SubscriptionKey,
+    effects: &mut Effects,
+) {
+    match errand {
+        Errand::Ask => on_state::ask_anew(shard, package, user, key, effects),
+        Errand::End => on_state::end(shard, user, key, effects),
+    }
 }
 
 /// There is more to tell a connection than a turn may take. One that is behind is told when it has caught up.
@@ -133,12 +167,13 @@ pub(super) fn go_on(shard: &mut Shard, effects: &mut Effects) {
             observe(fanout.since, effects);
         }
     }
-    if let Some((package, user, mut keys)) = shard.telling.asks.pop_front() {
+    if let Some((errand, package, user, mut keys)) = shard.telling.errands.pop_front() {
         for key in keys.split_off(keys.len().saturating_sub(count_max)) {
-            on_state::ask_anew(shard, package, &user, key, effects);
+            send(shard, errand, package, &user, key, effects);
         }
         if !keys.is_empty() {
-            shard.telling.asks.push_back((package, user, keys));
+            let errands = &mut shard.telling.errands;
+            errands.push_back((errand, package, user, keys));
         }
     }
     let written = effects.bytes.len();

@@ -150,6 +150,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         user: user.clone(),
         state: State::Offered(server),
         cpim,
+        theirs: true,
         answer_due: answer.is_none().then(|| message.cseq().number),
         focus: false,
         told: true,

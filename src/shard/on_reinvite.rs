@@ -19,9 +19,10 @@ use crate::sip::message::{Message, Method};
 use crate::sip::transaction::TIMEOUT;
 use crate::sip::uri::Aor;
 
-/// How long our re-INVITE waits after theirs crossed it; between 2.1 and 4 s for who made the Call-ID, and less for
-/// who did not, so one of the two comes first (RFC 3261 §14.1).
-const GLARE: Duration = Duration::from_secs(1);
+/// How long our re-INVITE waits after theirs crossed it: who made the Call-ID waits between 2.1 and 4 s, and who did not
+/// at most 2 s, so one of the two comes first (RFC 3261 §14.1). The client's is random; ours need not be too.
+const GLARE_OURS: Duration = Duration::from_secs(3);
+const GLARE_THEIRS: Duration = Duration::from_secs(1);
 
 /// Their re-INVITE or UPDATE: the message stream stays what it is; the target is refreshed (RFC 3261 §14.2, RFC 3311).
 pub(super) fn on_reinvite(
@@ -190,10 +191,12 @@ pub(super) fn answered(
         408 | 481 => lost(shard, key, "dialog lost", effects),
         // Both sides asked at once: again a little later (RFC 3261 §14.1).
         491 => {
-            if let Some(leg) = shard.leg_mut(key) {
-                leg.told = false;
-            }
-            let again = shard.now.after(GLARE);
+            let Some(leg) = shard.leg_mut(key) else {
+                return;
+            };
+            leg.told = false;
+            let glare = if leg.theirs { GLARE_THEIRS } else { GLARE_OURS };
+            let again = shard.now.after(glare);
             shard.look_at(again, Look::Dialog(key));
         }
         _ => {}

@@ -198,6 +198,7 @@ fn ring_endpoint(
             user: user.clone(),
             state: State::Ringing(key, ClientKey::null()),
             cpim: false,
+            theirs: false,
             answer_due: None,
             focus,
             told: true,

@@ -11,6 +11,7 @@ use crate::presence::{Level, Package, Placed, Shown, SubscriptionKey};
 use crate::shard::change::Change;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
+use crate::shard::on_fanout::Errand;
 use crate::shard::on_kept::Keeping;
 use crate::shard::usage::{Association, Subject, Usage};
 use crate::shard::{Shard, on_alert, on_fanout, on_leg, on_list, on_subscribe};
@@ -187,6 +188,7 @@ fn answered(
         fanouts.heard(package, user, level, watch_key);
     }
     if let Placed::Moved { from, .. } = placed {
+        shard.telling.answered(package, user, watch_key);
         give_back(
             shard,
             package,
@@ -252,7 +254,7 @@ pub(super) fn relevel(shard: &mut Shard, package: Package, user: &Aor, effects: 
         fanouts.is_untold(package, user, level, key)
     });
     fanouts.forget_all(package, user);
-    on_fanout::ask_anew(shard, package, user, asking, effects);
+    on_fanout::send_all(shard, Errand::Ask, package, user, asking, effects);
 }
 
 /// One of them asks. Who has gone meanwhile does not, and who has asked otherwise meanwhile pays one answer back.
@@ -269,20 +271,25 @@ pub(super) fn ask_anew(
     }
 }
 
-/// The user is no more: so are the subscriptions.
+/// The user is no more: so are the subscriptions, of which each holds what it held until it ends. Who comes by that name
+/// meanwhile is another, whom they see nothing of.
 pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mut Effects) {
     shard.telling.forget(package, user);
-    for key in shard.watching.subscriptions(package, user) {
-        if let Some(alerted) = on_alert::user_of(key) {
-            on_alert::unknown(shard, alerted, user, effects);
-            continue;
-        }
-        let key = dialog_key(key);
-        if on_list::is_list(shard, key) {
-            on_list::nobody(shard, key, user, effects);
-        } else {
-            let outcome = Outcome::with(404, "No Such User");
-            on_subscribe::refused(shard, key, &outcome, effects);
-        }
+    shard.watching.move_all(package, user, |_, _| false);
+    let all = shard.watching.subscriptions(package, user);
+    on_fanout::send_all(shard, Errand::End, package, user, all, effects);
+}
+
+/// One of them ends.
+pub(super) fn end(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effects: &mut Effects) {
+    if let Some(alerted) = on_alert::user_of(key) {
+        return on_alert::unknown(shard, alerted, user, effects);
+    }
+    let key = dialog_key(key);
+    if on_list::is_list(shard, key) {
+        on_list::nobody(shard, key, user, effects);
+    } else {
+        let outcome = Outcome::with(404, "No Such User");
+        on_subscribe::refused(shard, key, &outcome, effects);
     }
 }

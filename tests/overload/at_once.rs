@@ -3,12 +3,11 @@
 
 use std::time::Duration;
 
-use super::Client;
+use super::{Client, far_from};
 use crate::client::Heard;
 use crate::world::World;
 use muster::presence::Contacts;
 use muster::shard::Settings;
-use muster::shard::route::Route;
 use muster::sip::uri::Aor;
 
 const AT_ONCE_MAX: usize = (1_104 - 256) * 1024;
@@ -166,15 +165,12 @@ fn a_list_that_is_polled_and_one_that_is_watched_are_bounded() {
              Content-Type: application/resource-lists+xml\r\n"
         );
         alice.send(world, "SUBSCRIBE", "contacts", &lines, &list);
-        let mut told = Vec::new();
-        loop {
-            world.settle();
-            let heard = alice.read(world);
-            if heard.is_empty() {
-                return told;
-            }
-            told.extend(heard.iter().filter(is_notification).map(Heard::full));
-        }
+        let heard = alice.read_all(world);
+        heard
+            .iter()
+            .filter(is_notification)
+            .map(Heard::full)
+            .collect()
     };
     let parts = |text: &String| text.matches("Content-Type: application/pidf+xml").count();
     let polled = ask(&mut world, 0);
@@ -320,14 +316,7 @@ fn what_has_ended_meanwhile_is_published_all_the_same() {
 /// Shorter than its owners take, or ended meanwhile: each request is answered, and none is left.
 #[test]
 fn a_brief_request_of_a_list_is_answered_too() {
-    let route = Route::new(2);
-    let owner = |name: &str| {
-        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
-        route.owner(&aor)
-    };
-    let mut names = (0..).map(|number| format!("user{number}"));
-    let far = names.find(|name| owner(name) != owner("alice"));
-    let far = far.expect("there are two shards");
+    let far = far_from("alice");
     for (expires_s, piggyback) in [(0, true), (1, true), (0, false), (2, false), (3600, true)] {
         let mut world = World::new(2, 7, &Settings::default());
         let mut alice = Client::up_with(&mut world, "alice", LYNC);

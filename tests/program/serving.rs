@@ -1,5 +1,6 @@
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -42,6 +43,38 @@ fn ready_means_ready_and_sigterm_means_0() {
     for name in ["muster.db", "cdr.db", "tls/cert.pem", "tls/key.pem"] {
         assert!(place.data(name).exists(), "{name}");
     }
+}
+
+/// It would let people in whom it throws out again at once.
+#[test]
+fn a_server_without_its_admin_port_lets_nobody_in() {
+    let free = || {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        (listener, address)
+    };
+    let (_taken, admin) = free();
+    let (door, sip) = free();
+    drop(door);
+    let place = Place::new(&format!(
+        "[listen]\nsips = [\"127.0.0.1:0\"]\nsip = [\"{sip}\"]\nadmin = \"{admin}\""
+    ));
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let knocking = scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                if TcpStream::connect(sip).is_ok() {
+                    return true;
+                }
+            }
+            false
+        });
+        let ended = place.muster(&["serve"], "");
+        done.store(true, Ordering::Relaxed);
+        ended.refused(1, &["health and metrics", "choose another `admin`"]);
+        assert!(!ended.out.contains("ready:") && !ended.err.contains("ready:"));
+        assert!(!knocking.join().expect("it only knocks"), "a door was open");
+    });
 }
 
 #[test]
@@ -205,6 +238,11 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
             "the new certificate is not served"
         );
     }
+
+    place.configure("[tls]\ncert = \"new.pem\"\nkey = \"new.key\"\n[limits]\nconnections_max = 77");
+    server.signal(Signal::HUP);
+    assert!(server.says("[limits]").contains("stays"));
+    assert_eq!(server.said().matches("[im]").count(), 1, "it is as it was");
 
     std::fs::write(place.config(), "nonsense").expect("written");
     server.signal(Signal::HUP);

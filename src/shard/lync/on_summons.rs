@@ -118,6 +118,7 @@ pub(in crate::shard) fn ring(
                 user,
                 state: State::Ringing(key, slotmap::Key::null()),
                 cpim: false,
+                theirs: false,
                 answer_due: None,
                 pages: None,
                 focus: true,
