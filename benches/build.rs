@@ -3,11 +3,13 @@
 //! `cargo bench --bench build` prints nanoseconds an operation, the best of several rounds; for instructions see
 //! `benches/parse.rs`. Each is written into a buffer that is used again, as the shard's is.
 
+mod plan;
+
 use std::hint::black_box;
-use std::time::Instant;
 
 use muster::sip::build::{self, Echo};
 use muster::sip::message::Message;
+use plan::Plan;
 
 const REQUEST: &str = "MESSAGE sip:bob@example.com SIP/2.0\r\n\
 Via: SIP/2.0/TLS 192.0.2.7:40112;branch=z9hG4bK.PkyV1Nq6f;rport\r\n\
@@ -20,6 +22,10 @@ Content-Length: 0\r\n\r\n";
 
 fn main() {
     let plan = Plan::from_arguments();
+    // Written into a buffer that is used again.
+    let run = |name: &str, write: &mut dyn FnMut(&mut Vec<u8>)| {
+        plan.run(name, Vec::with_capacity(4096), Vec::clear, write)
+    };
     let mut bytes = REQUEST.as_bytes().to_vec();
     let request = Message::parse(&mut bytes).expect("well-formed");
     let mut traced_bytes = REQUEST.as_bytes().to_vec();
@@ -28,19 +34,19 @@ fn main() {
     let echo = Echo::of(&request);
     let body = [b'x'; 600];
 
-    plan.run("a 200", |out| {
+    run("a 200", &mut |out| {
         build::response(out, black_box(&request), 200, Some("a1b2c3d4")).finish()
     });
-    plan.run("a 200 with rport", |out| {
+    run("a 200 with rport", &mut |out| {
         build::response(out, black_box(&traced), 200, Some("a1b2c3d4")).finish()
     });
-    plan.run("keep what a later 200 needs", |_| {
+    run("keep what a later 200 needs", &mut |_| {
         drop(black_box(Echo::of(black_box(&request))))
     });
-    plan.run("a later 200", |out| {
+    run("a later 200", &mut |out| {
         build::response_from(out, black_box(&echo), 200, Some("a1b2c3d4")).finish()
     });
-    plan.run("a MESSAGE with 600 B", |out| {
+    run("a MESSAGE with 600 B", &mut |out| {
         let mut draft = build::request(out, "MESSAGE", "sip:bob@192.0.2.9:40200;transport=tls");
         draft
             .header(
@@ -71,52 +77,4 @@ fn main() {
             .header("CSeq", format_args!("{} MESSAGE", black_box(20)));
         draft.body("text/plain;charset=UTF-8", black_box(&body));
     });
-}
-
-/// What the command line asks for.
-struct Plan {
-    filter: String,
-    once: Option<u64>,
-}
-
-impl Plan {
-    fn from_arguments() -> Plan {
-        let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
-        let mut plan = Plan {
-            filter: String::new(),
-            once: None,
-        };
-        while let Some(text) = arguments.next() {
-            if text == "--once" {
-                plan.once = arguments.next().and_then(|count| count.parse().ok());
-            } else {
-                plan.filter = text;
-            }
-        }
-        plan
-    }
-
-    fn run(&self, name: &str, mut operation: impl FnMut(&mut Vec<u8>)) {
-        if !name.contains(&self.filter) {
-            return;
-        }
-        let mut out = Vec::with_capacity(4096);
-        let mut repeat = |count: u64| {
-            for _ in 0..count {
-                out.clear();
-                operation(black_box(&mut out));
-            }
-        };
-        if let Some(count) = self.once {
-            return repeat(count);
-        }
-        let best = (0..20)
-            .map(|_| {
-                let start = Instant::now();
-                repeat(10_000);
-                start.elapsed().as_nanos() / 10_000
-            })
-            .min();
-        println!("{name:<40} {:>6} ns", best.unwrap_or(0));
-    }
 }

@@ -12,12 +12,14 @@
 //!
 //! The first argument chooses the cases whose name contains it.
 
+mod plan;
+
 use std::hint::black_box;
-use std::time::Instant;
 
 use muster::sip::frame::{self, Cut, FrameState, Limits};
 use muster::sip::header::Name;
 use muster::sip::message::Message;
+use plan::Plan;
 
 const REGISTER: &str = "REGISTER sip:example.com SIP/2.0\r\n\
 Via: SIP/2.0/TLS 192.0.2.7:40112;alias;branch=z9hG4bK.MDPo5aYOB;rport\r\n\
@@ -65,15 +67,22 @@ Content-Length: 10\r\n\r\n<presence>";
 fn main() {
     let message = format!("{MESSAGE_HEAD}{}", "x".repeat(600));
     let plan = Plan::from_arguments();
-    plan.run("cut message 600 B", &message, cut);
-    plan.run("parse register", REGISTER, parse);
-    plan.run("parse message 600 B", &message, parse);
-    plan.run(
+    // Every operation gets the bytes as they came in: unfolding changes them.
+    let run = |name: &str, input: &str, operation: fn(&mut [u8])| {
+        let order = |bytes: &mut Vec<u8>| bytes.copy_from_slice(input.as_bytes());
+        plan.run(name, input.as_bytes().to_vec(), order, |bytes| {
+            operation(bytes)
+        })
+    };
+    run("cut message 600 B", &message, cut);
+    run("parse register", REGISTER, parse);
+    run("parse message 600 B", &message, parse);
+    run(
         "parse message and read its headers",
         &message,
         parse_and_read,
     );
-    plan.run("parse notify, folded", NOTIFY, parse);
+    run("parse notify, folded", NOTIFY, parse);
 }
 
 fn cut(bytes: &mut [u8]) {
@@ -102,54 +111,5 @@ fn parse_and_read(bytes: &mut [u8]) {
         black_box(message.values(Name::Require).count());
         black_box(message.values(Name::Route).count());
         black_box(message.header(Name::ContentEncoding));
-    }
-}
-
-/// What the command line asks for.
-struct Plan {
-    filter: String,
-    once: Option<u64>,
-}
-
-impl Plan {
-    fn from_arguments() -> Plan {
-        let mut arguments = std::env::args().skip(1).filter(|text| text != "--bench");
-        let mut plan = Plan {
-            filter: String::new(),
-            once: None,
-        };
-        while let Some(text) = arguments.next() {
-            if text == "--once" {
-                plan.once = arguments.next().and_then(|count| count.parse().ok());
-            } else {
-                plan.filter = text;
-            }
-        }
-        plan
-    }
-
-    /// Every operation gets the bytes as they came in: unfolding changes them.
-    fn run(&self, name: &str, input: &str, operation: fn(&mut [u8])) {
-        if !name.contains(&self.filter) {
-            return;
-        }
-        let mut bytes = input.as_bytes().to_vec();
-        let mut repeat = |count: u64| {
-            for _ in 0..count {
-                bytes.copy_from_slice(input.as_bytes());
-                operation(black_box(&mut bytes));
-            }
-        };
-        if let Some(count) = self.once {
-            return repeat(count);
-        }
-        let best = (0..20)
-            .map(|_| {
-                let start = Instant::now();
-                repeat(10_000);
-                start.elapsed().as_nanos() / 10_000
-            })
-            .min();
-        println!("{name:<40} {:>6} ns", best.unwrap_or(0));
     }
 }

@@ -67,15 +67,14 @@ pub(super) fn convey(
                 }
             },
         };
-        let purpose = || {
-            Purpose::Convey(Box::new(Conveyance {
-                session,
-                leg: key,
-                speaker,
-                ticket,
-                counts,
-            }))
+        let conveyance = || Conveyance {
+            session,
+            leg: key,
+            speaker,
+            ticket,
+            counts,
         };
+        let purpose = || Purpose::Convey(Box::new(conveyance()));
         let client = ready.and_then(|connection| {
             Some((
                 connection,
@@ -83,20 +82,8 @@ pub(super) fn convey(
             ))
         });
         let Some((connection, client)) = client else {
-            let leg = shard.leg_ref(key);
             let outcome = Outcome::with(480, "No Longer In The Session");
-            shard.post_session(
-                session,
-                Letter::Conveyed {
-                    session,
-                    leg,
-                    speaker,
-                    ticket,
-                    counts,
-                    outcome,
-                },
-                effects,
-            );
+            conveyed(shard, &conveyance(), 480, outcome, effects);
             continue;
         };
         let branch = shard.branches.of(client);

@@ -23,9 +23,9 @@ use crate::shard::{Look, Shard, on_leg};
 use crate::sip::build;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::Name;
-use crate::sip::link::ConnectionId;
+use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
-use crate::sip::transaction::{ClientKey, Step};
+use crate::sip::transaction::{Branch, ClientKey, Step};
 use crate::sip::uri::Aor;
 
 #[expect(clippy::too_many_arguments, reason = "the letter's fields, one each")]
@@ -178,49 +178,9 @@ fn ring_endpoint(
     } else {
         from.aor.uri()
     };
-    let call_id = shard.fresh_call_id();
-    let random = shard.rng.next_u32();
-    let Some(place) = shard.connections.get_mut(connection) else {
+    let Some((link, branch, dialog)) = invite(shard, key, connection, contact, &local) else {
         return;
     };
-    let (link, chain) = (place.link, &mut place.dialogs);
-    let leg = shard.dialogs.insert_with(chain, |slot| Association {
-        connection,
-        dialog: Dialog::asking(
-            &call_id,
-            &local,
-            &tag_of_key(slot, random),
-            &user.uri(),
-            contact,
-        ),
-        usage: Usage::Leg(Leg {
-            session,
-            user: user.clone(),
-            state: State::Ringing(key, ClientKey::null()),
-            cpim: false,
-            theirs: false,
-            answer_due: None,
-            focus,
-            told: true,
-            reinvite: None,
-            stopped: None,
-            sdp_version: 1,
-            typing: None,
-            pages: None,
-        }),
-        offer: None,
-    });
-    let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Invite(leg)) else {
-        return;
-    };
-    let branch = shard.branches.of(client);
-    let Some(association) = shard.dialogs.get_mut(leg) else {
-        return;
-    };
-    if let Usage::Leg(leg) = &mut association.usage {
-        leg.state = State::Ringing(key, client);
-    }
-    let dialog = &mut association.dialog;
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "INVITE", &link, branch);
         draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, focus);
@@ -244,9 +204,58 @@ fn ring_endpoint(
         }
         draft.body("application/sdp", &simple::offer(&link, SDP_ID, 1));
     });
+}
+
+/// A leg that rings, for an INVITE to `contact` in the name of `local`: what that is written with.
+pub(super) fn invite<'s>(
+    shard: &'s mut Shard,
+    key: RingingKey,
+    connection: ConnectionId,
+    contact: &str,
+    local: &str,
+) -> Option<(Link, Branch, &'s mut Dialog)> {
+    let ringing = shard.ringings.get(key)?;
+    let (session, focus, user) = (ringing.session, ringing.focus, ringing.to.clone());
+    let call_id = shard.fresh_call_id();
+    let random = shard.rng.next_u32();
+    let place = shard.connections.get_mut(connection)?;
+    let (link, chain) = (place.link, &mut place.dialogs);
+    let leg = shard.dialogs.insert_with(chain, |slot| Association {
+        connection,
+        dialog: Dialog::asking(
+            &call_id,
+            local,
+            &tag_of_key(slot, random),
+            &user.uri(),
+            contact,
+        ),
+        usage: Usage::Leg(Leg {
+            session,
+            user,
+            state: State::Ringing(key, ClientKey::null()),
+            cpim: false,
+            theirs: false,
+            answer_due: None,
+            focus,
+            told: true,
+            reinvite: None,
+            stopped: None,
+            sdp_version: 1,
+            typing: None,
+            pages: None,
+        }),
+        offer: None,
+    });
+    let client = shard.open_client(connection, Method::Invite, Purpose::Invite(leg))?;
     if let Some(ringing) = shard.ringings.get_mut(key) {
         ringing.legs.push(leg);
     }
+    let branch = shard.branches.of(client);
+    let association = shard.dialogs.get_mut(leg)?;
+    if let Usage::Leg(leg) = &mut association.usage {
+        leg.state = State::Ringing(key, client);
+    }
+    Some((link, branch, &mut association.dialog))
 }
 
 /// An endpoint answers our INVITE.

@@ -1,8 +1,6 @@
 //! Invitations into a conference as Lync's clients send and take them ([MS-CONFIM] §3.1): an INVITE that names the focus, and
 //! after its 200 whom it reached comes by themself.
 
-use rand_core::Rng;
-
 use crate::dialect::Dialect;
 use crate::dialect::lync::{conf_invite, conference_uri};
 use crate::immcu::SessionId;
@@ -13,8 +11,8 @@ use crate::immcu::room::Subject;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::lync::on_focus;
-use crate::shard::request::{ALLOW, Request, SUPPORTED, Target, tag_of_key};
-use crate::shard::usage::{Answering, Association, Purpose, Usage};
+use crate::shard::request::{ALLOW, Request, SUPPORTED, Target};
+use crate::shard::usage::{Answering, Purpose, Usage};
 use crate::shard::{Shard, on_leg, on_ring};
 use crate::sip::build::Draft;
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -99,55 +97,16 @@ pub(in crate::shard) fn ring(
     let Some(ringing) = shard.ringings.get(key) else {
         return;
     };
-    let (session, user, local) = (ringing.session, ringing.to.clone(), ringing.from.aor.uri());
+    let (session, local) = (ringing.session, ringing.from.aor.uri());
     let (organiser, subject) = (ringing.organiser.clone(), ringing.subject.clone());
-    let call_id = shard.fresh_call_id();
-    let random = shard.rng.next_u32();
-    let Some(place) = shard.connections.get_mut(connection) else {
+    let invited = on_ring::invite(shard, key, connection, contact, &local);
+    let Some((link, branch, dialog)) = invited else {
         return;
     };
-    let link = place.link;
-    let dialog = Dialog::asking(&call_id, &local, "", &user.uri(), contact);
-    let leg = shard
-        .dialogs
-        .insert_with(&mut place.dialogs, |slot| Association {
-            connection,
-            dialog: dialog.tagged(&tag_of_key(slot, random)),
-            usage: Usage::Leg(Leg {
-                session,
-                user,
-                state: State::Ringing(key, slotmap::Key::null()),
-                cpim: false,
-                theirs: false,
-                answer_due: None,
-                pages: None,
-                focus: true,
-                told: true,
-                reinvite: None,
-                stopped: None,
-                sdp_version: 1,
-                typing: None,
-            }),
-            offer: None,
-        });
-    let Some(client) = shard.open_client(connection, Method::Invite, Purpose::Invite(leg)) else {
-        return;
-    };
-    let branch = shard.branches.of(client);
-    let Some(association) = shard.dialogs.get_mut(leg) else {
-        return;
-    };
-    if let Usage::Leg(leg) = &mut association.usage {
-        leg.state = State::Ringing(key, client);
-    }
-    let dialog = &mut association.dialog;
     effects.send(connection, |out| {
         let draft = dialog.request(out, "INVITE", &link, branch);
         write(draft, &link, &organiser, session, &subject);
     });
-    if let Some(ringing) = shard.ringings.get_mut(key) {
-        ringing.legs.push(leg);
-    }
 }
 
 /// Whether a leg that rings is an invitation of this kind.
