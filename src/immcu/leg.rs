@@ -1,5 +1,7 @@
 //! One participant's dialog with the server. Nobody learns another's address: each leg ends here.
 
+use core::num::NonZeroU32;
+
 use crate::immcu::SessionId;
 use crate::immcu::ringing::{RingingKey, Stop};
 use crate::immcu::typing::Typing;
@@ -42,6 +44,17 @@ impl Parting {
     }
 }
 
+/// The CSeq of an INVITE, in a word that has room for none: it is below 2^31 (RFC 3261 §8.1.1.5), and may be 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Due(NonZeroU32);
+
+impl Due {
+    /// Of the INVITE, or the ACK to it, with this number.
+    pub fn of(cseq: u32) -> Due {
+        Due(NonZeroU32::MIN.saturating_add(cseq))
+    }
+}
+
 /// A leg; its dialog is kept beside it.
 #[derive(Clone, Debug)]
 pub struct Leg {
@@ -57,8 +70,8 @@ pub struct Leg {
     pub theirs: bool,
     /// With whom, where they converse in pager mode (RFC 3428): then there is no session behind the dialog.
     pub pages: Option<Aor>,
-    /// The number of their INVITE whose 2xx had our offer: its ACK is to bring the answer (RFC 3264 §4).
-    pub answer_due: Option<u32>,
+    /// Their INVITE whose 2xx had our offer: its ACK is to bring the answer (RFC 3264 §4).
+    pub answer_due: Option<Due>,
     /// True where the session is a conference (`isfocus`, RFC 4579 §5.1).
     pub focus: bool,
     /// False while the client has still to be told so by a re-INVITE.

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 
+use crate::immcu::content::Outcome;
 use crate::presence::{Fanouts, Level, Package, SubscriptionKey};
 use crate::shard::connection::TOLD_BYTES_MAX;
 use crate::shard::effect::{Effect, Effects, Latency};
@@ -121,7 +122,10 @@ fn send(
 ) {
     match errand {
         Errand::Ask => on_state::ask_anew(shard, package, user, key, effects),
-        Errand::End => on_state::end(shard, user, key, effects),
+        Errand::End => {
+            let outcome = Outcome::with(404, "No Such User");
+            on_state::refused(shard, user, key, &outcome, effects);
+        }
     }
 }
 

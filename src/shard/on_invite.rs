@@ -6,7 +6,7 @@ use crate::calls::carried::is_call;
 use crate::dialect::conference::{self, BadAsk};
 use crate::dialect::{lync, simple};
 use crate::immcu::content::{Outcome, Priority, Thread};
-use crate::immcu::leg::{Leg, State};
+use crate::immcu::leg::{Due, Leg, State};
 use crate::immcu::session::Kind;
 use crate::registrar::Gruu;
 use crate::shard::effect::Effects;
@@ -151,7 +151,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         state: State::Offered(server),
         cpim,
         theirs: true,
-        answer_due: answer.is_none().then(|| message.cseq().number),
+        answer_due: answer.is_none().then(|| Due::of(message.cseq().number)),
         focus: false,
         told: true,
         reinvite: None,

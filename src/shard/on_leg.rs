@@ -9,7 +9,7 @@ use crate::dialect::Dialect;
 use crate::dialect::conference::INFO_PACKAGE;
 use crate::dialect::simple;
 use crate::immcu::content::{Content, Outcome, Sort};
-use crate::immcu::leg::{Leg, Parting, State};
+use crate::immcu::leg::{Due, Leg, Parting, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
@@ -308,7 +308,7 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
     };
     // Whoever made the offer themselves, or has answered ours already, has nothing to say here that counts.
     let answers = matches!(leg.state, State::Confirming(_) | State::Established)
-        && leg.answer_due == Some(message.cseq().number)
+        && leg.answer_due == Some(Due::of(message.cseq().number))
         && !message.body().is_empty();
     if answers {
         leg.answer_due = None;

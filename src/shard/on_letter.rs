@@ -2,6 +2,7 @@
 //! then the script finds nothing, and does nothing.
 
 use crate::immcu::content::Priority;
+use crate::presence::SubscriptionKey;
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::{Invited, Letter};
@@ -59,7 +60,10 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             user,
             asked,
             outcome,
-        } => on_state::refused(shard, &user, &asked, &outcome, effects),
+        } => {
+            let key = SubscriptionKey(asked.subscription.key);
+            on_state::refused(shard, &user, key, &outcome, effects);
+        }
         Letter::Relevel { package, user } => on_state::relevel(shard, package, &user, effects),
         Letter::Gone { package, user } => on_state::gone(shard, package, &user, effects),
 

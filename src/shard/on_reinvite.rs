@@ -6,7 +6,7 @@ use core::time::Duration;
 use crate::dialect::Dialect;
 use crate::dialect::conference::INFO_PACKAGE;
 use crate::dialect::simple;
-use crate::immcu::leg::State;
+use crate::immcu::leg::{Due, State};
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::lync::on_summons;
@@ -74,7 +74,10 @@ pub(super) fn on_reinvite(
         let until = shard.now.after(TIMEOUT);
         if let Some(leg) = shard.leg_mut(key) {
             leg.state = State::Confirming(until);
-            leg.answer_due = message.body().is_empty().then_some(message.cseq().number);
+            leg.answer_due = message
+                .body()
+                .is_empty()
+                .then(|| Due::of(message.cseq().number));
         }
         shard.look_at(until, Look::Dialog(key));
     }

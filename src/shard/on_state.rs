@@ -228,18 +228,18 @@ pub(super) fn changed(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effec
     }
 }
 
-/// The owner refuses: the subscription ends, or this one of its list is nobody.
+/// The owner refuses, or has no such user any more: the subscription ends, or this one of its list is nobody.
 pub(super) fn refused(
     shard: &mut Shard,
     user: &Aor,
-    asked: &Asked,
+    key: SubscriptionKey,
     outcome: &Outcome,
     effects: &mut Effects,
 ) {
-    if let Some(alerted) = on_alert::user_of(SubscriptionKey(asked.subscription.key)) {
+    if let Some(alerted) = on_alert::user_of(key) {
         return on_alert::unknown(shard, alerted, user, effects);
     }
-    let key = on_leg::key_of(asked.subscription);
+    let key = dialog_key(key);
     if on_list::is_list(shard, key) {
         on_list::nobody(shard, key, user, effects);
     } else {
@@ -278,18 +278,4 @@ pub(super) fn gone(shard: &mut Shard, package: Package, user: &Aor, effects: &mu
     shard.watching.move_all(package, user, |_, _| false);
     let all = shard.watching.subscriptions(package, user);
     on_fanout::send_all(shard, Errand::End, package, user, all, effects);
-}
-
-/// One of them ends.
-pub(super) fn end(shard: &mut Shard, user: &Aor, key: SubscriptionKey, effects: &mut Effects) {
-    if let Some(alerted) = on_alert::user_of(key) {
-        return on_alert::unknown(shard, alerted, user, effects);
-    }
-    let key = dialog_key(key);
-    if on_list::is_list(shard, key) {
-        on_list::nobody(shard, key, user, effects);
-    } else {
-        let outcome = Outcome::with(404, "No Such User");
-        on_subscribe::refused(shard, key, &outcome, effects);
-    }
 }

@@ -132,7 +132,7 @@ pub(crate) struct Wording {
 
 /// A dialog with its connection and its one usage (RFC 5057 §7: dialogs are not shared).
 ///
-/// Memory of a subscription: 224 bytes and 16 in the shard's table (`a_subscription_is_small` holds that), 32 for each of its timers
+/// Memory of a subscription: 208 bytes and 16 in the shard's table (`a_subscription_is_small` holds that), 32 for each of its timers
 /// in the wheel, and the dialog's text, 150 to 250 bytes; what it watches costs 8 to 16 more in `Watching`.
 #[derive(Debug)]
 pub(crate) struct Association {
@@ -319,10 +319,9 @@ mod tests {
 
     #[test]
     fn a_subscription_is_small() {
-        // With the links of its connection's chain and the slot's version it is 24 more in its box, a block of 224 bytes (mimalloc
-        // has none between 192 and that), and 16 in the table.
+        // With the links of its connection's chain and the slot's version it is 24 more in its box, and 16 in the table.
         assert!(
-            size_of::<Association>() + 24 <= 224,
+            size_of::<Association>() <= 184,
             "{}",
             size_of::<Association>()
         );
