@@ -61,7 +61,7 @@ impl Session {
     /// Lets somebody in at the focus, who may be there with other endpoints.
     ///
     /// # Errors
-    /// They may not come in, or `members_max` are there.
+    /// They may not come in, or `members_max` are there or being rung.
     pub fn attend(
         &mut self,
         who: Party,
@@ -70,12 +70,9 @@ impl Session {
         members_max: usize,
     ) -> Result<Role, Refusal> {
         self.admits(&who.aor)?;
-        let taken = self.participants.len().max(self.attendances.len());
-        if taken >= members_max && !self.has(&who.aor) {
-            return Err(Refusal::Full);
-        }
+        let full = !self.has(&who.aor) && self.is_full_for(&who.aor, members_max);
         // Each with a leg may be at the focus too, and no more.
-        if self.attendances.len() >= members_max {
+        if full || self.attendances.len() >= members_max {
             return Err(Refusal::Full);
         }
         let Party { aor: user, display } = who;
@@ -214,6 +211,27 @@ mod tests {
         let endpoint: Box<str> = "{2}".into();
         let again = session.attend(user("bob"), leg(5), endpoint, 3);
         assert_eq!(again, Err(Refusal::Full), "no more than there are places");
+    }
+
+    #[test]
+    fn who_is_rung_or_at_the_focus_has_a_place() {
+        let mut session = made();
+        assert_eq!(attend(&mut session, "alice", 1), Ok(Role::Moderator));
+        assert_eq!(session.invite(user("bob").aor, None, None, 3), Ok(1));
+        assert_eq!(attend(&mut session, "carol", 2), Ok(Role::Participant));
+        let join = |session: &mut Session, name, key| {
+            let joined = session.join(user(name), leg(key), "".into(), Joining::DialedIn, true, 3);
+            joined.map(|_| ())
+        };
+        let dave = session.invite(user("dave").aor, None, None, 3);
+        assert_eq!(dave, Err(Refusal::Full), "Alice, Carol and Bob's place");
+        assert_eq!(attend(&mut session, "dave", 3), Err(Refusal::Full));
+        assert_eq!(join(&mut session, "dave", 4), Err(Refusal::Full));
+        assert_eq!(join(&mut session, "carol", 5), Ok(()));
+        assert_eq!(attend(&mut session, "bob", 6), Ok(Role::Participant));
+        assert_eq!(join(&mut session, "bob", 7), Ok(()));
+        assert_eq!(join(&mut session, "bob", 8), Err(Refusal::Full));
+        assert_eq!(join(&mut session, "alice", 9), Ok(()));
     }
 
     #[test]

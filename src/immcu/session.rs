@@ -221,8 +221,8 @@ impl Session {
     /// Somebody comes in with `leg`.
     ///
     /// # Errors
-    /// A conference of `members_max` is full with those who are there and those who are being rung; a two-party session of two takes
-    /// nobody (promote it first).
+    /// A conference of `members_max` is full with those who are there, be it only at the focus, and those who are being rung; a
+    /// two-party session of two takes nobody (promote it first).
     pub fn join(
         &mut self,
         who: Party,
@@ -237,7 +237,7 @@ impl Session {
         } else {
             members_max
         };
-        if self.taken_by_others(&who.aor, room) >= room {
+        if self.is_full_for(&who.aor, room) {
             return Err(Refusal::Full);
         }
         let number = self.number();
@@ -258,15 +258,25 @@ impl Session {
         self.participants.last().ok_or(Refusal::Full)
     }
 
-    /// Places that `user` can't have: those of all legs, and of everybody else who is being rung and not here yet.
-    fn taken_by_others(&self, user: &Aor, room: usize) -> usize {
+    /// Whether `user` can't have one of `room` places: all legs have one, and everybody else who has no leg yet, but is at the
+    /// focus or being rung.
+    pub(super) fn is_full_for(&self, user: &Aor, room: usize) -> bool {
         let taken = self.participants.len();
-        // Who is rung is looked at one by one only where that matters.
-        if taken >= room || taken + self.invitations.len() < room {
-            return taken;
+        // Who has no leg is looked at one by one only where that matters.
+        let comers = self.attendances.len() + self.invitations.len();
+        if taken >= room || taken + comers < room {
+            return taken >= room;
         }
-        let rung = self.invitations.iter().map(|one| &one.user);
-        taken + rung.filter(|one| *one != user && !self.has(one)).count()
+        let mut speak: Vec<&Aor> = self.participants.iter().map(|one| &one.user).collect();
+        speak.sort_unstable();
+        let attend = self.attendances.iter().map(|one| &one.user);
+        let mut others: Vec<&Aor> = attend
+            .chain(self.invitations.iter().map(|one| &one.user))
+            .filter(|one| *one != user && speak.binary_search(one).is_err())
+            .collect();
+        others.sort_unstable();
+        others.dedup();
+        taken + others.len() >= room
     }
 
     /// Rings a user.
@@ -283,9 +293,7 @@ impl Session {
         if self.has(&user) || self.rings(&user) {
             return Err(Refusal::AlreadyHere);
         }
-        if self.kind == Kind::Conference
-            && self.participants.len() + self.invitations.len() >= members_max
-        {
+        if self.kind == Kind::Conference && self.is_full_for(&user, members_max) {
             return Err(Refusal::Full);
         }
         let number = self.number();

@@ -36,12 +36,15 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
+    /// Makes the record of a REGISTER. `old` is what it was before, whose texts stay where they are if they are the same, as they
+    /// are each time an ordinary client refreshes.
     #[expect(
         clippy::too_many_arguments,
         reason = "a record that is made in one place"
     )]
     pub(super) fn new(
         id: EndpointId,
+        old: Option<Endpoint>,
         contact: &str,
         instance: &str,
         reg_id: u32,
@@ -51,6 +54,10 @@ impl Endpoint {
         order: Order,
         capabilities: Capabilities,
     ) -> Endpoint {
+        let text = match old {
+            Some(old) if old.contact() == contact && old.instance_written() == instance => old.text,
+            _ => [contact, instance].concat().into_boxed_str(),
+        };
         Endpoint {
             id,
             reg_id,
@@ -62,7 +69,7 @@ impl Endpoint {
                 .expect("Settings::contact_bytes_max is a u16 and was checked"),
             cseq: order.cseq,
             call_id: order.call_id,
-            text: [contact, instance].concat().into_boxed_str(),
+            text,
         }
     }
 

@@ -261,6 +261,7 @@ mod tests {
             };
             let endpoint = Endpoint::new(
                 EndpointId(1),
+                None,
                 "sip:a@192.0.2.1",
                 &format!("<{instance}>"),
                 0,
@@ -292,6 +293,7 @@ mod tests {
         let (id, connection) = (EndpointId(1), ConnectionId(1));
         Endpoint::new(
             id,
+            None,
             "sip:a@192.0.2.1",
             &instance,
             0,

@@ -153,13 +153,15 @@ impl Bindings {
         match request.contacts() {
             Ok(Contacts::Star) => self.remove_all(request, order),
             Ok(Contacts::List(contacts)) if contacts.is_empty() => Ok(Change::default()),
+            // One alone is refused before it has changed anything: what refreshes allocates nothing.
+            Ok(Contacts::List(contacts)) if contacts.len() == 1 => {
+                self.bind_all(settings, now, connection, request, &contacts, order)
+            }
             Ok(Contacts::List(contacts)) => {
                 // All or nothing (RFC 3261 §10.3 step 7): what is changed is a copy, and it counts once nothing was refused.
                 let mut draft = self.clone();
                 let change =
                     draft.bind_all(settings, now, connection, request, &contacts, order)?;
-                // Mostly one endpoint: a vector would keep room for four.
-                draft.list.shrink_to_fit();
                 *self = draft;
                 Ok(change)
             }
@@ -309,6 +311,7 @@ impl Bindings {
             if wish.granted_s == 0 {
                 if let Some(at) = at {
                     change.forget(self.list.remove(at), before);
+                    self.list.shrink_to_fit();
                 }
                 continue;
             }
@@ -361,6 +364,8 @@ impl Bindings {
             None => {
                 // Four thousand million registrations of one user: 136 years at one a second.
                 self.next = self.next.wrapping_add(1);
+                // Mostly one endpoint: a vector would make room for four.
+                self.list.reserve_exact(1);
                 change.added.push(id);
             }
             Some(endpoint) if endpoint.connection != connection => {
@@ -370,6 +375,7 @@ impl Bindings {
         }
         let endpoint = Endpoint::new(
             id,
+            old,
             wish.uri.text,
             wish.instance.as_deref().unwrap_or(""),
             wish.reg_id,

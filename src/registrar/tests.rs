@@ -81,6 +81,27 @@ const A: &str = "Contact: <sip:alice@192.0.2.1;transport=tls>";
 const PHONE: &str = r#"Contact: <sip:alice@192.0.2.9>;reg-id=1;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>""#;
 const PHONE_TOLD: &str = r#"200 <sip:alice@192.0.2.9>;expires=3600;+sip.instance="<urn:uuid:00000000-0000-1000-8000-000A95A0E128>";reg-id=1"#;
 
+/// What a user has does not move when a client refreshes, or an hour of refreshes leaves holes all over the heap; and there is
+/// no more room than for those who are there.
+#[test]
+fn who_refreshes_stays_in_place() {
+    let mut bindings = Bindings::default();
+    let mut register = |order, lines: &[&str]| {
+        register(&mut bindings, 0, 1, order, lines).expect("nothing to refuse");
+        let texts = bindings.list.iter().map(|endpoint| endpoint.contact());
+        let texts: Vec<_> = texts.map(|text| (text.as_ptr(), text.len())).collect();
+        assert_eq!(bindings.list.capacity(), texts.len(), "after {order}");
+        (bindings.list.as_ptr(), texts)
+    };
+    let there = register("a/1", &[A]);
+    assert_eq!(register("a/2", &[A, "Expires: 600"]), there);
+    let with_phone = register("b/1", &[PHONE]);
+    assert_eq!(with_phone.1[0], there.1[0], "the other stays where it is");
+    assert_eq!(register("b/2", &[PHONE, "Expires: 600"]), with_phone);
+    assert_eq!(register("a/3", &[&format!("{A};q=0.5")]), with_phone);
+    assert_eq!(register("b/3", &[PHONE, "Expires: 0"]).1, there.1);
+}
+
 /// RFC 3261 §10.3: add, refresh, ask, remove one, remove all.
 #[test]
 fn bind_refresh_ask_remove() {
