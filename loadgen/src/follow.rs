@@ -3,8 +3,9 @@
 
 use std::fmt::Write as _;
 
-use muster::sip::header::Name;
 use muster::sip::message::Message;
+
+use crate::remote::Remote;
 
 /// Who is whose contact: everybody has as many, and is had by as many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,8 +50,8 @@ pub fn list_document(uris: impl Iterator<Item = String>) -> String {
 
 /// A user's subscription to its contacts.
 pub struct Follow {
-    /// The remote tag, a space, and the remote target; empty before the first answer.
-    remote: Box<str>,
+    /// Empty before the first answer.
+    pub remote: Remote,
     /// When to refresh, s of `clock`; 0 while not granted.
     pub refresh_s: u32,
     /// The end of what was granted, likewise.
@@ -77,7 +78,7 @@ pub enum Told {
 impl Follow {
     pub fn new(intended_us: u64) -> Follow {
         Follow {
-            remote: Box::default(),
+            remote: Remote::default(),
             refresh_s: 0,
             until_s: 0,
             cseq: 0,
@@ -85,28 +86,12 @@ impl Follow {
         }
     }
 
-    pub fn remote_tag(&self) -> Option<&str> {
-        self.remote.split_once(' ').map(|(tag, _)| tag)
-    }
-
-    pub fn remote_target(&self) -> Option<&str> {
-        self.remote.split_once(' ').map(|(_, target)| target)
-    }
-
     /// The first 200: the dialog is there (RFC 3261 §12.1.2). False where it names no dialog.
     pub fn granted(&mut self, answer: &Message<'_>) -> bool {
-        if !self.remote.is_empty() {
-            return true;
+        if self.remote.is_empty() {
+            self.remote = Remote::of(answer).unwrap_or_default();
         }
-        let target = answer
-            .header(Name::Contact)
-            .and_then(|contact| contact.split_once('<')?.1.split_once('>'))
-            .map(|(target, _)| target);
-        let (Some(tag), Some(target)) = (answer.to().tag(), target) else {
-            return false;
-        };
-        self.remote = format!("{tag} {target}").into();
-        true
+        !self.remote.is_empty()
     }
 
     /// It was granted, and the list was never told.

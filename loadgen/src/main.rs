@@ -22,6 +22,7 @@ mod pace;
 mod plan;
 mod progress;
 mod record;
+mod remote;
 mod report;
 mod run;
 mod soak;

@@ -77,8 +77,18 @@ struct Seat {
     line: Option<Box<Line>>,
     /// When the logon that goes on was meant to begin; 0 while none does.
     logon_us: u64,
-    /// When this attempt at it began: who was put off has as much time as all others.
+    /// When this attempt at it began: who was put off has as much time as all others; until then `PUT_OFF`.
     begun_us: u64,
+}
+
+/// The server said when to log on again, and it is not yet then.
+const PUT_OFF: u64 = u64::MAX;
+
+impl Seat {
+    /// Whether a logon goes on, or will.
+    fn is_logging_on(&self) -> bool {
+        self.logon_us != 0 || self.begun_us == PUT_OFF
+    }
 }
 
 /// Something to be asked once more.
@@ -532,7 +542,8 @@ impl<'r> Worker<'r> {
         match task {
             Task::Register { refresh: false } => {
                 self.logging_on -= 1;
-                self.seats[slot].logon_us = 0;
+                let seat = &mut self.seats[slot];
+                (seat.logon_us, seat.begun_us) = (0, PUT_OFF);
             }
             Task::Follow { refresh: false } => self.outstanding -= 1,
             _ => return self.look_again(slot),

@@ -2,7 +2,7 @@
 //!
 //! No socket and no clock. What it says goes into a buffer, what it saw into the thread's `Sight`, its parts of sessions
 //! to the auditor. A client that waits for nothing and talks with nobody holds 56 bytes, its entity tag, and of its
-//! contacts 40 bytes and four for each.
+//! contacts 56 bytes, 50 of their dialog, and four for each.
 //! What requests look like is `speech`, what comes of them `answer`, what the server asks `request`, what is watched
 //! `subscription`; `check` judges messages.
 
@@ -47,6 +47,8 @@ pub enum Task {
     Unregister,
     /// The subscription to the whole contact list.
     Contacts,
+    /// The same in its dialog, before what was granted ends.
+    Renew,
     Publish,
     Invite {
         session: u32,
@@ -81,8 +83,8 @@ impl Task {
     pub fn method(self) -> &'static str {
         match self {
             Task::Register | Task::Unregister => "REGISTER",
-            Task::Contacts | Task::Watch { .. } | Task::Unwatch { .. } => "SUBSCRIBE",
-            Task::Poll { .. } | Task::FirstNotify { .. } => "SUBSCRIBE",
+            Task::Contacts | Task::Renew | Task::Poll { .. } => "SUBSCRIBE",
+            Task::Watch { .. } | Task::Unwatch { .. } | Task::FirstNotify { .. } => "SUBSCRIBE",
             Task::Publish => "PUBLISH",
             Task::Invite { .. } => "INVITE",
             Task::Say { .. } | Task::Typing => "MESSAGE",
@@ -181,6 +183,8 @@ pub struct Client {
     number: u32,
     /// When to register again, s of `clock`; 0 while not registered.
     refresh_s: u32,
+    /// When to subscribe to the contacts again, likewise.
+    renew_s: u32,
     /// The server said to wait until then, s of `clock`.
     quiet_s: u32,
     published: u32,
@@ -196,6 +200,7 @@ impl Client {
             seat,
             number: 0,
             refresh_s: 0,
+            renew_s: 0,
             quiet_s: 0,
             published: 0,
             tag: None,
@@ -282,11 +287,12 @@ impl Client {
         match task {
             Task::Publish => self.publish(scene.now_us, scene),
             Task::Contacts => self.begin(Task::Contacts, scene.now_us, 0, None, scene),
+            Task::Renew => self.renew(scene),
             _ => {}
         }
     }
 
-    /// Gives up what has waited too long, and registers again when it is time.
+    /// Gives up what has waited too long, and registers and subscribes again when it is time.
     pub fn sweep(&mut self, scene: &mut Scene<'_>) {
         if let Some(busy) = &mut self.busy {
             let mut late = Vec::new();
@@ -318,11 +324,14 @@ impl Client {
             self.refresh_s = seconds(scene.now_us).saturating_add(60);
             self.begin(Task::Register, scene.now_us, 0, None, scene);
         }
+        if self.renew_s != 0 && scene.now_us / 1_000_000 >= u64::from(self.renew_s) {
+            self.renew(scene);
+        }
     }
 
     /// The connection is gone: nothing that waits will be answered, and all sessions are over.
     pub fn cut_off(&mut self, now_us: u64, letters: &mut Vec<Letter>) {
-        self.refresh_s = 0;
+        (self.refresh_s, self.renew_s) = (0, 0);
         self.tag = None;
         self.contacts = None;
         if let Some(busy) = self.busy.take() {

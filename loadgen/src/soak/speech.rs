@@ -14,8 +14,10 @@ use super::client::World;
 use super::graph::hash;
 use crate::account::Accounts;
 use crate::content::Stamp;
+use crate::follow::list_uri;
+use crate::remote::Remote;
 
-/// The lifetime asked for of registrations and the contact list's subscription: a run ends before it does.
+/// The lifetime asked for of registrations and the contact list's subscription; both are refreshed.
 pub const EXPIRES_S: u32 = 7200;
 /// Of publications, and of short subscriptions, which end by the plan before.
 const PUBLISH_EXPIRES_S: u32 = 3600;
@@ -123,6 +125,44 @@ pub fn contacts(frame: &Frame, world: &World, user: u32, list: Vec<u32>, out: &m
     );
 }
 
+/// The same list again, in the dialog of its subscription, whose Call-ID has `number`.
+pub fn renew(
+    frame: &Frame,
+    world: &World,
+    user: u32,
+    number: u32,
+    remote: &Remote,
+    out: &mut Vec<u8>,
+) {
+    let call_id = subscription(LIST, world.run, frame.seat, number);
+    let list = list_uri(&world.accounts.domain);
+    let target = remote.target().unwrap_or(&list);
+    let (own, tag) = (world.accounts.uri(user), format!("{:x}", frame.seat));
+    let dialog = Dialog::asking(&call_id, &own, &tag, &list, target);
+    let remote_tag = remote.tag().unwrap_or_default();
+    let (link, branch) = (&frame.link, &frame.branch);
+    let mut draft = dialog.follow_up(out, "SUBSCRIBE", link, branch, frame.number, remote_tag);
+    of_list(
+        &mut draft,
+        &contact(&world.accounts, user, link.local),
+        EXPIRES_S,
+    );
+    draft.finish();
+}
+
+/// What every SUBSCRIBE to a list says.
+fn of_list(draft: &mut Draft<'_>, contact: &str, expires_s: u32) {
+    draft
+        .header("Contact", contact)
+        .header("Event", "presence")
+        .header("Expires", expires_s)
+        .header("Supported", "eventlist")
+        .header(
+            "Accept",
+            "application/pidf+xml, application/rlmi+xml, multipart/related",
+        );
+}
+
 /// Asks once for several presentities.
 pub fn poll(frame: &Frame, world: &World, user: u32, number: u32, out: &mut Vec<u8>) {
     let call_id = subscription(POLL, world.run, frame.seat, number);
@@ -146,19 +186,13 @@ fn subscribe_list(
     list: impl Iterator<Item = u32>,
     out: &mut Vec<u8>,
 ) {
-    let target = format!("sip:contacts@{}", world.accounts.domain);
+    let target = list_uri(&world.accounts.domain);
     let own = world.accounts.uri(user);
     let mut draft = heads(frame, "SUBSCRIBE", &target, &own, &target, call_id, out);
+    let contact = contact(&world.accounts, user, frame.link.local);
+    of_list(&mut draft, &contact, expires_s);
     draft
-        .header("Contact", contact(&world.accounts, user, frame.link.local))
-        .header("Event", "presence")
-        .header("Expires", expires_s)
         .header("Require", "recipient-list-subscribe")
-        .header("Supported", "eventlist")
-        .header(
-            "Accept",
-            "application/pidf+xml, application/rlmi+xml, multipart/related",
-        )
         .header("Content-Disposition", "recipient-list");
     draft.body(
         "application/resource-lists+xml",

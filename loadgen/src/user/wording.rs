@@ -48,7 +48,7 @@ impl User {
                 let target = self
                     .follow
                     .as_ref()
-                    .and_then(|follow| follow.remote_target());
+                    .and_then(|follow| follow.remote.target());
                 target.map_or_else(|| list_uri(&customs.accounts.domain), str::to_string)
             }
         }
@@ -77,7 +77,7 @@ impl User {
             _ => &target,
         };
         let to_tag = match (task, &self.follow) {
-            (Task::Follow { .. }, Some(follow)) => follow.remote_tag(),
+            (Task::Follow { .. }, Some(follow)) => follow.remote.tag(),
             _ => None,
         };
         let (to_tag_name, to_tag) = match to_tag {

@@ -182,15 +182,20 @@ impl Worker<'_> {
             let slot = (operation.user / self.orders.threads) as usize;
             match operation.deed {
                 Deed::Ask(task) => self.ask(slot, task, operation.intended_us),
-                Deed::LogOn if self.seats[slot].logon_us != 0 => {
-                    self.fault("logon meant while the user's last one still went on (more users would help)".into());
-                }
-                Deed::LogOn => {
-                    self.hang_up(slot);
-                    self.log_on(slot, operation.intended_us);
-                }
+                Deed::LogOn => self.log_on_anew(slot, operation.intended_us),
             }
         }
+    }
+
+    /// A user comes once more, on another connection.
+    pub(super) fn log_on_anew(&mut self, slot: usize, intended_us: u64) {
+        if self.seats[slot].is_logging_on() {
+            let what =
+                "logon meant while the user's last one still went on (more users would help)";
+            return self.fault(what.into());
+        }
+        self.hang_up(slot);
+        self.log_on(slot, intended_us);
     }
 
     pub(super) fn is_stage_done(&mut self) -> bool {

@@ -139,7 +139,7 @@ impl Client {
                 }
             }
             Task::Unregister => scene.turns.push(Turn::Off),
-            Task::Contacts | Task::Watch { .. } | Task::Poll { .. } => {
+            Task::Contacts | Task::Renew | Task::Watch { .. } | Task::Poll { .. } => {
                 time(Timed::Subscribed);
                 self.granted(task, message, scene);
             }
@@ -231,7 +231,7 @@ impl Client {
                 scene.turns.push(Turn::LogonRefused { after_s });
             }
             Task::Unregister => scene.turns.push(Turn::Off),
-            Task::Contacts | Task::Publish => {
+            Task::Contacts | Task::Renew | Task::Publish => {
                 if task == Task::Contacts {
                     self.contacts = None;
                 }

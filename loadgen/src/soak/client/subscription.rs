@@ -7,20 +7,25 @@ use muster::sip::dialog::{Dialog, LowerCSeq};
 use muster::sip::header::{Name, SubscriptionState};
 use muster::sip::message::Message;
 
-use super::{Client, Pending, Scene, Task};
+use super::{Client, Pending, Scene, Task, seconds};
 use crate::content::Stamp;
+use crate::remote::Remote;
 use crate::soak::sight::{Sight, Timed};
 use crate::soak::speech;
 
-/// The subscription to the whole contact list. In memory it is 40 bytes, and four for each contact: 200 with 40 of them.
+/// The subscription to the whole contact list. In memory it is 56 bytes, some 50 for its dialog, and four for each
+/// contact: 270 with 40 of them.
 pub(super) struct Contacts {
     /// When it was asked for: what is meant later is a change.
     since_us: u64,
+    /// When it was last asked for, s of `clock`.
+    asked_s: u32,
     granted_s: u32,
     /// In its Call-ID.
     number: u32,
     /// Of the last NOTIFY; 0 before the first.
     cseq: u32,
+    remote: Remote,
     seen: Box<[Seen]>,
 }
 
@@ -89,9 +94,11 @@ impl Contacts {
     pub fn new(number: u32, contacts: &[u32], now_us: u64) -> Contacts {
         Contacts {
             since_us: now_us,
+            asked_s: seconds(now_us),
             granted_s: speech::EXPIRES_S,
             number,
             cseq: 0,
+            remote: Remote::default(),
             seen: contacts.iter().copied().map(Seen::nothing_of).collect(),
         }
     }
@@ -124,11 +131,21 @@ impl Client {
     /// A SUBSCRIBE was answered 200: its first NOTIFY, if that has not come before, is to come in time.
     pub(super) fn granted(&mut self, task: Task, message: &Message<'_>, scene: &mut Scene<'_>) {
         let (kind, number) = match task {
-            Task::Contacts => {
+            Task::Contacts | Task::Renew => {
                 let Some(contacts) = &mut self.contacts else {
                     return;
                 };
                 contacts.granted_s = message.expires().unwrap_or(contacts.granted_s);
+                let granted_s = contacts.granted_s;
+                self.renew_s = seconds(scene.now_us)
+                    .saturating_add(granted_s / 10 * 8)
+                    .max(1);
+                if task == Task::Contacts {
+                    match Remote::of(message) {
+                        Some(remote) => contacts.remote = remote,
+                        None => scene.sight.faults.add(NO_DIALOG.into(), 1),
+                    }
+                }
                 if contacts.cseq != 0 {
                     return;
                 }
@@ -139,8 +156,7 @@ impl Client {
                     return;
                 };
                 if watch.dialog.accepted(message).is_err() {
-                    let what = "a 200 to SUBSCRIBE without Contact or tag";
-                    scene.sight.faults.add(what.into(), 1);
+                    scene.sight.faults.add(NO_DIALOG.into(), 1);
                 }
                 watch.granted_s = message.expires().unwrap_or(watch.granted_s);
                 if watch.dialog.has_heard() {
@@ -160,6 +176,22 @@ impl Client {
             deadline_us: scene.now_us + scene.world.timeout_us,
             challenged: 0,
         });
+    }
+
+    /// Asks for the contacts' states for longer, in the dialog (RFC 6665 §4.1.2.2).
+    pub(super) fn renew(&mut self, scene: &mut Scene<'_>) {
+        self.renew_s = 0;
+        self.number += 1;
+        let frame = self.frame(scene);
+        self.number -= 1;
+        let Some(contacts) = &mut self.contacts else {
+            return;
+        };
+        contacts.asked_s = seconds(scene.now_us);
+        let user = scene.world.seats.user_of(self.seat);
+        let (number, remote) = (contacts.number, &contacts.remote);
+        speech::renew(&frame, scene.world, user, number, remote, scene.out);
+        self.pend(Task::Renew, scene.now_us, 0, scene);
     }
 
     /// The end of a short subscription was granted. Where nothing was told of it yet, that is still owed.
@@ -249,9 +281,10 @@ impl Client {
                 None => scene.sight.faults.add(NOT_WATCHED.into(), 1),
             }
         }
-        let unasked = is_last && !has_ended(list.since_us, list.granted_s, now_us);
+        let asked_us = u64::from(list.asked_s) * 1_000_000;
+        let unasked = is_last && !has_ended(asked_us, list.granted_s, now_us);
         if is_last {
-            self.contacts = None;
+            (self.contacts, self.renew_s) = (None, 0);
         }
         Ok(unasked)
     }
@@ -296,6 +329,7 @@ impl Client {
     }
 }
 
+const NO_DIALOG: &str = "a 200 to SUBSCRIBE without Contact or tag";
 const NOT_WATCHED: &str = "a NOTIFY with the state of somebody who is not watched";
 
 #[cfg(test)]

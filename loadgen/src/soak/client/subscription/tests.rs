@@ -186,7 +186,7 @@ impl Stage {
 #[test]
 fn what_a_client_knows_of_its_contacts_costs_what_the_heads_say() {
     assert_eq!(size_of::<Client>(), 56);
-    assert_eq!((size_of::<Contacts>(), size_of::<Seen>()), (40, 4));
+    assert_eq!((size_of::<Contacts>(), size_of::<Seen>()), (56, 4));
 }
 
 #[test]
@@ -252,6 +252,40 @@ fn numbers_come_around() {
     }
     assert_eq!(take(2500), 1);
     assert_eq!(seen.user(), 1_999_999);
+}
+
+#[test]
+fn the_contacts_are_asked_for_again_before_they_end_and_only_then() {
+    let mut stage = Stage::new();
+    let mut list = stage.list("600");
+    stage.notify(&list, 1, "active;expires=600", &[]);
+    stage.wait(479_000_000);
+    assert!(stage.said().is_empty());
+    stage.wait(1_000_000);
+    let mut renewal = stage.subscribe();
+    stage.wait(1_000_000);
+    assert!(stage.said().is_empty(), "asked once");
+    {
+        let first = Message::parse(&mut list).unwrap();
+        let again = Message::parse(&mut renewal).unwrap();
+        assert_eq!(again.call_id(), first.call_id());
+        assert_eq!(again.uri(), "sip:s@localhost");
+        assert_eq!(again.from().tag(), first.from().tag());
+        assert_eq!(again.to().tag(), Some("s"));
+        assert!(again.cseq().number > first.cseq().number);
+        assert!(again.body().is_empty());
+    }
+    stage.answer(&mut renewal, "600");
+    stage.wait(150_000_000);
+    let list = stage.first.clone();
+    stage.notify(&list, 2, "active;expires=450", &[]);
+    assert!(stage.faults().is_empty());
+    stage.notify(&list, 3, "terminated;reason=timeout", &[]);
+    let unasked = "1 a subscription ended unasked, reason timeout";
+    assert_eq!(stage.faults(), [unasked], "what was granted first is past");
+    stage.out.clear();
+    stage.wait(600_000_000);
+    assert!(stage.said().is_empty(), "there is nothing to renew");
 }
 
 #[test]
