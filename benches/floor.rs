@@ -1,13 +1,16 @@
-//! What this machine takes for a relayed message when there is nothing to decide: the floor under `loadgen message`.
+//! What this machine takes for a relayed message, or a notified watcher, when there is nothing to decide: the floor under `loadgen
+//! message` and `loadgen presence`.
 //!
 //! One thread relays between a thousand TCP connections of loopback as a server does with a two-party message: the request in
-//! and out, the 200 back and out, of the sizes that ours have, without TLS and without SIP. It waits in one epoll set, as a
+//! and out, the 200 back and out, of the sizes that ours have, without TLS and without SIP. With `--watchers N` it is a change of
+//! one that N are told of: the publication in, its 200 and N notifications out, their 200s in. It waits in one epoll set, as a
 //! shard does, or with `--nap US` lets events gather for so long, as a busy shard does. What it costs is the kernel's share of
 //! any server; how late it is, is the machine's.
 //!
-//! `cargo bench --bench floor -- [--rate 8000] [--seconds 8] [--nap 400] [--relay-core 0] [--client-core 1]` prints CPU time of
-//! the relaying thread a message, the latencies, and how steady the machine was meanwhile: the time of one and the same piece
-//! of the client's work, and how many of its runs took over twice the median.
+//! `cargo bench --bench floor -- [--watchers 100] [--rate 8000] [--seconds 8] [--nap 400] [--relay-core 0] [--client-core 1]` prints
+//! CPU time of the relaying thread a message or watcher, the latencies, and how steady the machine was meanwhile: the time of one
+//! and the same piece of the client's work, and how many of its runs took over twice the median. `--rate` is that of what begins:
+//! messages, or changes.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -23,8 +26,18 @@ use rustix::event::epoll;
 /// As many connections as `loadgen message` has users in the README's table; the first ones send.
 const CONNECTIONS: u32 = 1_000;
 const SENDERS: u32 = 16;
-/// Bytes of the four records on the wire, as a trace of Muster shows them: MESSAGE in and out, its 200 in and out.
-const SIZES: [usize; 4] = [418, 508, 285, 295];
+/// Bytes of the records on the wire, by kind, as a trace of Muster shows them.
+const SIZES: [usize; 8] = [418, 508, 285, 295, 655, 984, 276, 330];
+/// A MESSAGE, in and out, and its 200, in and out: what comes in goes out as the next kind.
+const MESSAGE_IN: u8 = 0;
+const MESSAGE_OUT: u8 = 1;
+const MESSAGE_ANSWER_IN: u8 = 2;
+const MESSAGE_ANSWER_OUT: u8 = 3;
+/// A PUBLISH, a NOTIFY for each watcher, the 200 of each, and that of the PUBLISH.
+const PUBLISH: u8 = 4;
+const NOTIFY: u8 = 5;
+const NOTIFY_ANSWER: u8 = 6;
+const PUBLISH_ANSWER: u8 = 7;
 /// What a frame begins with: its kind, the other end, the instant (µs) that it was meant for.
 const HEAD: usize = 16;
 const EVENTS_MAX: usize = 256;
@@ -36,6 +49,7 @@ fn main() -> io::Result<()> {
         let given = at.and_then(|at| words.get(at + 1)?.parse().ok());
         given.unwrap_or(default)
     };
+    let watchers = number("--watchers", 0).min(u64::from(CONNECTIONS - 1)) as u32;
     let (rate, seconds) = (number("--rate", 8_000), number("--seconds", 8));
     let nap = Duration::from_micros(number("--nap", 0));
     let (relay_core, client_core) = (number("--relay-core", 0), number("--client-core", 1));
@@ -57,22 +71,29 @@ fn main() -> io::Result<()> {
         let over = over.clone();
         thread::spawn(move || {
             pin(relay_core);
-            relay(ours, nap, &over)
+            relay(ours, watchers, nap, &over)
         })
     };
+    let begun = rate * seconds;
+    let told = begun * u64::from(watchers.max(1));
     let clients = thread::spawn(move || {
         pin(client_core);
-        clients(theirs, rate, rate * seconds)
+        clients(theirs, watchers, rate, (begun, told))
     });
     let (latencies, paces) = clients.join().expect("the clients' thread")?;
     over.store(true, Ordering::Release);
     let cpu_ns = relay.join().expect("the relay's thread")?;
 
-    let messages = rate * seconds;
-    println!("{messages} messages, {rate} a second, naps of {nap:?}");
+    let what = if watchers > 0 {
+        println!("{begun} changes, {rate} a second, {watchers} watchers, naps of {nap:?}");
+        "watcher"
+    } else {
+        println!("{begun} messages, {rate} a second, naps of {nap:?}");
+        "message"
+    };
     println!(
-        "CPU a message        {:.1} µs",
-        cpu_ns as f64 / messages as f64 / 1e3
+        "CPU a {what}        {:.1} µs",
+        cpu_ns as f64 / told as f64 / 1e3
     );
     let quantile = |of: &Histogram<u64>, at: f64| of.value_at_quantile(at) as f64 / 1e3;
     println!(
@@ -113,7 +134,12 @@ fn watch(connections: &[TcpStream], flags: epoll::EventFlags) -> io::Result<Owne
 }
 
 /// Sends on what comes until it is over. Returns its CPU time.
-fn relay(mut connections: Vec<TcpStream>, nap: Duration, over: &AtomicBool) -> io::Result<u64> {
+fn relay(
+    mut connections: Vec<TcpStream>,
+    watchers: u32,
+    nap: Duration,
+    over: &AtomicBool,
+) -> io::Result<u64> {
     let set = watch(&connections, epoll::EventFlags::IN | epoll::EventFlags::ET)?;
     let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
     let mut buffer = vec![0; 64 * 1024];
@@ -138,17 +164,26 @@ fn relay(mut connections: Vec<TcpStream>, nap: Duration, over: &AtomicBool) -> i
                 Err(error) => return Err(error),
             };
             let mut rest = &buffer[..read];
-            while let Some((kind, size)) =
-                rest.first().map(|kind| (*kind, SIZES[usize::from(*kind)]))
-            {
+            while let Some((kind, size)) = kind_and_size(rest) {
                 let (one, after) = rest.split_at(size);
-                let to = u32::from_le_bytes(one[4..8].try_into().expect("four bytes")) as usize;
-                let out = &mut frame[..SIZES[usize::from(kind) + 1]];
-                out[..HEAD].copy_from_slice(&one[..HEAD]);
-                out[0] = kind + 1;
-                out[4..8].copy_from_slice(&(from as u32).to_le_bytes());
-                connections[to].write_all(out)?;
                 rest = after;
+                let to = u32::from_le_bytes(one[4..8].try_into().expect("four bytes"));
+                let mut send = |to: u32, kind: u8| {
+                    let out = &mut frame[..SIZES[usize::from(kind)]];
+                    out[..HEAD].copy_from_slice(&one[..HEAD]);
+                    out[0] = kind;
+                    out[4..8].copy_from_slice(&(from as u32).to_le_bytes());
+                    connections[to as usize].write_all(out)
+                };
+                match kind {
+                    MESSAGE_IN => send(to, MESSAGE_OUT)?,
+                    MESSAGE_ANSWER_IN => send(to, MESSAGE_ANSWER_OUT)?,
+                    PUBLISH => {
+                        send(from as u32, PUBLISH_ANSWER)?;
+                        (1..=watchers).try_for_each(|watcher| send(watcher, NOTIFY))?;
+                    }
+                    _ => {}
+                }
             }
         }
         if !nap.is_zero() && !events.is_empty() {
@@ -158,11 +193,13 @@ fn relay(mut connections: Vec<TcpStream>, nap: Duration, over: &AtomicBool) -> i
     Ok(thread_cpu_ns()? - before)
 }
 
-/// Sends at the rate, answers what comes. Returns how long each message was under way, and how long each equal piece of work took.
+/// Begins so many messages or changes at the rate and answers what comes, until so many were delivered or told. Returns how
+/// long each was under way, and how long each equal piece of work took.
 fn clients(
     mut connections: Vec<TcpStream>,
+    watchers: u32,
     rate: u64,
-    messages: u64,
+    (begun, told): (u64, u64),
 ) -> io::Result<(Histogram<u64>, Histogram<u64>)> {
     let set = watch(&connections, epoll::EventFlags::IN)?;
     let mut events: Vec<epoll::Event> = Vec::with_capacity(EVENTS_MAX);
@@ -171,19 +208,20 @@ fn clients(
     let mut buffer = vec![0; 64 * 1024];
     let mut frame = [0; 1024];
     let start = Instant::now();
-    let (mut sent, mut answered) = (0, 0);
-    while answered < messages {
+    let (mut sent, mut done) = (0, 0);
+    while done < told {
         let now_us = start.elapsed().as_micros() as u64;
-        while sent < messages && sent * 1_000_000 / rate <= now_us {
-            let (from, to) = (
-                sent % u64::from(SENDERS),
-                sent * 7 % u64::from(CONNECTIONS - SENDERS),
-            );
-            let to = to as u32 + SENDERS;
-            frame[0] = 0;
+        while sent < begun && sent * 1_000_000 / rate <= now_us {
+            let (kind, from, to) = if watchers > 0 {
+                (PUBLISH, 0, 0)
+            } else {
+                let to = (sent * 7 % u64::from(CONNECTIONS - SENDERS)) as u32 + SENDERS;
+                (MESSAGE_IN, sent % u64::from(SENDERS), to)
+            };
+            frame[0] = kind;
             frame[4..8].copy_from_slice(&to.to_le_bytes());
             frame[8..HEAD].copy_from_slice(&(sent * 1_000_000 / rate).to_le_bytes());
-            connections[from as usize].write_all(&frame[..SIZES[0]])?;
+            connections[from as usize].write_all(&frame[..SIZES[usize::from(kind)]])?;
             sent += 1;
         }
         paces.record(piece_of_work_ns()).map_err(io::Error::other)?;
@@ -198,26 +236,33 @@ fn clients(
             let at = event.data.u64() as usize;
             let read = connections[at].read(&mut buffer)?;
             let mut rest = &buffer[..read];
-            while let Some((kind, size)) =
-                rest.first().map(|kind| (*kind, SIZES[usize::from(*kind)]))
-            {
+            while let Some((kind, size)) = kind_and_size(rest) {
                 let (one, after) = rest.split_at(size);
-                if kind == 1 {
-                    let meant_us =
-                        u64::from_le_bytes(one[8..HEAD].try_into().expect("eight bytes"));
-                    let us = (start.elapsed().as_micros() as u64).saturating_sub(meant_us);
-                    latencies.record(us).map_err(io::Error::other)?;
-                    frame[..HEAD].copy_from_slice(&one[..HEAD]);
-                    frame[0] = 2;
-                    connections[at].write_all(&frame[..SIZES[2]])?;
-                } else {
-                    answered += 1;
-                }
                 rest = after;
+                let answer = match kind {
+                    MESSAGE_OUT => MESSAGE_ANSWER_IN,
+                    NOTIFY => NOTIFY_ANSWER,
+                    _ => {
+                        done += u64::from(kind == MESSAGE_ANSWER_OUT);
+                        continue;
+                    }
+                };
+                done += u64::from(kind == NOTIFY);
+                let meant_us = u64::from_le_bytes(one[8..HEAD].try_into().expect("eight bytes"));
+                let us = (start.elapsed().as_micros() as u64).saturating_sub(meant_us);
+                latencies.record(us).map_err(io::Error::other)?;
+                frame[..HEAD].copy_from_slice(&one[..HEAD]);
+                frame[0] = answer;
+                connections[at].write_all(&frame[..SIZES[usize::from(answer)]])?;
             }
         }
     }
     Ok((latencies, paces))
+}
+
+/// Of the frame that begins here, if one does.
+fn kind_and_size(bytes: &[u8]) -> Option<(u8, usize)> {
+    bytes.first().map(|kind| (*kind, SIZES[usize::from(*kind)]))
 }
 
 /// Always the same work, some microseconds of it: how long it takes shows what the machine does beside.
