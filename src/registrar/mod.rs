@@ -153,7 +153,7 @@ impl Bindings {
         match request.contacts() {
             Ok(Contacts::Star) => self.remove_all(request, order),
             Ok(Contacts::List(contacts)) if contacts.is_empty() => Ok(Change::default()),
-            // One alone is refused before it has changed anything: what refreshes allocates nothing.
+            // One alone is refused before it has changed anything, so it needs no copy, and what is refreshed stays where it is.
             Ok(Contacts::List(contacts)) if contacts.len() == 1 => {
                 self.bind_all(settings, now, connection, request, &contacts, order)
             }

@@ -608,6 +608,11 @@ fn branch(scene: &Scene<'_>, seat: u32, number: u32) -> String {
     format!("z9hG4bK{:08x}-{seat}-{number}", scene.world.run)
 }
 
+/// When to ask again for what was granted now, s of `clock`: when four fifths of it are over.
+fn again_s(now_us: u64, granted_s: u32) -> u32 {
+    seconds(now_us).saturating_add(granted_s / 10 * 8).max(1)
+}
+
 fn seconds(us: u64) -> u32 {
     u32::try_from(us / 1_000_000).unwrap_or(u32::MAX)
 }

@@ -14,7 +14,7 @@ use super::client::World;
 use super::graph::hash;
 use crate::account::Accounts;
 use crate::content::Stamp;
-use crate::follow::list_uri;
+use crate::follow::{list_document, list_uri};
 use crate::remote::Remote;
 
 /// The lifetime asked for of registrations and the contact list's subscription; both are refreshed.
@@ -196,19 +196,13 @@ fn subscribe_list(
         .header("Content-Disposition", "recipient-list");
     draft.body(
         "application/resource-lists+xml",
-        &resource_list(&world.accounts, list),
+        resource_list(&world.accounts, list).as_bytes(),
     );
 }
 
-fn resource_list(accounts: &Accounts, users: impl Iterator<Item = u32>) -> Vec<u8> {
-    let mut body = String::from(
-        "<?xml version=\"1.0\"?>\r\n<resource-lists xmlns=\"urn:ietf:params:xml:ns:resource-lists\"><list>",
-    );
-    for user in users {
-        let _ = write!(body, "<entry uri=\"{}\"/>", accounts.uri(user));
-    }
-    body.push_str("</list></resource-lists>\r\n");
-    body.into_bytes()
+/// Users as a resource list (RFC 4826).
+fn resource_list(accounts: &Accounts, users: impl Iterator<Item = u32>) -> String {
+    list_document(users.map(|user| accounts.uri(user)))
 }
 
 /// A presence document (RFC 3863) with the stamp as its note, of the model's size.
@@ -295,7 +289,7 @@ pub fn invite(
     body.extend_from_slice(
         b"\r\n--part\r\nContent-Type: application/resource-lists+xml\r\nContent-Disposition: recipient-list\r\n\r\n",
     );
-    body.extend_from_slice(&resource_list(&world.accounts, others));
+    body.extend_from_slice(resource_list(&world.accounts, others).as_bytes());
     body.extend_from_slice(b"\r\n--part--\r\n");
     draft.body("multipart/mixed;boundary=part", &body);
 }

@@ -5,7 +5,8 @@ use muster::sip::message::Message;
 
 use super::subscription::Stage;
 use super::{
-    CHALLENGES_MAX, Client, RETRY_S, RETRY_S_MAX, Scene, State, Task, Turn, branch, seconds,
+    CHALLENGES_MAX, Client, RETRY_S, RETRY_S_MAX, Scene, State, Task, Turn, again_s, branch,
+    seconds,
 };
 use crate::soak::sight::Timed;
 use crate::soak::speech;
@@ -125,9 +126,7 @@ impl Client {
             Task::Register => {
                 let was_registered = self.is_registered();
                 let granted_s = crate::user::granted_s(message).unwrap_or(speech::EXPIRES_S);
-                self.refresh_s = seconds(scene.now_us)
-                    .saturating_add(granted_s / 10 * 8)
-                    .max(1);
+                self.refresh_s = again_s(scene.now_us, granted_s);
                 if !was_registered {
                     time(Timed::LogOn);
                     scene.sight.counts.logons += 1;

@@ -7,7 +7,7 @@ use muster::sip::dialog::{Dialog, LowerCSeq};
 use muster::sip::header::{Name, SubscriptionState};
 use muster::sip::message::Message;
 
-use super::{Client, Pending, Scene, Task, seconds};
+use super::{Client, Pending, Scene, Task, again_s, seconds};
 use crate::content::Stamp;
 use crate::remote::Remote;
 use crate::soak::sight::{Sight, Timed};
@@ -136,10 +136,7 @@ impl Client {
                     return;
                 };
                 contacts.granted_s = message.expires().unwrap_or(contacts.granted_s);
-                let granted_s = contacts.granted_s;
-                self.renew_s = seconds(scene.now_us)
-                    .saturating_add(granted_s / 10 * 8)
-                    .max(1);
+                self.renew_s = again_s(scene.now_us, contacts.granted_s);
                 if task == Task::Contacts {
                     match Remote::of(message) {
                         Some(remote) => contacts.remote = remote,
