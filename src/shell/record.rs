@@ -27,10 +27,10 @@ pub(super) struct Records(Keys);
 enum Keys {
     /// rustls, before the end of the handshake.
     Handshake(Box<UnbufferedServerConnection>),
-    /// rustls, for TLS 1.2.
+    /// rustls, for TLS 1.2. It holds no piece of a handshake message: see [`holds_a_record`].
     Rustls(Box<UnbufferedServerConnection>),
     Traffic(Box<Traffic>),
-    /// Nobody: the handover failed.
+    /// Nobody: the connection or its handover has failed.
     Lost,
 }
 
@@ -63,17 +63,29 @@ impl Records {
     ) -> Result<Opened, rustls::Error> {
         let mut opened = Opened::default();
         match &mut self.0 {
-            Keys::Handshake(connection) => {
-                if drive(connection, received, plain, out, &mut opened)? == Pause::Traffic {
-                    opened.established = true;
-                    self.hand_over()?;
+            Keys::Handshake(connection) | Keys::Rustls(connection) => {
+                match drive(connection, received, plain, out, &mut opened) {
+                    Ok(Pause::Traffic) if matches!(self.0, Keys::Handshake(_)) => {
+                        opened.established = true;
+                        self.hand_over()?;
+                    }
+                    Ok(_) => {}
+                    Err(error) => {
+                        self.0 = Keys::Lost;
+                        return Err(error);
+                    }
                 }
-            }
-            Keys::Rustls(connection) => {
-                drive(connection, received, plain, out, &mut opened)?;
             }
             Keys::Traffic(_) => {}
             Keys::Lost => return Err(rustls::Error::HandshakeNotComplete),
+        }
+        if let Keys::Rustls(_) = &self.0
+            && holds_a_record(received.get(opened.consumed..).unwrap_or_default())
+        {
+            self.0 = Keys::Lost;
+            return Err(rustls::Error::PeerMisbehaved(
+                rustls::PeerMisbehaved::MessageInterleavedWithHandshakeMessage,
+            ));
         }
         if let Keys::Traffic(traffic) = &mut self.0 {
             while !opened.ended {
@@ -124,13 +136,13 @@ impl Records {
         }
     }
 
-    /// Appends close_notify to `out`. Harmless before the handshake is complete, and after an error.
+    /// Appends close_notify to `out`; nothing before the handshake is complete, and after an error.
     pub(super) fn close(&mut self, out: &mut Vec<u8>) {
         match &mut self.0 {
             // What cannot be sealed is not said; the connection closes all the same.
             Keys::Traffic(traffic) => drop(traffic.close(out)),
-            Keys::Handshake(connection) | Keys::Rustls(connection) => close(connection, out),
-            Keys::Lost => {}
+            Keys::Rustls(connection) => close(connection, out),
+            Keys::Handshake(_) | Keys::Lost => {}
         }
     }
 }
@@ -193,23 +205,29 @@ fn drive(
     }
 }
 
-/// Appends the alert that explains the last error to `out`, if there is one.
-fn alert(connection: &mut UnbufferedServerConnection, out: &mut Vec<u8>) {
-    // One alert and one signal that it was sent; more states than that are not to be expected after an error.
-    for _ in 0..4 {
-        match connection.process_tls_records(&mut []).state {
-            Ok(ConnectionState::EncodeTlsData(mut data)) => {
-                if encode(|room| data.encode(room), out).is_err() {
-                    return;
-                }
-            }
-            Ok(ConnectionState::TransmitTlsData(sent)) => sent.done(),
-            _ => return,
+/// Is there a whole record at the front of what rustls has not used up? Then it is a piece of a handshake message, and its rest is
+/// awaited. rustls wants to see that piece at every call, and panics where it is not shown: so after the handshake, where we let
+/// it seal without a look at what was received, there must be none. Nobody but who wants to renegotiate would send one, in pieces.
+fn holds_a_record(unused: &[u8]) -> bool {
+    match unused {
+        [_, _, _, high, low, body @ ..] => {
+            body.len() >= usize::from(u16::from_be_bytes([*high, *low]))
         }
+        _ => false,
     }
 }
 
-/// Lets rustls encrypt `plain` to the end of `out`.
+/// Appends the alert that explains the last error to `out`, if there is one.
+fn alert(connection: &mut UnbufferedServerConnection, out: &mut Vec<u8>) {
+    // As long as something is to be written rustls does not look at what was received; after an error it must not look again.
+    while connection.wants_write()
+        && let Ok(ConnectionState::EncodeTlsData(mut data)) =
+            connection.process_tls_records(&mut []).state
+        && encode(|room| data.encode(room), out).is_ok()
+    {}
+}
+
+/// Lets rustls encrypt `plain` to the end of `out`. It holds no piece of a message.
 fn seal(
     connection: &mut UnbufferedServerConnection,
     plain: &[u8],
@@ -246,7 +264,7 @@ fn seal(
     }
 }
 
-/// Lets rustls append close_notify to `out`.
+/// Lets rustls append close_notify to `out`. It holds no piece of a message.
 fn close(connection: &mut UnbufferedServerConnection, out: &mut Vec<u8>) {
     for _ in 0..4 {
         match connection.process_tls_records(&mut []).state {
@@ -301,6 +319,7 @@ fn encode(
 mod tests {
     use std::io::{Read, Write};
 
+    use rustls::crypto::cipher::OutboundPlainMessage;
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, ServerName};
     use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -320,13 +339,14 @@ mod tests {
         roots
             .add(CertificateDer::from_pem_slice(cert.as_bytes()).expect("PEM"))
             .expect("a root");
-        let client = ClientConfig::builder_with_provider(Arc::new(
+        let mut client = ClientConfig::builder_with_provider(Arc::new(
             rustls::crypto::aws_lc_rs::default_provider(),
         ))
         .with_protocol_versions(versions)
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
+        client.enable_secret_extraction = true;
         let client = ClientConnection::new(
             Arc::new(client),
             ServerName::try_from("localhost").expect("a name"),
@@ -446,6 +466,88 @@ mod tests {
             .expect_err("no TLS");
         // Alert, fatal.
         assert_eq!((out.first(), out.get(5)), (Some(&21), Some(&2)), "{out:?}");
+        server.close(&mut out);
+    }
+
+    /// As plain records of at most `most` bytes.
+    fn in_records(handshake: &[u8], most: usize) -> Vec<u8> {
+        let mut records = Vec::new();
+        for piece in handshake.chunks(most) {
+            records.extend_from_slice(&[22, 3, 1]);
+            records.extend_from_slice(&(piece.len() as u16).to_be_bytes());
+            records.extend_from_slice(piece);
+        }
+        records
+    }
+
+    #[test]
+    fn who_leaves_within_a_message_of_the_handshake_harms_nobody() {
+        let (mut client, _) = pair(&[&rustls::version::TLS13, &rustls::version::TLS12]);
+        let mut hello = Vec::new();
+        client.write_tls(&mut hello).expect("memory");
+        let (hello, whole) = (&hello[5..], hello.len() - 5);
+        // A message of 65,536 bytes is announced; a byte of one; all of ours, in pieces, cut off anywhere.
+        let too_long = in_records(&[1, 1, 0, 0], 4);
+        let mut cases = vec![too_long, in_records(&[1], 1)];
+        cases.extend((1..whole).map(|length| in_records(&hello[..length], 1 + length % 50)));
+        // Each byte of the first ones is another one.
+        cases.extend((0..200).map(|at| {
+            let mut bytes = in_records(hello, 40);
+            bytes[at] ^= 1 << (at % 8);
+            bytes
+        }));
+        for (number, bytes) in cases.into_iter().enumerate() {
+            let (_, mut server) = pair(&[&rustls::version::TLS13]);
+            let (mut kept, mut out) = (Vec::new(), Vec::new());
+            let mut result = Ok(());
+            for piece in bytes.chunks(1 + number % 90) {
+                kept.extend_from_slice(piece);
+                match server.open(&mut kept, &mut Vec::new(), &mut out) {
+                    Ok(opened) => drop(kept.drain(..opened.consumed)),
+                    Err(error) => {
+                        result = Err(error);
+                        break;
+                    }
+                }
+            }
+            server.close(&mut out);
+            if number == 0 {
+                result.expect_err("too long");
+            }
+        }
+    }
+
+    #[test]
+    fn a_piece_of_a_message_after_the_handshake_ends_a_connection_of_tls_1_2() {
+        let (mut client, mut server) = pair(&[&rustls::version::TLS12]);
+        talk(&mut client, &mut server, 4_096);
+        assert!(matches!(server.0, Keys::Rustls(_)));
+        let Some(rustls::SupportedCipherSuite::Tls12(suite)) = client.negotiated_cipher_suite()
+        else {
+            panic!("a suite of TLS 1.2");
+        };
+        let (number, secrets) = client.dangerous_extract_secrets().expect("allowed").tx;
+        let (key, iv) = match secrets {
+            rustls::ConnectionTrafficSecrets::Aes128Gcm { key, iv }
+            | rustls::ConnectionTrafficSecrets::Aes256Gcm { key, iv } => (key, iv),
+            _ => panic!("a suite that was not asked for"),
+        };
+        let (salt, explicit) = iv.as_ref().split_at(4);
+        let mut encrypter = suite.aead_alg.encrypter(key, salt, explicit);
+        let mut seal = |content: &[u8], number| {
+            let message = OutboundPlainMessage {
+                typ: rustls::ContentType::Handshake,
+                version: ProtocolVersion::TLSv1_2,
+                payload: content.into(),
+            };
+            encrypter.encrypt(message, number).expect("sealed").encode()
+        };
+        let mut out = Vec::new();
+        // The first byte of a ClientHello.
+        server
+            .open(&mut seal(&[1], number), &mut Vec::new(), &mut out)
+            .expect_err("its rest is not waited for");
+        server.seal(b"late", &mut out).expect_err("it is lost");
         server.close(&mut out);
     }
 

@@ -136,7 +136,13 @@ fn who_says_nothing_or_half_of_it_is_cut_off() {
             b"OPTIONS sip:a SIP/2.0\r\nContent-Length: 10\r\n\r\nhalf",
         ),
         ("silence before TLS", sips, b""),
-        ("half a handshake", sips, b"\x16\x03\x01\x02\x00\x01\x00"),
+        ("half a record", sips, b"\x16\x03\x01\x02\x00\x01\x00"),
+        ("half a handshake", sips, b"\x16\x03\x01\x00\x01\x01"),
+        (
+            "a handshake that is too long",
+            sips,
+            b"\x16\x03\x01\x00\x04\x01\x01\x00\x00",
+        ),
         (
             "no handshake",
             sips,
