@@ -185,6 +185,64 @@ fn who_says_in_a_moment_again_and_again_leaves_nothing_behind() {
     assert!((600..650).contains(&second), "after {second} s");
 }
 
+/// User 0 in a conference of their own: an INVITE with this number, or its ACK. In the dialog of `to`, where that is given.
+fn say_in_conference(
+    world: &mut OneShard,
+    client: ConnectionId,
+    [method, to]: [&str; 2],
+    number: u32,
+) -> Vec<Heard> {
+    const OFFER: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
+                         a=accept-types:text/plain\r\n";
+    let body = if method == "ACK" { "" } else { OFFER };
+    let mut bytes = format!(
+        "{method} sip:conference@example.com SIP/2.0\r\nVia: SIP/2.0/TLS h;branch=z9hG4bK{method}{number}\r\nMax-Forwards: 70\r\n\
+         From: <sip:u0@example.com>;tag=f\r\nTo: {to}\r\nCall-ID: room\r\nCSeq: {number} {method}\r\n\
+         Contact: <sip:u0@127.1.0.1:40000;transport=tls>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes();
+    world.take(client, &mut bytes);
+    world.heard(client)
+}
+
+#[test]
+fn who_asks_again_and_again_in_a_session_leaves_nothing_behind() {
+    const TIMES: u32 = 5_000;
+    let mut world = OneShard::new();
+    let client = world.register(0);
+    let factory = "<sip:conference@example.com>";
+    let granted = say_in_conference(&mut world, client, ["INVITE", factory], 1);
+    let granted = granted.last().expect("an answer");
+    assert_eq!(granted.status, Some(200), "{}", granted.full());
+    let to = granted.header("To").expect("To");
+    say_in_conference(&mut world, client, ["ACK", to], 1);
+    let room_before = world.room();
+    // Nearly always there is one that waits for its ACK.
+    for number in 2..TIMES {
+        let heard = say_in_conference(&mut world, client, ["INVITE", to], number);
+        assert_eq!(heard.last().expect("an answer").status, Some(200));
+        world.tick(Duration::from_millis(100));
+        say_in_conference(&mut world, client, ["ACK", to], number);
+    }
+    // Those of the last half of a minute.
+    let more = world.room().saturating_sub(room_before);
+    assert!(more < 1_000, "{more} places more");
+    // Without any ACK it ends, however often it is asked again.
+    let mut asked = 0;
+    let end = loop {
+        asked += 1;
+        say_in_conference(&mut world, client, ["INVITE", to], TIMES + asked);
+        world.tick(Duration::from_millis(100));
+        if let Some(end) = world.heard(client).pop() {
+            break end;
+        }
+        assert!(asked < 600, "it is there after a minute");
+    };
+    assert_eq!(end.method, "BYE", "{}", end.full());
+    assert!((320..335).contains(&asked), "after {asked} times");
+}
+
 #[test]
 fn a_presence_change_is_at_most_one_letter_a_shard() {
     const WATCHERS: u32 = 200;

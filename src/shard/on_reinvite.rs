@@ -72,14 +72,18 @@ pub(super) fn on_reinvite(
     };
     if is_invite {
         let until = shard.now.after(TIMEOUT);
-        if let Some(leg) = shard.leg_mut(key) {
+        let Some(leg) = shard.leg_mut(key) else {
+            return;
+        };
+        leg.answer_due = message
+            .body()
+            .is_empty()
+            .then(|| Due::of(message.cseq().number));
+        // Who asks again without an ACK gets no more time for it.
+        if leg.state == State::Established {
             leg.state = State::Confirming(until);
-            leg.answer_due = message
-                .body()
-                .is_empty()
-                .then(|| Due::of(message.cseq().number));
+            shard.look_at(until, Look::Dialog(key));
         }
-        shard.look_at(until, Look::Dialog(key));
     }
     if let Some(association) = shard.dialogs.get_mut(key) {
         association.dialog.refresh_target(message);
