@@ -271,6 +271,8 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
     assert_eq!(world.shed, [1, 3, 3, 1]);
 
     assert_eq!(paged(&mut world, &mut alice, &mut bob).status, Some(200));
+    let reply = paged(&mut world, &mut bob, &mut alice);
+    assert_eq!(reply.status, Some(200), "an answer: {}", reply.full());
     assert_eq!(bob.renew(&mut world, &watching, 600).status, Some(200));
     assert_eq!(bob.renew(&mut world, &watching, 0).status, Some(200));
     assert_eq!(alice.register(&mut world), 200, "a refresh");

@@ -181,6 +181,9 @@ pub enum Letter {
         gruu: Option<Gruu>,
         /// What.
         content: Content,
+        /// The author's shard sheds what begins: where this would begin a conversation it is refused, and may be tried again
+        /// after so many seconds.
+        refuse_new_s: Option<u32>,
     },
     /// To the addressee's owner: a pager message in its place in the order.
     Deliver {

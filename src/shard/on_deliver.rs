@@ -537,12 +537,6 @@ impl Shard {
         all.endpoint(other, self.now, self.settings.immcu.pager_idle)
     }
 
-    /// Is `author`, a user of this shard, in a pager conversation with `other`?
-    pub(crate) fn writes_with(&self, author: &Aor, other: &Aor) -> bool {
-        let user = self.by_aor.get(author);
-        user.is_some_and(|user| self.conversation_at(*user, other).is_some())
-    }
-
     /// The conversation of `user` with `other` is at this endpoint.
     fn conversation_is_at(&mut self, user: &Aor, other: &Aor, endpoint: EndpointId) {
         let (now, idle) = (self.now, self.settings.immcu.pager_idle);

@@ -204,6 +204,7 @@ pub(super) fn on_message(
             to,
             None,
             content,
+            None,
             effects,
         );
     }

@@ -84,7 +84,17 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             to,
             gruu,
             content,
-        } => on_message::page(shard, ticket, from, to, gruu, content, effects),
+            refuse_new_s,
+        } => on_message::page(
+            shard,
+            ticket,
+            from,
+            to,
+            gruu,
+            content,
+            refuse_new_s,
+            effects,
+        ),
         Letter::Deliver {
             ticket,
             from,

@@ -9,6 +9,7 @@ use crate::shard::Shard;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Ticket};
+use crate::shard::overload;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
 use crate::sip::build;
@@ -57,10 +58,21 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
         .connections
         .wrote(request.connection, &content, shard.now);
     let connection = request.connection;
-    send(shard, connection, key, author, to, gruu, content, effects);
+    let refuse_new_s = overload::sheds_page(shard);
+    send(
+        shard,
+        connection,
+        key,
+        author,
+        to,
+        gruu,
+        content,
+        refuse_new_s,
+        effects,
+    );
 }
 
-/// What `author` says on a connection, to the keeper of the pair.
+/// What `author` says on a connection, to the keeper of the pair; `refuse_new_s` as in the letter.
 #[expect(
     clippy::too_many_arguments,
     reason = "who says what to whom, and where"
@@ -73,6 +85,7 @@ pub(super) fn send(
     to: Aor,
     gruu: Option<Gruu>,
     content: Content,
+    refuse_new_s: Option<u32>,
     effects: &mut Effects,
 ) {
     if content.sort == Sort::Text {
@@ -90,6 +103,7 @@ pub(super) fn send(
             to,
             gruu,
             content,
+            refuse_new_s,
         },
         effects,
     );
@@ -110,6 +124,10 @@ pub(super) fn refuse_content(
 }
 
 /// At the pair's keeper: the order of letters that leave here is the order of the session.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the letter, and what every script has"
+)]
 pub(super) fn page(
     shard: &mut Shard,
     ticket: Ticket,
@@ -117,8 +135,19 @@ pub(super) fn page(
     to: Aor,
     gruu: Option<Gruu>,
     content: Content,
+    refuse_new_s: Option<u32>,
     effects: &mut Effects,
 ) {
+    if let Some(after_s) = refuse_new_s
+        && shard.pagers.get(&Pair::of(&from.aor, &to)).is_none()
+    {
+        let letter = Letter::Answer {
+            ticket,
+            outcome: overload::page_is_shed(after_s, effects),
+            latency: None,
+        };
+        return shard.post(ticket.shard, letter, effects);
+    }
     let owner = shard.route.owner(&to);
     shard.post(
         owner,

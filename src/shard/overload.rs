@@ -14,9 +14,10 @@ use core::time::Duration;
 use rand_core::Rng;
 
 use crate::dialect::lync::cccp;
+use crate::immcu::content::Outcome;
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::request::{Request, Target};
+use crate::shard::request::Request;
 use crate::sip::header::Name;
 use crate::sip::message::Method;
 
@@ -58,6 +59,9 @@ impl Class {
         }
     }
 }
+
+/// The reason phrase of what is shed.
+const OVERLOADED: &str = "Overloaded";
 
 /// Parts of a class that are shed one after the other.
 const PARTS: u8 = 16;
@@ -137,17 +141,42 @@ pub(super) fn sheds(shard: &mut Shard, request: Request<'_>, effects: &mut Effec
     let Some(class) = class_of(shard, request) else {
         return false;
     };
-    let dice = shard.rng.next_u32();
-    if !shard.overload.sheds(class, dice) {
+    let Some(after_s) = roll(shard, class) else {
         return false;
-    }
-    let after_s = shard.overload.retry_after_s(shard.rng.next_u32());
-    shard.answer_with(request, 503, "Overloaded", effects, |mut draft| {
+    };
+    shard.answer_with(request, 503, OVERLOADED, effects, |mut draft| {
         draft.header("Retry-After", after_s);
         draft.finish();
     });
     effects.list.push(Effect::Shed(class));
     true
+}
+
+/// For a pager message: after how many seconds it is to be tried again, if it begins a conversation. Whether it does, the
+/// pair's keeper knows.
+pub(super) fn sheds_page(shard: &mut Shard) -> Option<u32> {
+    if !shard.overload.is_on() {
+        return None;
+    }
+    roll(shard, Class::Beginning)
+}
+
+/// What a pager message is told that would have begun a conversation.
+pub(super) fn page_is_shed(after_s: u32, effects: &mut Effects) -> Outcome {
+    effects.list.push(Effect::Shed(Class::Beginning));
+    Outcome {
+        retry_after_s: Some(after_s),
+        ..Outcome::with(503, OVERLOADED)
+    }
+}
+
+/// After how many seconds one of this class is to be tried again; `None` where it is taken.
+fn roll(shard: &mut Shard, class: Class) -> Option<u32> {
+    let dice = shard.rng.next_u32();
+    if !shard.overload.sheds(class, dice) {
+        return None;
+    }
+    Some(shard.overload.retry_after_s(shard.rng.next_u32()))
 }
 
 /// What a request is; `None` for what is never shed.
@@ -182,14 +211,7 @@ fn class_of(shard: &Shard, request: Request<'_>) -> Option<Class> {
             _ => Some(Class::Presence),
         },
         Method::Invite | Method::Refer => Some(Class::Beginning),
-        Method::Message => {
-            let Target::User(to) = shard.target(message.uri(), &request.link) else {
-                return None;
-            };
-            let author = connection.user.as_ref();
-            let goes_on = author.is_some_and(|author| shard.writes_with(author, &to));
-            (!goes_on).then_some(Class::Beginning)
-        }
+        // A pager message: its pair's keeper knows whether it begins a conversation, see `sheds_page`.
         _ => None,
     }
 }

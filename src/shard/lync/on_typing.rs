@@ -119,6 +119,7 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
             to,
             gruu: None,
             content: composing(types, REFRESH_S),
+            refuse_new_s: None,
         };
         return shard.post(keeper, letter, effects);
     }
