@@ -1,5 +1,5 @@
-//! Plain HTTP for the operator, on loopback: `/healthz`, `/readyz`, `/metrics`. One plain thread, one request a
-//! connection, small bounds on everything: whoever is slow here is cut off, and no executor ever waits for it.
+//! Plain HTTP for the operator, on loopback: `/healthz`, `/readyz`, `/metrics`. One request a connection and a plain thread for
+//! each, small bounds on everything: whoever is slow here is cut off, keeps nobody else waiting, and no executor waits for it.
 //!
 //! Not here: what the figures mean (`telemetry`), and who may connect (the config allows loopback only).
 
@@ -16,6 +16,8 @@ use crate::shell::run::Control;
 const HEAD_BYTES_MAX: usize = 4096;
 /// How long one request may take, from its first byte to the last of its answer.
 const REQUEST: Duration = Duration::from_secs(2);
+/// So many requests are answered at a time; more are closed unread.
+const REQUESTS_MAX: usize = 32;
 /// How long a shard may take to say that it takes work.
 const SHARD: Duration = Duration::from_secs(1);
 
@@ -45,14 +47,21 @@ impl Admin {
         let address = listener.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
+        let control = Arc::new(control);
         let thread = thread::Builder::new().name("admin".into()).spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
                 match stream {
-                    // A peer that goes away in the middle has no answer coming.
-                    Ok(stream) => drop(answer(stream, &control)),
+                    // Each request has one, this thread the other.
+                    Ok(_) if Arc::strong_count(&control) > REQUESTS_MAX => {}
+                    Ok(stream) => {
+                        let control = control.clone();
+                        let request = thread::Builder::new().name("admin request".into());
+                        // A peer that goes away in the middle has no answer coming; without a thread none has.
+                        drop(request.spawn(move || drop(answer(stream, &control))));
+                    }
                     // Out of descriptors or the like: it passes, and must not spin.
                     Err(_) => thread::sleep(Duration::from_millis(100)),
                 }
@@ -72,7 +81,7 @@ impl Drop for Admin {
         // The thread waits in accept: one connection of our own wakes it.
         let woken = TcpStream::connect_timeout(&self.address, Duration::from_millis(200)).is_ok();
         if let (true, Some(thread)) = (woken, self.thread.take()) {
-            // It ends by itself within the bound of one request; a panic in it has been reported already.
+            // A request that is being answered ends within its bound by itself; a panic has been reported already.
             let _ = thread.join();
         }
     }

@@ -17,6 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use glommio::timer::Timer;
 use rustls::ServerConfig;
 
@@ -58,6 +59,9 @@ const PRESSED_SLEEP: Duration = Duration::from_millis(1);
 pub(super) const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long a stopping shard waits for its last bytes to leave.
 const LAST_BYTES: Duration = Duration::from_secs(1);
+
+/// So many questions whether a shard takes work wait at most; who asked before the others has waited for long, and is given up.
+const ASKED_READY_MAX: usize = 64;
 
 /// What a shard is given at its start.
 pub(super) struct Equipment {
@@ -152,6 +156,8 @@ pub(super) struct Executor<C> {
     serving: Option<ConnectionId>,
     adopted_by: Option<ShardId>,
     waiting: Waiting,
+    /// Who asks whether this shard takes work: told in the next turn in which it does.
+    asked_ready: VecDeque<Sender<ShardId>>,
     /// Inputs of this turn.
     inputs: usize,
     pub(super) telemetry: Telemetry,
@@ -197,6 +203,7 @@ impl<C: Core> Executor<C> {
             serving: None,
             adopted_by: None,
             waiting: Waiting::new(now),
+            asked_ready: VecDeque::new(),
             inputs: 0,
             telemetry: Telemetry::new(),
             equipment,
@@ -321,6 +328,11 @@ impl<C: Core> Executor<C> {
         if !self.is_pressed() {
             self.accept();
             self.serve();
+            let open = self.life == Life::Open;
+            for answer in self.asked_ready.drain(..).filter(|_| open) {
+                // Whoever asked may have gone; then nobody misses the answer.
+                let _ = answer.try_send(self.equipment.shard);
+            }
         } else if asked {
             self.telemetry.counters.turns_pressed += 1;
         }
@@ -405,11 +417,11 @@ impl<C: Core> Executor<C> {
                     self.watch_listeners();
                 }
             }
-            // Whoever asked may have gone; then nobody misses the answer.
             Command::Ready(answer) => {
-                if self.life == Life::Open {
-                    let _ = answer.send(self.equipment.shard);
+                if self.asked_ready.len() >= ASKED_READY_MAX {
+                    self.asked_ready.pop_front();
                 }
+                self.asked_ready.push_back(answer);
             }
             Command::Telemetry(answer) => {
                 self.telemetry.counters.connections_open = self.table.len() as u64;

@@ -364,8 +364,8 @@ impl Control {
         Ok(merged)
     }
 
-    /// Whether every shard takes work: it answers through its mailbox `within`, is open and not stopping.
-    /// An error names one that does not.
+    /// Whether every shard takes work: `within` that time it is open, not stopping, and neither the store, the call detail
+    /// records nor another shard keep it from reading its sockets. An error names one that does not.
     pub fn ready(&self, within: Duration) -> Result<(), ShardId> {
         let (answer, answers) = bounded(self.shards());
         self.tell_all(|| Command::Ready(answer.clone()), within);

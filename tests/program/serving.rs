@@ -1,3 +1,4 @@
+use std::io::Read as _;
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -119,10 +120,20 @@ fn admin_refuses_what_it_does_not_have() {
     }
     let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(10_000));
     assert!(server.ask(&long).starts_with("HTTP/1.1 431 "));
-    // One that says nothing is cut off, and others are served after it.
-    let silent = TcpStream::connect(server.address("admin")).expect("it listens");
+    // Those who say nothing keep nobody waiting.
+    let address = server.address("admin");
+    let connect = |_| TcpStream::connect(address).expect("it listens");
+    let silent: Vec<TcpStream> = (0..20).map(connect).collect();
+    let begun = Instant::now();
     assert!(server.get("/healthz").starts_with("HTTP/1.1 200 "));
-    drop(silent);
+    assert!(begun.elapsed() < A_SECOND, "it waited for others");
+    // And there is a limit to them: the last is closed long before a request has to be there.
+    let mut more: Vec<TcpStream> = (0..40).map(connect).collect();
+    let last = more.last_mut().expect("forty");
+    last.set_read_timeout(Some(Duration::from_secs(1)))
+        .expect("a socket");
+    assert_eq!(last.read(&mut [0]).expect("it is closed"), 0);
+    drop((silent, more));
 }
 
 #[test]

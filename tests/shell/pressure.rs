@@ -150,6 +150,16 @@ fn a_slow_writer_of_records_pushes_back_and_gets_all() {
     })
     .expect("two shards start");
     running.control().open();
+    let mut peer = Peer::tcp(running.sip[0]);
+    for number in 1..=MESSAGES {
+        peer.send(&request(number, "")).expect("written");
+    }
+    // As long as nobody writes, a shard takes no work, and says so.
+    let takes_work = || running.control().ready(Duration::from_millis(100)).is_ok();
+    let end = Instant::now() + Duration::from_secs(5);
+    while takes_work() {
+        assert!(Instant::now() < end, "ready, though nothing is written");
+    }
     let writer = thread::spawn(move || {
         let mut got = Vec::new();
         while let Ok(CdrEvent::Ended { at, .. }) = events.recv() {
@@ -158,13 +168,10 @@ fn a_slow_writer_of_records_pushes_back_and_gets_all() {
         }
         got
     });
-    let mut peer = Peer::tcp(running.sip[0]);
-    for number in 1..=MESSAGES {
-        peer.send(&request(number, "")).expect("written");
-    }
     for number in 1..=MESSAGES {
         assert_eq!(number_and_body(&peer.message()).0, number);
     }
+    assert!(takes_work(), "all is written");
     assert!(running.stop(Duration::from_secs(5)));
     let got = writer.join().expect("the writer ends with the shards");
     let expected: Vec<u64> = (1..=u64::from(MESSAGES))
