@@ -9,8 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::cli::certificate::validity;
 use crate::cli::{Failure, serve};
 use crate::config::Config;
-use crate::shell::store::DataDir;
-use crate::shell::{limits, tls};
+use crate::shell::cdr::CdrWriter;
+use crate::shell::store::{DataDir, Store};
+use crate::shell::{limits, run, tls};
 
 /// The oldest kernel whose io_uring does what glommio asks of it.
 const KERNEL_MIN: (u32, u32) = (5, 8);
@@ -59,22 +60,8 @@ pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file).map_err(Failure::config)?;
     let mut findings = vec![kernel(), rings(), cores(&config)];
     findings.extend(open_files(&config));
-    findings.extend(
-        config
-            .listen
-            .sips
-            .iter()
-            .map(|address| port(*address, "SIP over TLS")),
-    );
-    findings.extend(
-        config
-            .listen
-            .sip
-            .iter()
-            .map(|address| port(*address, "SIP over TCP")),
-    );
-    findings.push(port(config.listen.admin, "health and metrics"));
-    findings.push(data_dir(&config));
+    findings.extend(ports(&config));
+    findings.extend(data_dir(&config));
     findings.extend(certificates(&config));
     findings.extend(SYSCTLS.iter().filter_map(sysctl));
     for finding in &findings {
@@ -125,10 +112,17 @@ fn rings() -> Finding {
         .map(str::trim)
     {
         Ok("2") => fatal("io_uring is switched off: `sysctl -w kernel.io_uring_disabled=0`"),
-        Ok("1") => worse(
+        Ok("1") if run::try_ring().is_err() => fatal(
             "io_uring is for a group of its own only: `sysctl -w kernel.io_uring_disabled=0`, or run in that group",
         ),
-        _ => fine("io_uring is there"),
+        // Only who asks knows: a container may forbid the call, whatever the kernel can do.
+        _ => match run::try_ring() {
+            Ok(()) => fine("io_uring is there"),
+            Err(error) => fatal(format!(
+                "io_uring is refused ({error}): allow io_uring_setup, io_uring_enter and io_uring_register in the \
+                 container's seccomp profile"
+            )),
+        },
     }
 }
 
@@ -142,26 +136,46 @@ fn open_files(config: &Config) -> Option<Finding> {
     })
 }
 
-fn port(address: SocketAddr, what: &str) -> Finding {
+/// Each is held while the next ones are tried: two of them may be in each other's way.
+fn ports(config: &Config) -> Vec<Finding> {
+    let listen = &config.listen;
+    let sips = listen.sips.iter().map(|address| (*address, "SIP over TLS"));
+    let sip = listen.sip.iter().map(|address| (*address, "SIP over TCP"));
+    let mut held = Vec::new();
+    sips.chain(sip)
+        .chain([(listen.admin, "health and metrics")])
+        .map(|(address, what)| port(address, what, &mut held))
+        .collect()
+}
+
+fn port(address: SocketAddr, what: &str, held: &mut Vec<TcpListener>) -> Finding {
     if address.port() == 0 {
         return fine(format!("{what}: any free port of {}", address.ip()));
     }
     match TcpListener::bind(address) {
-        Ok(_) => fine(format!("{what}: {address} is free")),
+        Ok(listener) => {
+            held.push(listener);
+            fine(format!("{what}: {address} is free"))
+        }
         Err(error) => fatal(format!(
             "{what}: cannot listen on {address} ({error}); stop who holds it (`ss -ltnp`), or change it under [listen]"
         )),
     }
 }
 
-fn data_dir(config: &Config) -> Finding {
-    match DataDir::probe(&config.data_dir) {
-        Ok(()) => fine(format!(
-            "data_dir {} can be written",
-            config.data_dir.display()
-        )),
-        Err(error) => fatal(format!("data_dir: {error}")),
-    }
+fn data_dir(config: &Config) -> Vec<Finding> {
+    let data_dir = match DataDir::probe(&config.data_dir) {
+        Ok(data_dir) => data_dir,
+        Err(error) => return vec![fatal(format!("data_dir: {error}"))],
+    };
+    let mut findings = vec![fine(format!(
+        "data_dir {} can be written",
+        config.data_dir.display()
+    ))];
+    let databases = [Store::probe(&data_dir), CdrWriter::probe(&data_dir)];
+    let unusable = databases.into_iter().filter_map(Result::err);
+    findings.extend(unusable.map(|error| fatal(format!("data_dir: {error}"))));
+    findings
 }
 
 fn cores(config: &Config) -> Finding {

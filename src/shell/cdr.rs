@@ -16,7 +16,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use rusqlite::{Connection, TransactionBehavior, params};
 
 use super::clock::Clock;
-use super::store::{DataDir, StoreError, open_database};
+use super::store::{DataDir, StoreError, open_database, probe_database};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::sip::time::Now;
 
@@ -101,6 +101,11 @@ impl CdrWriter {
             },
             closed,
         ))
+    }
+
+    /// Whether `cdr.db` could be opened, or made, found out without leaving anything behind.
+    pub fn probe(data_dir: &DataDir) -> Result<(), StoreError> {
+        probe_database(&data_dir.cdr_db(), &MIGRATIONS)
     }
 
     /// Where events go.

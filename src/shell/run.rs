@@ -24,7 +24,7 @@ use crate::shell::mailbox::Mailbox;
 use crate::shell::outlet::Outlet;
 use crate::shell::passage::Doors;
 use crate::shell::pulse::{Heart, Pulse};
-use crate::shell::shard_thread::{Plan, Waiting};
+use crate::shell::shard_thread::{self, Plan, Waiting};
 use crate::shell::store::Errand;
 use crate::shell::telemetry::Telemetry;
 use crate::sip::frame;
@@ -163,6 +163,14 @@ pub struct Control {
     mailboxes: Arc<[Mailbox<Envelope>]>,
     /// The shards have ended: nobody empties a mailbox any more.
     ended: Arc<AtomicBool>,
+}
+
+/// Whether a shard's executor can be made here at all: who runs this may be forbidden a ring.
+///
+/// # Errors
+/// What the system says.
+pub fn try_ring() -> Result<(), String> {
+    shard_thread::try_ring()
 }
 
 /// Holds all addresses and starts one shard for each of `settings.cores`, each with a core made on its own thread by `make_core`.

@@ -20,6 +20,15 @@ use crate::shell::passage::{Doors, Passage};
 use crate::shell::run::StartError;
 use crate::sip::link::Transport;
 
+/// Whether an executor can be made here, with the ring of a shard's.
+pub(super) fn try_ring() -> Result<(), String> {
+    let made = LocalExecutorBuilder::new(Placement::Unbound)
+        .io_memory(IO_MEMORY_BYTES)
+        .ring_depth(RING_DEPTH)
+        .make();
+    made.map(drop).map_err(|error| error.to_string())
+}
+
 /// Registered memory of an executor; its files and its default of 10 MiB are not used.
 const IO_MEMORY_BYTES: usize = 64 << 10;
 /// Entries of an executor's rings; one descriptor is waited on, so few are ever used.

@@ -232,6 +232,38 @@ fn check_says_what_would_stop_serve() {
         .muster(&["serve"], "")
         .refused(1, &[&address.to_string(), "another port"]);
     drop(taken);
+    // Each is free, but not both.
+    let port = address.port();
+    place.configure(&format!(
+        "[listen]\nsips = [\"0.0.0.0:{port}\"]\nadmin = \"127.0.0.1:{port}\""
+    ));
+    let checked = place.muster(&["check"], "");
+    assert_eq!(checked.status, Some(1), "{checked:#?}");
+    assert!(checked.out.contains("MUST"), "{checked:#?}");
+
+    // What is no database of ours stops serve as well.
+    place.configure("");
+    let data_dir = place.path().join("muster-data");
+    std::fs::create_dir_all(&data_dir).expect("a folder");
+    for database in ["muster.db", "cdr.db"] {
+        let path = data_dir.join(database);
+        let mut of_the_future = vec![0; 100];
+        of_the_future[..16].copy_from_slice(b"SQLite format 3\0");
+        of_the_future[62] = 1;
+        for (content, why) in [
+            (&b"Dear diary"[..], "no SQLite database"),
+            (&of_the_future, "newer"),
+        ] {
+            std::fs::write(&path, content).expect("written");
+            let checked = place.muster(&["check"], "");
+            assert_eq!(checked.status, Some(1), "{checked:#?}");
+            for words in [database, why] {
+                assert!(checked.out.contains(words), "{words}: {checked:#?}");
+            }
+        }
+        std::fs::remove_file(&path).expect("removed");
+    }
+    place.muster(&["check"], "").fine();
 
     place.configure("[shards]\ncores = [4000]");
     let checked = place.muster(&["check"], "");

@@ -34,7 +34,8 @@ impl DataDir {
 
     /// Whether a server of this user could keep its files at `path` now, found out without leaving anything behind: a
     /// question of root must not make files that the server's user cannot open.
-    pub fn probe(path: &Path) -> Result<(), StoreError> {
+    /// What is answered need not be there.
+    pub fn probe(path: &Path) -> Result<DataDir, StoreError> {
         let folder = path.ancestors().find(|folder| folder.exists());
         // A relative path's last ancestor is empty, and means where we are.
         let folder = folder.unwrap_or(Path::new("."));
@@ -47,10 +48,11 @@ impl DataDir {
             path: path.to_path_buf(),
             error,
         })?;
+        let data_dir = DataDir(path.to_path_buf());
         if path.join("lock").exists() {
-            DataDir(path.to_path_buf()).lock()?;
+            data_dir.lock()?;
         }
-        Ok(())
+        Ok(data_dir)
     }
 
     /// The folder itself.

@@ -12,6 +12,7 @@ mod new_user;
 mod standing;
 mod users;
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -161,6 +162,43 @@ pub(in crate::shell) fn open_database(
         .map_err(sql)?;
     migrate(&mut connection, path, migrations)?;
     Ok(connection)
+}
+
+/// Whether [`open_database`] could open what is at `path`, found out without opening it as a database: that would make files.
+///
+/// # Errors
+/// Where it can't be read and written, is no database, or a newer program's.
+pub(in crate::shell) fn probe_database(path: &Path, migrations: &[&str]) -> Result<(), StoreError> {
+    let io = |error| StoreError::Io {
+        path: path.to_path_buf(),
+        error,
+    };
+    let mut options = std::fs::OpenOptions::new();
+    let file = match options.read(true).append(true).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io(error)),
+    };
+    let mut header = Vec::new();
+    file.take(100).read_to_end(&mut header).map_err(io)?;
+    if header.is_empty() {
+        return Ok(());
+    }
+    // The file format's magic string, and the user version at 60, big-endian (https://sqlite.org/fileformat.html §1.3).
+    let magic = header.starts_with(b"SQLite format 3\0");
+    let version = header.get(60..64).and_then(|bytes| bytes.try_into().ok());
+    let Some(version) = version.filter(|_| magic).map(i32::from_be_bytes) else {
+        return Err(StoreError::Strange {
+            path: path.to_path_buf(),
+            what: "this is no SQLite database".into(),
+        });
+    };
+    let (found, known) = (i64::from(version), migrations.len() as i64);
+    if found > known || found < 0 {
+        let path = path.to_path_buf();
+        return Err(StoreError::TooNew { path, found, known });
+    }
+    Ok(())
 }
 
 /// Who ought to own a database that root has just made: the owner of its folder. `muster user add` by root must not

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::standing::{self, Statements, Unreadable};
-use super::{DataDir, StoreError, open_database};
+use super::{DataDir, StoreError, open_database, probe_database};
 use crate::auth::{Ha1, Scheme};
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
@@ -94,6 +94,11 @@ impl Store {
         let connection = open_database(&path, &MIGRATIONS)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_READY);
         Ok(Store { connection, path })
+    }
+
+    /// Whether it could be opened, or made, found out without leaving anything behind.
+    pub fn probe(data_dir: &DataDir) -> Result<(), StoreError> {
+        probe_database(&data_dir.muster_db(), &MIGRATIONS)
     }
 
     pub(super) fn sql(&self, error: rusqlite::Error) -> StoreError {
