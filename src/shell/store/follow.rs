@@ -17,6 +17,9 @@ use crate::sip::uri::Aor;
 /// Changes read at once: bounds the memory a big import costs the server.
 const CHANGES_AT_ONCE: i64 = 4096;
 
+/// So few new lines of the journal do not wait for the rest of a big import: who was removed is out within a second.
+const FRESH_MAX: i64 = 256;
+
 /// How long a change waits for another program's write. Less than a request waits for its answer.
 const KEEP_BUSY_MAX: Duration = Duration::from_secs(15);
 
@@ -24,8 +27,10 @@ const KEEP_BUSY_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Follower {
     store: Store,
-    /// The last line of the journal that was told.
+    /// The last line of the journal up to which all were told.
     position: i64,
+    /// The last line that was there when the journal was last looked at.
+    newest: i64,
     /// SQLite's number for what was last looked at.
     data_version: i64,
     /// Lines up to here were told, and are still in the journal.
@@ -57,13 +62,14 @@ impl Follower {
         Ok(Follower {
             store,
             position,
+            newest: position,
             data_version,
             unpruned: true,
         })
     }
 
-    /// Tells some of what changed since the last time, in order; true where there is more, so that who asks may do something else in
-    /// between. `tell` may wait: nothing is locked meanwhile.
+    /// Tells some of what changed since the last time, each user as they are now; true where there is more, so that who asks may do
+    /// something else in between. `tell` may wait: nothing is locked meanwhile.
     pub fn poll(&mut self, mut tell: impl FnMut(UserChange)) -> Result<bool, StoreError> {
         let data_version = data_version(&self.store)?;
         if data_version != self.data_version {
@@ -106,38 +112,65 @@ impl Follower {
     }
 
     fn tell_some(&mut self, tell: &mut impl FnMut(UserChange)) -> Result<bool, StoreError> {
+        let fresh = self.lines(self.newest, FRESH_MAX + 1)?;
+        // They are told again when it is their turn, as the user is then.
+        if self.position < self.newest && fresh.len() as i64 <= FRESH_MAX {
+            for (id, name) in fresh {
+                self.tell_one(&name, tell)?;
+                self.newest = id;
+            }
+        } else if !fresh.is_empty() {
+            self.newest = self.end()?;
+        }
+        let lines = self.lines(self.position, CHANGES_AT_ONCE)?;
+        let more = lines.len() as i64 == CHANGES_AT_ONCE;
+        for (id, name) in lines {
+            self.tell_one(&name, tell)?;
+            self.position = id;
+            self.unpruned = true;
+        }
+        Ok(more)
+    }
+
+    /// The journal's lines after this one.
+    fn lines(&self, after: i64, most: i64) -> Result<Vec<(i64, String)>, StoreError> {
         let failed = |error| self.store.sql(error);
         let mut statement = self
             .store
             .connection
             .prepare_cached("SELECT id, aor FROM change WHERE id > ?1 ORDER BY id LIMIT ?2")
             .map_err(failed)?;
-        let lines: Vec<(i64, String)> = statement
-            .query_map([self.position, CHANGES_AT_ONCE], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })
+        statement
+            .query_map([after, most], |row| Ok((row.get(0)?, row.get(1)?)))
             .and_then(Iterator::collect)
-            .map_err(failed)?;
-        drop(statement);
-        let more = lines.len() as i64 == CHANGES_AT_ONCE;
-        for (id, name) in lines {
-            // The user as it is now, which may be newer than this line: then a later line tells the same again.
-            match (self.store.user(&name), Aor::parse(&name)) {
-                (Ok(Some(user)), _) => tell(UserChange::Put(user)),
-                (Ok(None), Some(aor)) => tell(UserChange::Removed(aor)),
-                (Ok(None), None) => {
-                    tracing::warn!("the journal of users has a line that names nobody; passed over")
-                }
-                // What cannot be read of one user is not in the way of what changed about others.
-                (Err(strange @ StoreError::Strange { .. }), _) => {
-                    tracing::error!("a change of {name} is not noticed: {strange}")
-                }
-                (Err(error), _) => return Err(error),
+            .map_err(failed)
+    }
+
+    /// The journal's last line.
+    fn end(&self) -> Result<i64, StoreError> {
+        let last = |row: &rusqlite::Row<'_>| row.get::<_, Option<i64>>(0);
+        let connection = &self.store.connection;
+        let last = connection.query_row("SELECT max(id) FROM change", [], last);
+        Ok(last
+            .map_err(|error| self.store.sql(error))?
+            .unwrap_or(self.newest))
+    }
+
+    /// The user as it is now, which may be newer than the line: then a later line tells the same again.
+    fn tell_one(&self, name: &str, tell: &mut impl FnMut(UserChange)) -> Result<(), StoreError> {
+        match (self.store.user(name), Aor::parse(name)) {
+            (Ok(Some(user)), _) => tell(UserChange::Put(user)),
+            (Ok(None), Some(aor)) => tell(UserChange::Removed(aor)),
+            (Ok(None), None) => {
+                tracing::warn!("the journal of users has a line that names nobody; passed over")
             }
-            self.position = id;
-            self.unpruned = true;
+            // What cannot be read of one user is not in the way of what changed about others.
+            (Err(strange @ StoreError::Strange { .. }), _) => {
+                tracing::error!("a change of {name} is not noticed: {strange}")
+            }
+            (Err(error), _) => return Err(error),
         }
-        Ok(more)
+        Ok(())
     }
 
     /// Forgets the lines that were told, so that the journal does not grow for ever. While another program
@@ -297,5 +330,44 @@ mod tests {
         }
         other.connection.execute_batch("COMMIT").unwrap();
         assert_eq!(told(&mut follower).len() as i64, count);
+    }
+
+    #[test]
+    fn who_is_removed_behind_a_big_import_is_told_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut other = Store::open(&dir).unwrap();
+        let one = user("u0");
+        other.add(&one).unwrap();
+        let mut follower = Follower::start(Store::open(&dir).unwrap(), |_| {}).unwrap();
+        let count = 3 * CHANGES_AT_ONCE;
+        other.connection.execute_batch("BEGIN").unwrap();
+        for n in 1..=count {
+            super::super::users::insert(&other.connection, &user(&format!("u{n}"))).unwrap();
+        }
+        other.connection.execute_batch("COMMIT").unwrap();
+        let mut told = Vec::new();
+        let mut poll = |follower: &mut Follower| {
+            let before = told.len();
+            let more = follower.poll(|change| told.push(change)).unwrap();
+            let removed =
+                |change: &UserChange| matches!(change, UserChange::Removed(aor) if *aor == one.aor);
+            (
+                more,
+                told[before..]
+                    .iter()
+                    .filter(|change| removed(change))
+                    .count(),
+            )
+        };
+        assert_eq!(poll(&mut follower), (true, 0));
+        assert!(other.remove(&one.aor).unwrap());
+        assert_eq!(poll(&mut follower), (true, 1), "it waits for the import");
+        while poll(&mut follower).0 {}
+        let put = told
+            .iter()
+            .filter(|change| matches!(change, UserChange::Put(_)));
+        assert_eq!(put.count() as i64, count);
+        assert_eq!(other.journal_lines().unwrap(), 0);
     }
 }
