@@ -475,6 +475,30 @@ mod tests {
     }
 
     #[test]
+    fn who_reads_on_slowly_keeps_no_log_of_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut file = CdrFile::open(&dir).unwrap();
+        let events: Vec<CdrEvent> = (0..3).map(|id| started(id, 10 - id, None)).collect();
+        file.write(&events, at(1)).unwrap();
+        let mut began = Vec::new();
+        let report = Report::open(&dir).unwrap().unwrap();
+        let read = report.sessions(None, None, |session| {
+            began.push(session.started_ms);
+            file.write(&[ended(0, 20)], at(20)).unwrap();
+            // All of the log goes into the database: nobody reads what was there before it.
+            let busy = file
+                .connection
+                .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
+            assert_eq!(busy, Ok(0));
+            Ok::<(), StoreError>(())
+        });
+        read.unwrap();
+        assert_eq!(began.len(), 3);
+        assert!(began.is_sorted(), "{began:?}");
+    }
+
+    #[test]
     fn a_disk_that_says_no_for_a_while_loses_nothing() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();

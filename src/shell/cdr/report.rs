@@ -80,13 +80,25 @@ impl Report {
             path: self.data_dir.cdr_db(),
             error,
         };
-        let mut sessions = self
+        // Whose turn it is first, and then one after the other: who reads on for hours in a pager keeps no view of the database
+        // open meanwhile, which would let the server's log of writes grow.
+        let rows: Vec<i64> = self
             .connection
             .prepare(
-                "SELECT id, kind, initiator, started_ms, ended_ms, end_reason, continues FROM session
+                "SELECT rowid FROM session
                  WHERE (?1 IS NULL OR ended_ms IS NULL OR ended_ms >= ?1) AND (?2 IS NULL OR initiator = ?2 OR EXISTS
                      (SELECT 1 FROM participant WHERE session_id = session.id AND user = ?2))
                  ORDER BY started_ms, rowid",
+            )
+            .and_then(|mut sessions| {
+                let rows = sessions.query_map(params![since_ms, user.map(Aor::as_str)], |row| row.get(0))?;
+                rows.collect()
+            })
+            .map_err(failed)?;
+        let mut sessions = self
+            .connection
+            .prepare(
+                "SELECT id, kind, initiator, started_ms, ended_ms, end_reason, continues FROM session WHERE rowid = ?1",
             )
             .map_err(failed)?;
         let mut participants = self
@@ -96,11 +108,8 @@ impl Report {
                  WHERE session_id = ?1 ORDER BY participation",
             )
             .map_err(failed)?;
-        let mut rows = sessions
-            .query(params![since_ms, user.map(Aor::as_str)])
-            .map_err(failed)?;
-        while let Some(row) = rows.next().map_err(failed)? {
-            let mut session = session(row).map_err(failed)?;
+        for row in rows {
+            let mut session = sessions.query_row([row], session).map_err(failed)?;
             session.participants = participants
                 .query_map([&session.id], participant)
                 .and_then(Iterator::collect)

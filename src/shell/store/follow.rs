@@ -20,8 +20,8 @@ const CHANGES_AT_ONCE: i64 = 4096;
 /// So few new lines of the journal do not wait for the rest of a big import: who was removed is out within a second.
 const FRESH_MAX: i64 = 256;
 
-/// How long a change waits for another program's write. Less than a request waits for its answer.
-const KEEP_BUSY_MAX: Duration = Duration::from_secs(15);
+/// How long a batch of changes waits for another program's write. Less than half of what a request waits for its answer.
+pub(super) const KEEP_BUSY_MAX: Duration = Duration::from_secs(15);
 
 /// Reads the journal as it grows. One a server.
 #[derive(Debug)]
@@ -85,10 +85,12 @@ impl Follower {
     }
 
     /// Makes these changes in one transaction, synced to the disk: for each, in order, the user as they are then, where anything
-    /// changed. On an error none of them was made. They need no journal: who asks tells the shards.
+    /// changed. Waits so long for another program's write. On an error none of them was made. They need no journal: who asks tells
+    /// the shards.
     pub(super) fn keep<'c>(
         &mut self,
         changes: impl Iterator<Item = &'c Change>,
+        patience: Duration,
     ) -> Result<Vec<Result<Option<UserRecord>, NotKept>>, StoreError> {
         let path = self.store.path.clone();
         let failed = |error| StoreError::Sql {
@@ -96,7 +98,7 @@ impl Follower {
             error,
         };
         let connection = &mut self.store.connection;
-        connection.busy_timeout(KEEP_BUSY_MAX).map_err(failed)?;
+        connection.busy_timeout(patience).map_err(failed)?;
         let mut kept = Vec::new();
         let written = connection
             .transaction_with_behavior(TransactionBehavior::Immediate)

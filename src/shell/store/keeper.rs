@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use super::follow::KEEP_BUSY_MAX;
 use super::{Follower, Store, StoreError};
 use crate::shard::UserRecord;
 use crate::shard::change::{Change, KeepTicket, NotKept};
@@ -20,6 +21,8 @@ use crate::shell::run::UserChange;
 const QUEUE_MAX: usize = 4_096;
 /// Changes that share one transaction, and one sync.
 const BATCH_MAX: usize = 256;
+/// How long one waits for another program's write once the server stops: sixteen of them may be left.
+const STOP_BUSY_MAX: Duration = Duration::from_secs(1);
 /// How often the store is asked whether another program changed it.
 const FOLLOW: Duration = Duration::from_millis(300);
 
@@ -94,7 +97,12 @@ impl<T: FnMut(Told)> Work<T> {
                 Ok(first) => {
                     batch.push(first);
                     batch.extend(errands.try_iter().take(BATCH_MAX - 1));
-                    self.keep(&batch);
+                    // Once the server stops nobody waits for an answer, and the end waits for us.
+                    let patience = match stop.load(Ordering::Relaxed) {
+                        false => KEEP_BUSY_MAX,
+                        true => STOP_BUSY_MAX,
+                    };
+                    self.keep(&batch, patience);
                     batch.clear();
                 }
                 Err(_) if stop.load(Ordering::Relaxed) => return,
@@ -111,23 +119,24 @@ impl<T: FnMut(Told)> Work<T> {
         }
     }
 
-    fn keep(&mut self, batch: &[Errand]) {
+    fn keep(&mut self, batch: &[Errand], patience: Duration) {
         let changes = batch.iter().map(|(_, change)| change);
-        let kept: Vec<Result<Option<UserRecord>, NotKept>> = match self.follower.keep(changes) {
-            Ok(kept) => {
-                if core::mem::take(&mut self.failing.1) {
-                    tracing::info!("changes of users are kept again");
+        let kept: Vec<Result<Option<UserRecord>, NotKept>> =
+            match self.follower.keep(changes, patience) {
+                Ok(kept) => {
+                    if core::mem::take(&mut self.failing.1) {
+                        tracing::info!("changes of users are kept again");
+                    }
+                    kept
                 }
-                kept
-            }
-            Err(error) => {
-                // Said once; who asked is told each time.
-                if !core::mem::replace(&mut self.failing.1, true) {
-                    tracing::error!("changes of users are refused for now: {error}");
+                Err(error) => {
+                    // Said once; who asked is told each time.
+                    if !core::mem::replace(&mut self.failing.1, true) {
+                        tracing::error!("changes of users are refused for now: {error}");
+                    }
+                    batch.iter().map(|_| Err(NotKept::Failed)).collect()
                 }
-                batch.iter().map(|_| Err(NotKept::Failed)).collect()
-            }
-        };
+            };
         for ((ticket, _), kept) in batch.iter().zip(kept) {
             let outcome = kept.map(|changed| {
                 if let Some(user) = changed {
