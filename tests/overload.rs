@@ -2,6 +2,8 @@
 
 /// What one connection is told in one turn.
 mod at_once;
+/// How much one may have of a thing.
+mod limits;
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! All that crosses from one shard to another: plain data, owned, a closed list.
 //!
 //! A shard posts to itself too, so that a thing has one way to happen wherever its parts live. Letters between two
-//! shards arrive in order. A letter may come too late for what it is about: each arm in `on_letter` says what then.
+//! shards arrive in order. A letter may come too late for what it is about: then its script
+//! does nothing, or, where somebody waits for an answer, gives one.
 
 use std::sync::Arc;
 

@@ -40,14 +40,10 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
     let Some(user) = place.user.clone() else {
         return;
     };
-    let dialogs_max = shard.settings.dialogs_max;
-    if shard.dialogs.keys(&place.dialogs).take(dialogs_max).count()
-        + shard.ends.keys(&place.ends).take(dialogs_max).count()
-        >= dialogs_max
-    {
+    if !shard.has_room_for_dialog(request.connection) {
         return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
     }
-    if shard.sessions.len() + shard.calls.len() >= shard.settings.immcu.sessions_max {
+    if !shard.has_room_for_session() {
         return shard.answer(request, 503, "Too Many Sessions", effects);
     }
     if message.from().tag().is_none() {

@@ -28,11 +28,7 @@ pub(super) struct Ring {
 /// Rings one endpoint.
 pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut Effects) {
     let (call, number, connection) = (ring.call, ring.end, ring.connection);
-    let dialogs_max = shard.settings.dialogs_max;
-    let has_room = shard.connections.get(connection).is_some_and(|place| {
-        let dialogs = shard.dialogs.keys(&place.dialogs).take(dialogs_max).count();
-        dialogs + shard.ends.keys(&place.ends).take(dialogs_max).count() < dialogs_max
-    });
+    let has_room = shard.has_room_for_dialog(connection);
     let dialog = invite.dialog.aimed(&ring.contact);
     let end = End {
         call,

@@ -23,6 +23,9 @@ use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
 use crate::sip::uri::Aor;
 
+/// Messages to one user that have stages to come; past it 503.
+const STAGED_MAX: usize = 512;
+
 /// The letter: a message in its place in the order.
 pub(super) fn deliver(
     shard: &mut Shard,
@@ -43,6 +46,18 @@ pub(super) fn deliver(
     };
     if let Some(outcome) = held_back(shard, user, &from.aor, content.priority) {
         return refuse(shard, outcome, effects);
+    }
+    // Each of them is looked at by those that come after it.
+    let waiting = shard
+        .users
+        .get(user)
+        .and_then(|user| user.correspondence.as_ref());
+    if waiting.is_some_and(|all| all.staged.len() >= STAGED_MAX) {
+        let full = Outcome {
+            retry_after_s: Some(ACTIVE_FIRST.as_secs() as u32),
+            ..Outcome::with(503, "Too Many Messages Wait For This User")
+        };
+        return refuse(shard, full, effects);
     }
     let (first, stages) = match &gruu {
         Some(gruu) => (

@@ -60,7 +60,7 @@ pub(super) fn make(
     if wish.ends.is_some_and(|ends| ends <= shard.now) {
         return Err(NotMade::Past);
     }
-    if shard.stopping || shard.sessions.len() >= shard.settings.immcu.sessions_max {
+    if shard.stopping || !shard.has_room_for_session() {
         return Err(NotMade::NotNow);
     }
     let id = shard.fresh_session(user);

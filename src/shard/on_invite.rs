@@ -83,13 +83,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     let Some(user) = connection.user.clone() else {
         return;
     };
-    if shard
-        .dialogs
-        .keys(&connection.dialogs)
-        .take(shard.settings.dialogs_max)
-        .count()
-        >= shard.settings.dialogs_max
-    {
+    if !shard.has_room_for_dialog(request.connection) {
         return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
     }
     // Who starts it has a place of their own.
@@ -132,9 +126,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             return shard.answer(request, 400, "Missing or Bad Contact", effects);
         }
     };
-    if shard.sessions.len() >= shard.settings.immcu.sessions_max
-        && !matches!(target, Target::Session(_) | Target::Focus(_))
-    {
+    if !shard.has_room_for_session() && !matches!(target, Target::Session(_) | Target::Focus(_)) {
         return shard.answer(request, 503, "Too Many Sessions", effects);
     }
     let session = match target {

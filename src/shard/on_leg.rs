@@ -101,10 +101,10 @@ impl Shard {
     pub(super) fn drop_dialog(&mut self, key: DialogKey) -> Option<Association> {
         let connection = self.dialogs.get(key)?.connection;
         let mut none = Chain::default();
-        let chain = self
-            .connections
-            .get_mut(connection)
-            .map_or(&mut none, |connection| &mut connection.dialogs);
+        let place = self.connections.get_mut(connection);
+        // What goes with its connection has nobody to pass an order on to.
+        let goes_on = place.is_some();
+        let chain = place.map_or(&mut none, |connection| &mut connection.dialogs);
         let dropped = self.dialogs.remove(chain, key)?;
         if let Usage::Leg(leg) = &dropped.usage
             && let Some(with) = leg.pages.clone()
@@ -121,7 +121,7 @@ impl Shard {
                 matches!(subscription.subject, Subject::Refer { .. })
             }
         };
-        if shares {
+        if shares && goes_on {
             let chain = *chain;
             self.pass_on_order(key, &chain, dropped.dialog.local_cseq);
         }

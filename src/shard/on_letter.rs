@@ -1,5 +1,4 @@
-//! What other shards tell: each letter to the script that knows it. A letter may come too late for what it is about;
-//! then the script finds nothing, and does nothing.
+//! What other shards tell: each letter to the script that knows it.
 
 use crate::immcu::content::Priority;
 use crate::presence::SubscriptionKey;

@@ -95,8 +95,10 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
     let watcher = if quiet {
         None
-    } else {
+    } else if shard.has_room_for_dialog(request.connection) {
         subscribe(shard, request, &by)
+    } else {
+        return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
     };
     let tag = watcher.and_then(|leg| {
         Some(

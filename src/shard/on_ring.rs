@@ -206,7 +206,8 @@ fn ring_endpoint(
     });
 }
 
-/// A leg that rings, for an INVITE to `contact` in the name of `local`: what that is written with.
+/// A leg that rings, for an INVITE to `contact` in the name of `local`: what that is written with. `None` where the connection is
+/// gone, or has no room for one more: an invitation must not be in the way of what the client asks itself.
 pub(super) fn invite<'s>(
     shard: &'s mut Shard,
     key: RingingKey,
@@ -216,6 +217,9 @@ pub(super) fn invite<'s>(
 ) -> Option<(Link, Branch, &'s mut Dialog)> {
     let ringing = shard.ringings.get(key)?;
     let (session, focus, user) = (ringing.session, ringing.focus, ringing.to.clone());
+    if !shard.has_room_for_dialog(connection) {
+        return None;
+    }
     let call_id = shard.fresh_call_id();
     let random = shard.rng.next_u32();
     let place = shard.connections.get_mut(connection)?;

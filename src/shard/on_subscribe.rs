@@ -146,14 +146,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         let reason = format!("At Most {max} Subscriptions A User");
         return shard.answer(request, 403, &reason, effects);
     }
-    let dialogs_max = shard.settings.dialogs_max;
-    if shard
-        .dialogs
-        .keys(&connection.dialogs)
-        .take(dialogs_max)
-        .count()
-        >= dialogs_max
-    {
+    if !shard.has_room_for_dialog(request.connection) {
         return shard.answer(
             request,
             503,

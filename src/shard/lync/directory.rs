@@ -8,7 +8,6 @@ use slotmap::SlotMap;
 use crate::dialect::lync::search::{Question, RESULTS_MAX, Row};
 use crate::shard::UserKey;
 use crate::shard::letter::Ticket;
-use crate::sip::link::ConnectionId;
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
@@ -47,7 +46,7 @@ pub(in crate::shard) struct Scan {
 #[derive(Debug)]
 pub(in crate::shard) struct Search {
     pub server: ServerKey,
-    pub connection: ConnectionId,
+    pub searcher: Aor,
     pub results_max: usize,
     /// Shards that have not answered.
     pub waits: usize,
@@ -171,7 +170,7 @@ mod tests {
         };
         let mut search = Search {
             server: ServerKey::default(),
-            connection: ConnectionId::new(0, 0),
+            searcher: Aor::parse("a@x").expect("an address"),
             results_max: 2,
             waits: 2,
             rows: Vec::new(),

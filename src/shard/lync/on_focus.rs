@@ -38,9 +38,7 @@ pub(in crate::shard) fn on_invite(
     let Some(user) = connection.user.clone() else {
         return;
     };
-    let dialogs_max = shard.settings.dialogs_max;
-    let dialogs = shard.dialogs.keys(&connection.dialogs).take(dialogs_max);
-    if dialogs.count() >= dialogs_max {
+    if !shard.has_room_for_dialog(request.connection) {
         let outcome = Outcome::with(503, "Too Many Dialogs On This Connection");
         return refuse_at_once(shard, request, &outcome, effects);
     }

@@ -39,7 +39,7 @@ pub(super) fn search(
         });
     }
     let mut searches = shard.directory.searches.values();
-    if searches.any(|search| search.connection == connection) {
+    if searches.any(|search| search.searcher == searcher) {
         return refuse(shard, request, 503, "One Search At A Time", effects);
     }
     let Some(server) = shard.open(request) else {
@@ -48,7 +48,7 @@ pub(super) fn search(
     let shards = shard.settings.shards;
     let key = shard.directory.searches.insert(Search {
         server,
-        connection,
+        searcher: searcher.clone(),
         results_max: question.results_max,
         waits: usize::from(shards),
         rows: Vec::new(),

@@ -1,0 +1,113 @@
+//! How much one user and one connection may have of a thing, and that others cannot use it up.
+
+use super::Client;
+use crate::world::World;
+use muster::immcu;
+use muster::shard::Settings;
+
+const MESSAGES: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
+                        a=accept-types:text/plain\r\n";
+const AUDIO: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
+
+impl Client {
+    /// INVITE with this description; it is left at that.
+    fn invite(&mut self, world: &mut World, whom: &str, description: &str) {
+        let contact = format!(
+            "Contact: <sip:{}@10.0.0.1:5060;transport=tls>\r\nContent-Type: application/sdp\r\n",
+            self.name
+        );
+        self.send(world, "INVITE", whom, &contact, description);
+        world.settle();
+    }
+
+    /// What has come, by method or status; nothing is answered.
+    fn titles(&mut self, world: &mut World) -> Vec<String> {
+        let bytes = world.read(self.socket);
+        let heard = self.inbox.push(&bytes).into_iter();
+        let title = |heard: crate::client::Heard| match heard.status {
+            Some(status) => status.to_string(),
+            None => heard.method,
+        };
+        heard.map(title).collect()
+    }
+}
+
+#[test]
+fn who_is_invited_by_many_has_room_for_so_many_dialogs() {
+    let settings = Settings {
+        dialogs_max: 2,
+        ..Settings::default()
+    };
+    let mut world = World::new(1, 21, &settings);
+    let mut bob = Client::up(&mut world, "bob");
+    let mut others = ["alice", "carol", "dave"].map(|name| Client::up(&mut world, name));
+    for other in &mut others {
+        other.invite(&mut world, "bob", MESSAGES);
+    }
+    assert_eq!(bob.titles(&mut world), ["INVITE", "INVITE"]);
+    assert_eq!(others[2].titles(&mut world), ["100", "480"]);
+}
+
+#[test]
+fn conversations_and_calls_share_the_room_of_their_shard() {
+    let settings = Settings {
+        immcu: immcu::Settings {
+            sessions_max: 2,
+            ..immcu::Settings::default()
+        },
+        ..Settings::default()
+    };
+    for descriptions in [[MESSAGES, AUDIO], [AUDIO, MESSAGES], [AUDIO, AUDIO]] {
+        for last in [MESSAGES, AUDIO] {
+            let mut world = World::new(1, 22, &settings);
+            let mut alice = Client::up(&mut world, "alice");
+            let bob = Client::up(&mut world, "bob");
+            for description in descriptions {
+                alice.invite(&mut world, &bob.name, description);
+                let heard = alice.titles(&mut world);
+                assert_eq!(heard.first().map(String::as_str), Some("100"));
+            }
+            alice.invite(&mut world, &bob.name, last);
+            assert_eq!(alice.titles(&mut world), ["503"], "{descriptions:?}");
+        }
+    }
+}
+
+/// The more active of Bob's endpoints has each of them for four seconds for itself, and says nothing.
+#[test]
+fn so_many_messages_wait_for_who_does_not_answer() {
+    let settings = Settings {
+        pending_max: 1_000,
+        ..Settings::default()
+    };
+    let mut world = World::new(1, 23, &settings);
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    let mut desk = Client::another(&mut world, "bob");
+    // That took the address over.
+    for (client, user, q) in [(&mut bob, "phone", "1.0"), (&mut desk, "bob", "0.5")] {
+        let contact = format!("Contact: <sip:{user}@10.0.0.1:5060;transport=tls>;q={q}\r\n");
+        let answer = client.ask(&mut world, "REGISTER", "bob", &contact, "");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+    }
+    for _ in 0..600 {
+        alice.page(&mut world, "bob");
+    }
+    world.settle();
+    let heard = alice.read(&mut world);
+    let refused = heard.iter().filter(|heard| heard.status == Some(503));
+    assert!(
+        refused
+            .clone()
+            .all(|heard| heard.header("Retry-After").is_some())
+    );
+    assert_eq!(refused.count(), 600 - 512);
+    assert_eq!(bob.titles(&mut world).len(), 512);
+    assert!(desk.titles(&mut world).is_empty());
+    world.pass(std::time::Duration::from_secs(6));
+    world.settle();
+    assert_eq!(desk.read_all(&mut world).len(), 512);
+    let heard = alice.read(&mut world);
+    let taken = heard.iter().filter(|heard| heard.status == Some(200));
+    assert_eq!(taken.count(), 512, "none of them was lost");
+}
