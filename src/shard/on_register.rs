@@ -99,6 +99,10 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
         since: now,
     });
     bindings_changed(shard, key, effects);
+    // Who talks here without an endpoint is in no call to others: that may be different now.
+    if shard.ends_on(request.connection).next().is_some() {
+        shard.line_changed(&user);
+    }
 }
 
 /// The 200 of a standard client: all bindings, with the GRUUs of each where it asks for them.
