@@ -99,6 +99,9 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
                 .user(&name, &display_name, &password)
                 .map_err(Failure::failed)?;
             open(&config)?.add(&user).map_err(Failure::failed)?;
+            if let Some(caution) = admission.caution(&user.aor) {
+                eprintln!("{caution}");
+            }
         }
         Command::Import { file } => {
             let count = import_with_progress(&mut open(&config)?, &file, &admission)?;

@@ -240,7 +240,7 @@ impl Telemetry {
     /// All in the Prometheus text format (version 0.0.4), appended to `out`.
     pub fn write_metrics(&self, out: &mut String) {
         const INFALLIBLE: &str = "writing to a String cannot fail";
-        out.push_str("# HELP muster_latency_seconds How long things took; see the README for each kind.\n# TYPE muster_latency_seconds summary\n");
+        out.push_str("# HELP muster_latency_seconds How long things took, from what came in to what went out for it.\n# TYPE muster_latency_seconds summary\n");
         for timed in Timed::ALL {
             let (kind, histogram) = (timed.name(), self.latency(timed));
             for quantile in [0.5, 0.9, 0.99, 0.999] {

@@ -84,6 +84,18 @@ impl Admission<'_> {
         })
     }
 
+    /// What may surprise with this name, though it is a good one.
+    pub fn caution(&self, aor: &Aor) -> Option<String> {
+        let plain = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
+        if !self.schemes.contains(&Scheme::Ntlm) || aor.user().chars().all(plain) {
+            return None;
+        }
+        Some(format!(
+            "{aor} is added; but clients of Lync's dialect write all addresses in plain lower-case letters, and will not find it: \
+             for them, add a user of such a name"
+        ))
+    }
+
     fn domains_text(&self) -> String {
         self.domains.join(", ")
     }
@@ -131,6 +143,30 @@ mod tests {
             Err(why) => why,
         };
         assert!(said.starts_with(expected), "{name}: {said}");
+    }
+
+    #[test]
+    fn a_name_that_lyncs_clients_cannot_write_is_a_surprise() {
+        let domains = ["example.com".into()];
+        let schemes = SCHEMES;
+        let admission = |schemes| Admission {
+            domains: &domains,
+            schemes,
+        };
+        for (name, surprises) in [
+            ("alice", false),
+            ("a.b-7_d", false),
+            ("Bob", true),
+            ("zoë", true),
+        ] {
+            let aor = Aor::parse(&format!("{name}@example.com")).unwrap();
+            assert_eq!(
+                admission(&schemes[..]).caution(&aor).is_some(),
+                surprises,
+                "{name}"
+            );
+            assert_eq!(admission(&schemes[..1]).caution(&aor), None);
+        }
     }
 
     #[test]
