@@ -4,6 +4,7 @@
 //! the five predefined ones and character references are resolved; depth, elements, attributes and text are bounded;
 //! names are known by namespace, never by prefix. What is well-formed past the root's end is still checked.
 
+mod copy;
 pub mod write;
 
 use std::borrow::Cow;
@@ -13,7 +14,7 @@ use quick_xml::XmlVersion;
 use quick_xml::errors::Error;
 use quick_xml::escape::{EscapeError, resolve_predefined_entity};
 use quick_xml::events::{BytesDecl, BytesStart, Event};
-use quick_xml::name::{Namespace, PrefixDeclaration, ResolveResult};
+use quick_xml::name::{Namespace, ResolveResult};
 
 /// Elements inside one another, the root included.
 pub const DEPTH_MAX: usize = 32;
@@ -383,67 +384,6 @@ impl<'i> Reader<'i> {
         Ok(())
     }
 
-    /// Writes `element`, which was just given, and all in it up to its end, as a document that stands alone: with every
-    /// namespace in its scope declared on it, so it means the same wherever it is put. Comments and instructions are left
-    /// out.
-    ///
-    /// # Errors
-    /// [`Fault::TooLong`] past `bytes_max` bytes of what is written.
-    pub fn copy(&mut self, element: &Element<'_>, bytes_max: usize) -> Result<Vec<u8>, Fault> {
-        let mut out = Vec::new();
-        // Closing tags are written from here: the reader's ends carry a name too, but this one is checked by its type.
-        let mut names: Vec<String> = Vec::new();
-        let name = element.start.name().into_inner().to_owned();
-        out.push(b'<');
-        out.extend_from_slice(name.as_bytes());
-        let mut default = false;
-        for (prefix, Namespace(namespace)) in self.inner.resolver().bindings() {
-            out.extend_from_slice(b" xmlns");
-            match prefix {
-                PrefixDeclaration::Default => default = true,
-                PrefixDeclaration::Named(prefix) => {
-                    out.push(b':');
-                    out.extend_from_slice(prefix.as_bytes());
-                }
-            }
-            attribute_value(&mut out, namespace);
-        }
-        if !default {
-            out.extend_from_slice(b" xmlns=\"\"");
-        }
-        copy_attributes(&mut out, &element.start, false)?;
-        out.push(b'>');
-        names.push(name);
-        while let Some(open) = names.last() {
-            if out.len() > bytes_max {
-                return Err(Fault::TooLong);
-            }
-            match self.step()? {
-                Step::Open(element) => {
-                    let name = element.start.name().into_inner().to_owned();
-                    out.push(b'<');
-                    out.extend_from_slice(name.as_bytes());
-                    copy_attributes(&mut out, &element.start, true)?;
-                    out.push(b'>');
-                    names.push(name);
-                }
-                Step::Close => {
-                    out.extend_from_slice(b"</");
-                    out.extend_from_slice(open.as_bytes());
-                    out.push(b'>');
-                    names.pop();
-                }
-                Step::Text(text) => write::escape(&mut out, &text),
-                Step::Aside => {}
-                Step::Declaration | Step::End => return Err(Fault::Malformed),
-            }
-        }
-        if out.len() > bytes_max {
-            return Err(Fault::TooLong);
-        }
-        Ok(out)
-    }
-
     /// Checks that nothing but white space and comments follows the root.
     pub fn finish(mut self) -> Result<(), Fault> {
         loop {
@@ -510,33 +450,6 @@ enum Step<'i> {
     Aside,
     Declaration,
     End,
-}
-
-/// Writes attributes as they are; the declarations of namespaces among them only where `declarations`.
-fn copy_attributes(
-    out: &mut Vec<u8>,
-    start: &BytesStart<'_>,
-    declarations: bool,
-) -> Result<(), Fault> {
-    for attribute in start.attributes() {
-        let attribute = attribute.map_err(|_| Fault::Malformed)?;
-        if !declarations && attribute.key.as_namespace_binding().is_some() {
-            continue;
-        }
-        let value = attribute
-            .normalized_value(XmlVersion::Implicit1_0)
-            .map_err(|e| fault(&e))?;
-        out.push(b' ');
-        out.extend_from_slice(attribute.key.into_inner().as_bytes());
-        attribute_value(out, &value);
-    }
-    Ok(())
-}
-
-fn attribute_value(out: &mut Vec<u8>, value: &str) {
-    out.extend_from_slice(b"=\"");
-    write::escape(out, value);
-    out.push(b'"');
 }
 
 fn check_attributes(start: &BytesStart<'_>) -> Result<(), Fault> {

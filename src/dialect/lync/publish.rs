@@ -232,6 +232,19 @@ mod tests {
             "<publication categoryName='note' instance='1' container='2' version='0'><note/></publication>",
             Err((400, "Wrong XML Namespace")),
         );
+        // They would be in what every watcher gets.
+        for (document, why) in [
+            ("<a&b xmlns='urn:y'/>", "Malformed XML"),
+            ("<a<b/>", "Malformed XML"),
+            ("<a zz:q='1'/>", "Wrong XML Namespace"),
+        ] {
+            check(
+                &format!(
+                    "<publication categoryName='x' instance='1' container='2' version='0'>{document}</publication>"
+                ),
+                Err((400, why)),
+            );
+        }
     }
 
     #[test]
