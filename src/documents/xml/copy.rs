@@ -4,12 +4,21 @@
 //! less: quick-xml takes for a name all that is not white space, and looks for no attribute's prefix. Here that would
 //! spoil the document of whoever is told.
 
+use std::borrow::Cow;
+
 use quick_xml::XmlVersion;
 use quick_xml::events::BytesStart;
+use quick_xml::events::attributes::Attribute;
 use quick_xml::name::{Namespace, NamespaceResolver, PrefixDeclaration, QName, ResolveResult};
 use smallvec::SmallVec;
 
 use super::{Element, Fault, Reader, Step, fault, write};
+
+/// The namespaces of `xml:` and `xmlns:`.
+const RESERVED: [&str; 2] = [
+    "http://www.w3.org/XML/1998/namespace",
+    "http://www.w3.org/2000/xmlns/",
+];
 
 impl Reader<'_> {
     /// Writes `element`, which was just given, and all in it up to its end, as a document that stands alone: with every
@@ -87,7 +96,9 @@ fn copy_scope(out: &mut Vec<u8>, scope: &NamespaceResolver) -> Result<(), Fault>
                 out.extend_from_slice(prefix.as_bytes());
             }
         }
-        attribute_value(out, namespace);
+        let namespace = namespace_name(namespace)?;
+        check_binding(prefix, &namespace)?;
+        write::attribute_value(out, namespace);
     }
     if !default {
         out.extend_from_slice(b" xmlns=\"\"");
@@ -110,10 +121,7 @@ fn copy_attributes(
             .normalized_value(XmlVersion::Implicit1_0)
             .map_err(|e| fault(&e))?;
         if let Some(prefix) = attribute.key.as_namespace_binding() {
-            // A prefix can't be taken back (Namespaces in XML 1.0 §5).
-            if value.is_empty() && prefix != PrefixDeclaration::Default {
-                return Err(Fault::WrongNamespace);
-            }
+            check_binding(prefix, &value)?;
             if !declarations {
                 continue;
             }
@@ -123,7 +131,7 @@ fn copy_attributes(
                 return Err(Fault::WrongNamespace);
             };
             // Two prefixes of one namespace make no two names (Namespaces in XML 1.0 §6.3).
-            let name = (namespace, local);
+            let name = (namespace_name(namespace.into_inner())?, local);
             if qualified.contains(&name) {
                 return Err(Fault::Malformed);
             }
@@ -131,15 +139,31 @@ fn copy_attributes(
         }
         out.push(b' ');
         out.extend_from_slice(attribute.key.into_inner().as_bytes());
-        attribute_value(out, &value);
+        write::attribute_value(out, value);
     }
     Ok(())
 }
 
-fn attribute_value(out: &mut Vec<u8>, value: &str) {
-    out.extend_from_slice(b"=\"");
-    write::escape(out, value);
-    out.push(b'"');
+/// A namespace's name as it is meant; a scope has it as it was written, with references.
+fn namespace_name(written: &str) -> Result<Cow<'_, str>, Fault> {
+    let attribute = Attribute {
+        key: QName("xmlns"),
+        value: Cow::Borrowed(written),
+    };
+    attribute
+        .normalized_value(XmlVersion::Implicit1_0)
+        .map_err(|e| fault(&e))
+}
+
+/// May a prefix be bound to this namespace? It can't be taken back (Namespaces in XML 1.0 §5), and two namespaces are nobody's
+/// to bind (§3): the reader looks at how they are written, and here at what is meant.
+fn check_binding(prefix: PrefixDeclaration<'_>, namespace: &str) -> Result<(), Fault> {
+    let is_fine = match prefix {
+        PrefixDeclaration::Named("xml") => true,
+        PrefixDeclaration::Named(_) if namespace.is_empty() => false,
+        _ => !RESERVED.contains(&namespace),
+    };
+    is_fine.then_some(()).ok_or(Fault::WrongNamespace)
 }
 
 fn check_name(name: QName<'_>) -> Result<(), Fault> {
@@ -209,6 +233,11 @@ mod tests {
                 "<a xmlns='urn:y' o:q='1' xml:lang='de'><b xmlns='' xmlns:p='urn:p' p:q='1'/></a>",
                 "<a xmlns:o=\"urn:o\" xmlns=\"urn:y\" o:q=\"1\" xml:lang=\"de\"><b xmlns=\"\" xmlns:p=\"urn:p\" p:q=\"1\"></b></a>",
             ),
+            // References mean what they stand for, in a namespace's name too.
+            (
+                "<a xmlns:p='http://h/?a=1&amp;b=2' v='1&#10;2&#9;3&#13;4\n5\t6'><b xmlns:q='urn:&#x41;&quot;' w='&#10;'>\n\t</b></a>",
+                "<a xmlns=\"urn:ietf:params:xml:ns:pidf\" xmlns:o=\"urn:o\" xmlns:p=\"http://h/?a=1&amp;b=2\" v=\"1&#10;2&#9;3&#13;4 5 6\"><b xmlns:q=\"urn:A&quot;\" w=\"&#10;\">\n\t</b></a>",
+            ),
             // A name may be of any script, and the same name without a prefix is another one.
             (
                 "<o:\u{fc}-1.\u{b7}_ q='1' o:q='2'/>",
@@ -255,6 +284,18 @@ mod tests {
             ("<xmlns:a/>", Fault::WrongNamespace),
             ("<a><xmlns:a/></a>", Fault::WrongNamespace),
             ("<a xmlns:p='urn:o' p:q='1' o:q='2'/>", Fault::Malformed),
+            (
+                "<a xmlns:p='urn:&#111;' p:q='1' o:q='2'/>",
+                Fault::Malformed,
+            ),
+            (
+                "<a xmlns:p='http://www.w3.org/XML/1998/namespac&#101;'/>",
+                Fault::WrongNamespace,
+            ),
+            (
+                "<a><b xmlns='http://www.w3.org/2000/xmlns&#47;'/></a>",
+                Fault::WrongNamespace,
+            ),
         ] {
             assert_eq!(copied(inside), Err(expected), "{inside}");
         }

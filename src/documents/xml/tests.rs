@@ -208,18 +208,20 @@ fn kept(text: &str) -> String {
 
 proptest! {
     #[test]
-    fn any_text_survives_writing_and_reading(text in any::<String>(), value in "[^\\n\\t]*") {
+    fn any_text_survives_writing_and_reading(text in any::<String>(), value in any::<String>(), spaces in "[a\\r\\n\\t ]*") {
         let mut out = Vec::new();
         let mut writer = Writer::new(&mut out);
         writer
             .open("r")
             .attribute("xmlns", Space::Pidf.name())
             .attribute("v", &value)
+            .attribute("w", &spaces)
             .element("t", &text)
             .close();
         let (mut reader, root) = Reader::open(&out, Space::Pidf, "r").unwrap();
         // XML 1.0 §3.3.3 lets a reader see a character reference to a line end as it is.
         prop_assert_eq!(root.attribute("v").unwrap(), kept(&value));
+        prop_assert_eq!(root.attribute("w").unwrap(), spaces);
         prop_assert!(reader.child().unwrap().is_some());
         prop_assert_eq!(reader.text().unwrap(), kept(&text));
         prop_assert!(reader.child().unwrap().is_none());

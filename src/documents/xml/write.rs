@@ -60,9 +60,7 @@ impl<'o> Writer<'o> {
         debug_assert!(self.start_open, "an attribute after the content");
         self.out.push(b' ');
         self.out.extend_from_slice(name.as_bytes());
-        self.out.extend_from_slice(b"=\"");
-        value.escaped(self.out);
-        self.out.push(b'"');
+        attribute_value(self.out, value);
         self
     }
 
@@ -182,7 +180,26 @@ displayed!(
     Zoneless
 );
 
-/// Writes text, escaped for an element or an attribute.
+/// Writes an attribute from its `=` on. Line ends and tabs are referred to: a reader makes spaces of literal ones
+/// (XML 1.0 §3.3.3).
+pub(super) fn attribute_value(out: &mut Vec<u8>, value: impl Text) {
+    out.extend_from_slice(b"=\"");
+    let start = out.len();
+    value.escaped(out);
+    let written = out.get(start..).unwrap_or_default();
+    if memchr::memchr2(b'\n', b'\t', written).is_some() {
+        for byte in out.split_off(start) {
+            match byte {
+                b'\n' => out.extend_from_slice(b"&#10;"),
+                b'\t' => out.extend_from_slice(b"&#9;"),
+                _ => out.push(byte),
+            }
+        }
+    }
+    out.push(b'"');
+}
+
+/// Writes text, escaped for an element or, but for line ends and tabs, for an attribute.
 pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
     let mut rest = text;
     // Most text has nothing to escape, and is copied whole.
