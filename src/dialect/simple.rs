@@ -31,6 +31,9 @@ pub enum BadContent {
     Wrapper,
     /// A CPIM wrapper that says somebody else wrote it, or somebody who can't be told.
     Author,
+    /// A CPIM wrapper around encoded content (base64, quoted-printable). Not everybody is told in a wrapper, and SIP carries
+    /// eight bits (RFC 3261 §7.4.1).
+    Encoded,
 }
 
 impl BadContent {
@@ -39,7 +42,7 @@ impl BadContent {
         match self {
             BadContent::Type | BadContent::Wrapper | BadContent::Deflate => 400,
             BadContent::Inflated => 413,
-            BadContent::Encoding => 415,
+            BadContent::Encoding | BadContent::Encoded => 415,
             BadContent::Author => 403,
         }
     }
@@ -53,6 +56,7 @@ impl BadContent {
             BadContent::Inflated => "Too Large When Inflated",
             BadContent::Wrapper => "Bad message/cpim Wrapper",
             BadContent::Author => "The message/cpim From Is Somebody Else",
+            BadContent::Encoded => "Wrapped Content With A Transfer Encoding",
         }
     }
 }
@@ -124,6 +128,9 @@ pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadConten
         let from = wrapped.address("From");
         if from.is_some_and(|uri| person(uri).as_ref() != Some(author)) {
             return Err(BadContent::Author);
+        }
+        if wrapped.is_encoded() {
+            return Err(BadContent::Encoded);
         }
         sort = sort_of(wrapped.content_type());
     }
@@ -401,6 +408,33 @@ mod tests {
             let found = read_as("message/cpim", "1", "identity", body.as_bytes());
             assert_eq!(found.err(), expected, "{from}");
         }
+    }
+
+    /// It would reach whoever reads no wrapper as what it is not.
+    #[test]
+    fn encoded_content_is_not_taken_in_a_wrapper() {
+        let encoded = Some(BadContent::Encoded);
+        for (lines, expected) in [
+            ("", None),
+            ("Content-Transfer-Encoding: 7bit\r\n", None),
+            ("Content-Transfer-Encoding: 8BIT\r\n", None),
+            ("content-transfer-encoding:binary\r\n", None),
+            ("Content-Transfer-Encoding: base64\r\n", encoded),
+            ("content-transfer-encoding:Quoted-Printable\r\n", encoded),
+            ("Content-Transfer-Encoding: x-own\r\n", encoded),
+            ("Content-Transfer-Encoding:\r\n", encoded),
+            (
+                "Content-Transfer-Encoding: 8bit\r\nContent-Transfer-Encoding: base64\r\n",
+                encoded,
+            ),
+        ] {
+            let body = format!(
+                "From: <sip:a@example.com>\r\n\r\nContent-Type: text/plain\r\n{lines}\r\nSGVsbG8="
+            );
+            let found = read_as("message/cpim", "1", "identity", body.as_bytes());
+            assert_eq!(found.err(), expected, "{lines}");
+        }
+        assert_eq!(BadContent::Encoded.status(), 415);
     }
 
     fn check(encoding: &str, body: &[u8], expected: Result<&[u8], BadContent>) {

@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use crate::documents::imdn;
+use crate::documents::multipart;
 use crate::documents::timestamp::{self, Timestamp};
 use crate::sip::time::Now;
 
@@ -140,6 +141,19 @@ impl<'a> Cpim<'a> {
             .iter()
             .find(|header| header.name.eq_ignore_ascii_case("Content-Type"))
             .map_or("text/plain", |header| header.raw)
+    }
+
+    /// Is the content encoded (base64, quoted-printable)? Whoever takes it out of the wrapper must know, for what says so
+    /// stays behind.
+    pub fn is_encoded(&self) -> bool {
+        self.content_headers
+            .iter()
+            .filter(|header| {
+                header
+                    .name
+                    .eq_ignore_ascii_case("Content-Transfer-Encoding")
+            })
+            .any(|header| !multipart::leaves_as_is(header.raw))
     }
 
     fn binds(&self, prefix: &str, namespace: &str) -> bool {

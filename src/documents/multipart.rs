@@ -179,16 +179,16 @@ fn read_part(bytes: &[u8]) -> Result<Part<'_>, Fault> {
         return Err(Fault::Nested);
     }
     match part.header("Content-Transfer-Encoding") {
-        None => Ok(part),
-        Some(plain)
-            if ["7bit", "8bit", "binary"]
-                .iter()
-                .any(|known| plain.eq_ignore_ascii_case(known)) =>
-        {
-            Ok(part)
-        }
-        Some(_) => Err(Fault::Encoding),
+        Some(encoding) if !leaves_as_is(encoding) => Err(Fault::Encoding),
+        _ => Ok(part),
     }
+}
+
+/// Is a Content-Transfer-Encoding one that changes nothing (RFC 2045 §6.2)?
+pub(super) fn leaves_as_is(encoding: &str) -> bool {
+    ["7bit", "8bit", "binary"]
+        .iter()
+        .any(|known| encoding.eq_ignore_ascii_case(known))
 }
 
 /// Writes parts that belong together (RFC 2387). The boundary is the caller's, who makes it so that no part can have it.
