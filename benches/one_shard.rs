@@ -238,6 +238,7 @@ impl OneShard {
             local: ([127, 0, 0, 1], 5061).into(),
             peer: ([127, 1, a, b], 40_000).into(),
             moves: 0,
+            failures: 0,
         };
         self.serve(owner, Input::Opened { connection, link });
         let register = |credentials: &str, cseq: u32| {

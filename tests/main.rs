@@ -6,6 +6,8 @@ mod client;
 mod conversation;
 /// What grows with the number of shards.
 mod growth;
+/// Who may speak on a connection that moves between shards.
+mod identity;
 /// The built binary driven over TCP and TLS with real clients written by others, where they are installed.
 mod interop;
 /// Too much: what is shed and what never is, and how a change that many watch lets others in between.

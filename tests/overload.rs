@@ -13,13 +13,14 @@ use muster::shard::Settings;
 use muster::shard::route::Route;
 use muster::sip::uri::Aor;
 
+/// Which of two shards owns a user.
+pub fn owner(name: &str) -> u16 {
+    let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
+    Route::new(2).owner(&aor).0
+}
+
 /// The name of a user whom, of two shards, not the same one owns as `name`.
-fn far_from(name: &str) -> String {
-    let route = Route::new(2);
-    let owner = |name: &str| {
-        let aor = Aor::parse(&format!("{name}@example.com")).expect("an address");
-        route.owner(&aor)
-    };
+pub fn far_from(name: &str) -> String {
     let mut names = (0..).map(|number| format!("user{number}"));
     let far = names.find(|other| owner(other) != owner(name));
     far.expect("there are two shards")
@@ -36,7 +37,8 @@ pub struct Client {
 }
 
 impl Client {
-    fn connect(world: &mut World, name: &str) -> Client {
+    /// A client with a connection that lands on the first shard, and nothing said on it.
+    pub fn connect(world: &mut World, name: &str) -> Client {
         let peer = ([10, 0, 0, 1], 5060).into();
         Client {
             name: name.to_owned(),
@@ -68,7 +70,7 @@ impl Client {
         client
     }
 
-    fn register(&mut self, world: &mut World) -> u16 {
+    pub fn register(&mut self, world: &mut World) -> u16 {
         let to = self.name.clone();
         let contact = format!(
             "Contact: <sip:{to}@10.0.0.1:5060;transport=tls>\r\n{}",

@@ -222,6 +222,7 @@ impl World {
             local,
             peer,
             moves: 0,
+            failures: 0,
         };
         let socket = self.sockets.len();
         self.sockets.push(Socket {
@@ -578,12 +579,26 @@ impl World {
                         closing.push(socket);
                     }
                 }
-                Effect::Adopt { .. } if self.is_full => self.stays = true,
-                Effect::Adopt { connection, to } => {
+                Effect::Adopt {
+                    connection,
+                    failures,
+                    ..
+                } if self.is_full => {
+                    if let Some(&socket) = self.homes.get(&(shard, connection)) {
+                        self.sockets[socket].link.failures = failures;
+                    }
+                    self.stays = true;
+                }
+                Effect::Adopt {
+                    connection,
+                    to,
+                    failures,
+                } => {
                     if let Some(socket) = self.homes.remove(&(shard, connection)) {
                         self.slots[shard].give_back(connection);
                         let end = &mut self.sockets[socket];
                         end.home = Home::Moving;
+                        end.link.failures = failures;
                         end.link.moves += 1;
                         self.mail_between(shard, usize::from(to.0))
                             .push_back(Parcel::Socket(socket));

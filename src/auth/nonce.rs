@@ -127,8 +127,9 @@ impl NonceKey {
 }
 
 /// What a connection has already used: its newest nonce and the highest count of that nonce. One a connection, kept by
-/// its owner; 16 bytes. It goes along when the connection is adopted, or starts afresh: then a nonce that was used before the
-/// move could be used once more on the same connection, which nobody but the client itself can do.
+/// its owner; 16 bytes. When the connection is adopted the wrong answers go along, or guessing would be free for who hops; the rest
+/// starts afresh: a nonce that was used before the move can be used once more on the same connection, which nobody but the
+/// client itself can do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Seen {
     newest: NonceId,
@@ -137,6 +138,19 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// On a connection that comes from another shard, with so many wrong answers in a row.
+    pub fn after(failures: u8) -> Seen {
+        Seen {
+            failures,
+            ..Seen::default()
+        }
+    }
+
+    /// Wrong answers on this connection since the last right one.
+    pub fn failures(&self) -> u8 {
+        self.failures
+    }
+
     /// Takes the use of `nonce` with its count (RFC 7616 §3.4, `nc`), or without one where the client speaks no `qop` (RFC 2069).
     /// False where it was used before: answer `stale=true`. An older nonce than the newest is used up: a client has one at a time.
     pub(super) fn admits(&mut self, nonce: NonceId, count: Option<u32>) -> bool {

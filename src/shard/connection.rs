@@ -87,7 +87,7 @@ impl Connections {
             pending: 0,
             padded: false,
             last_act: None,
-            seen: Seen::default(),
+            seen: Seen::after(link.failures),
             association: None,
             armed: Armed::default(),
             servers: Chain::default(),

@@ -49,6 +49,8 @@ pub enum Effect {
         connection: ConnectionId,
         /// The shard that owns the user.
         to: ShardId,
+        /// Wrong passwords in a row so far: its link says so from now on, wherever it opens.
+        failures: u8,
     },
     /// Put a letter into the mailbox of a shard (perhaps this one). Order between two shards is kept.
     Post {

@@ -67,10 +67,11 @@ impl Shard {
                 return false;
             }
             // Nobody authenticated here, so nothing else hangs on it.
-            self.connections.close(request.connection);
+            let left = self.connections.close(request.connection);
             effects.list.push(Effect::Adopt {
                 connection: request.connection,
                 to: owner,
+                failures: left.map_or(0, |left| left.seen.failures()),
             });
             return false;
         }

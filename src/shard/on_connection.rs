@@ -169,6 +169,7 @@ mod tests {
             local: ([127, 0, 0, 1], 5061).into(),
             peer: ([127, 0, 0, 1], 40_000).into(),
             moves: 0,
+            failures: 0,
         };
         shard.handle(BEGIN, Input::Opened { connection, link }, &mut effects);
         let mut closed_s = None;

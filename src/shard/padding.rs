@@ -68,6 +68,7 @@ mod tests {
             local,
             peer,
             moves: 0,
+            failures: 0,
         };
         let mut effects = Effects::default();
         shard.handle(now, Input::Opened { connection, link }, &mut effects);

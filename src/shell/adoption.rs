@@ -107,6 +107,7 @@ impl<C: Core> Executor<C> {
             local,
             peer,
             moves: 0,
+            failures: 0,
         };
         let tls = match transport {
             Transport::Tls => Some(self.equipment.tls.clone()),

@@ -417,6 +417,7 @@ mod tests {
             local: ([192, 0, 2, 10], 5061).into(),
             peer: ([192, 0, 2, 1], 40_000).into(),
             moves: 0,
+            failures: 0,
         };
         let mut out = Vec::new();
         let branch = Branches::new(0xab).unanswered(0xcd);

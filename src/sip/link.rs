@@ -44,4 +44,6 @@ pub struct Link {
     pub peer: SocketAddr,
     /// How many times it has already moved between shards; adoption is refused past a bound.
     pub moves: u8,
+    /// How many wrong passwords in a row were tried on it before it came to its shard.
+    pub failures: u8,
 }

@@ -63,6 +63,7 @@ impl Core for Wanderer {
                     effects.list.push(Effect::Adopt {
                         connection,
                         to: ShardId((self.shard.0 + 1) % self.shards),
+                        failures: 0,
                     });
                     return;
                 }

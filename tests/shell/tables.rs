@@ -126,6 +126,7 @@ fn stays_or_goes(shard: ShardId) -> impl FnMut(muster::sip::time::Now, Input<'_>
                 Some(to) if to != shard.0 => effects.list.push(Effect::Adopt {
                     connection,
                     to: ShardId(to),
+                    failures: 0,
                 }),
                 _ => effects.send(connection, |out| answer(message, out)),
             }

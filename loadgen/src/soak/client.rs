@@ -129,6 +129,7 @@ impl Scene<'_> {
             local: self.local,
             peer: self.peer,
             moves: 0,
+            failures: 0,
         }
     }
 }

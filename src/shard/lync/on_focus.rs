@@ -349,6 +349,7 @@ mod tests {
             local: ([127, 0, 0, 1], 5061).into(),
             peer: ([127, 0, 0, 1], 40_000).into(),
             moves: 1,
+            failures: 0,
         };
         shard.handle(NOW, Input::Opened { connection, link }, &mut effects);
         let place = shard.connections.get_mut(connection).expect("it is open");

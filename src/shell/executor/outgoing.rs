@@ -30,19 +30,11 @@ impl<C: Core> Executor<C> {
             match effect {
                 Effect::Send { connection, range } => self.chain(connection, range),
                 Effect::Close { connection, reason } => self.close(connection, reason, true),
-                Effect::Adopt { connection, to } if self.serving == Some(connection) => {
-                    self.adopted_by = Some(to)
-                }
-                Effect::Adopt { connection, to } if !self.has_seat(to) => {
-                    self.close(connection, "no room on the shard it belongs to", true);
-                }
-                Effect::Adopt { connection, to } => {
-                    let rest = self
-                        .table
-                        .get_mut(connection)
-                        .map(|connection| core::mem::take(&mut connection.plain));
-                    self.give_away(connection, to, rest.unwrap_or_default());
-                }
+                Effect::Adopt {
+                    connection,
+                    to,
+                    failures,
+                } => self.adopt(connection, to, failures),
                 Effect::Post { to, letter } if to == self.equipment.shard => {
                     self.to_self.push_back(letter)
                 }
@@ -66,6 +58,24 @@ impl<C: Core> Executor<C> {
         self.effects.list = list;
         if self.effects.bytes.len() > ARENA_BYTES_MAX {
             self.flush();
+        }
+    }
+
+    fn adopt(&mut self, id: ConnectionId, to: ShardId, failures: u8) {
+        // Also for one that finds no room there and opens here again.
+        if let Some(connection) = self.table.get_mut(id) {
+            connection.link.failures = failures;
+        }
+        if self.serving == Some(id) {
+            self.adopted_by = Some(to);
+        } else if self.has_seat(to) {
+            let rest = self
+                .table
+                .get_mut(id)
+                .map(|connection| core::mem::take(&mut connection.plain));
+            self.give_away(id, to, rest.unwrap_or_default());
+        } else {
+            self.close(id, "no room on the shard it belongs to", true);
         }
     }
 
