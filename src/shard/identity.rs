@@ -153,7 +153,8 @@ impl Shard {
     ) {
         let until = association.until();
         if again {
-            // What it sent before it knew is still on its way.
+            // What it sent before it knew is still on its way, without a signature. With the old keys it signs nothing any more:
+            // it dropped them when it began, and a connection keeps the order.
             association.renew(self.now);
         }
         self.connections.associate(connection, association);
