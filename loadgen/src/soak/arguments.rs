@@ -17,6 +17,7 @@ use super::graph::Graph;
 use super::model::{Act, Model, Scale};
 use super::planner::{Brief, Seats};
 use super::plot;
+use super::published::Published;
 use super::report::{Report, write_log};
 use super::sight::Histograms;
 use super::worker::Orders;
@@ -197,6 +198,7 @@ impl SoakArguments {
                     seed: self.seed,
                     seats,
                     graph: Graph::new(&model, self.users, self.seed),
+                    published: Published::new(self.users),
                     message_bytes: model.im.message_bytes,
                     publication_bytes: model.presence.publication_bytes,
                     poll_batch: model.presence.poll_batch,

@@ -20,6 +20,7 @@ use self::subscription::{Contacts, Stage, Watch};
 use super::check::{Letter, Part, pack};
 use super::graph::Graph;
 use super::planner::{Deed, Seats};
+use super::published::Published;
 use super::sight::Sight;
 use super::speech;
 use crate::account::Accounts;
@@ -33,6 +34,7 @@ pub struct World {
     pub seed: u64,
     pub seats: Seats,
     pub graph: Graph,
+    pub published: Published,
     pub message_bytes: usize,
     pub publication_bytes: usize,
     pub poll_batch: u32,

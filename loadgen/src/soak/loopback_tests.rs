@@ -36,6 +36,8 @@ enum Twist {
     RefuseMore(u16),
     /// Takes subscriptions, and tells nothing.
     Silent,
+    /// Tells what is there when somebody begins to watch, and no change.
+    Frozen,
     /// Tells each state that comes after the first to the next NOTIFY of it.
     Older,
     /// Each subscription is over with its second NOTIFY.
@@ -100,6 +102,9 @@ impl Town {
         let text = std::str::from_utf8(document).unwrap();
         let (_, note) = text.split_once("<note>").unwrap();
         known[0] = note.split_once('<').unwrap().0.into();
+        if twist == Twist::Frozen {
+            return;
+        }
         let told = usize::from(twist == Twist::Older && !known[1].is_empty());
         for subscription in self.subscriptions.values_mut() {
             if subscription.watched.iter().any(|watched| watched == user) {
@@ -458,7 +463,9 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             Twist::Refuse(Method::Invite, 480) | Twist::RingNobody => 8,
             _ => 2,
         };
-        let load = format!("--users 12 --duration 3 --compress 240 --times {times}");
+        // So long that some say nothing more before the end, which is when it is due.
+        let seconds = if twist == Twist::Frozen { 6 } else { 3 };
+        let load = format!("--users 12 --duration {seconds} --compress 240 --times {times}");
         let report = run_model(twist, more, &load);
         let failures = report.failures().join("; ");
         assert!(
@@ -511,6 +518,12 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "",
             "subscriptions and polls granted, and nothing told",
             "the contact list granted, and no NOTIFY came",
+        ),
+        (
+            Twist::Frozen,
+            "[presence]\npublications_per_hour = 2\n",
+            "had not been told what a contact had published long before",
+            "untold state: the newest of user",
         ),
         (
             Twist::Older,

@@ -14,6 +14,7 @@ mod model;
 mod planner;
 mod plot;
 mod progress;
+mod published;
 mod report;
 mod sight;
 mod speech;

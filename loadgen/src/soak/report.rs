@@ -180,6 +180,8 @@ impl Report {
         // A crash breaks connections with publications on their way: one may reach the server after the next one's.
         let crashes = self.acts.iter().any(|(act, _)| act.starts_with("crash"));
         let older_states = counts.older_states * u64::from(!crashes);
+        // A storm may have so much to tell that it takes longer than an answer may.
+        let states_untold = counts.states_untold * u64::from(self.acts.is_empty());
         let mut failures: Vec<String> = [
             (
                 self.verdict.lost,
@@ -190,6 +192,10 @@ impl Report {
             (counts.altered, "messages altered"),
             (counts.misdelivered, "messages delivered to the wrong one"),
             (older_states, "states notified after a newer one"),
+            (
+                states_untold,
+                "times a watcher had not been told what a contact had published long before",
+            ),
             (counts.unanswered, "requests not answered"),
             (
                 counts.wrongly_refused,
@@ -326,6 +332,11 @@ impl Report {
             counts.refused,
             counts.wrongly_refused,
             counts.resumed
+        );
+        let _ = writeln!(
+            out,
+            "presence      {} looks at what a watcher must know by then, {} of them in vain",
+            counts.states_due, counts.states_untold
         );
         if counts.strays > 0 {
             let _ = writeln!(
@@ -505,6 +516,10 @@ mod tests {
             "none of 1000 accepted messages",
         );
         check(|counts, _| counts.older_states = 1, "1 states notified");
+        check(
+            |counts, _| counts.states_untold = 1,
+            "1 times a watcher had not been told",
+        );
     }
 
     #[test]

@@ -110,6 +110,9 @@ pub struct Counts {
     pub untold: u64,
     /// States of a presentity that came to a watcher after a newer one.
     pub older_states: u64,
+    /// Looks at a newest state that a watcher must know by now, and those of them that it was never told.
+    pub states_due: u64,
+    pub states_untold: u64,
     /// "X could not be invited" and the like, said by the conference itself.
     pub reports: u64,
     pub duplicated: u64,
@@ -149,6 +152,8 @@ impl Counts {
             notifies,
             untold,
             older_states,
+            states_due,
+            states_untold,
             reports,
             duplicated,
             reordered,
@@ -178,6 +183,8 @@ impl Counts {
             (notifies, other.notifies),
             (untold, other.untold),
             (older_states, other.older_states),
+            (states_due, other.states_due),
+            (states_untold, other.states_untold),
             (reports, other.reports),
             (duplicated, other.duplicated),
             (reordered, other.reordered),

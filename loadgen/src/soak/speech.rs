@@ -20,7 +20,7 @@ use crate::remote::Remote;
 /// The lifetime asked for of registrations and the contact list's subscription; both are refreshed.
 pub const EXPIRES_S: u32 = 7200;
 /// Of publications, and of short subscriptions, which end by the plan before.
-const PUBLISH_EXPIRES_S: u32 = 3600;
+pub const PUBLISH_EXPIRES_S: u32 = 3600;
 pub const SHORT_S: u32 = 3600;
 pub const ISCOMPOSING_TYPE: &str = "application/im-iscomposing+xml";
 const SUBJECT: &str = "soak ";

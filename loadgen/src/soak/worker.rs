@@ -111,6 +111,10 @@ struct Later {
 const TIMER: u64 = u64::MAX;
 const EVENTS_MAX: usize = 512;
 const SWEEP_US: u64 = 1_000_000;
+/// Each client looks at what it knows of others at one sweep in so many; not where the thread is so late that what came may
+/// not be read yet.
+const SWEEPS_A_LOOK: usize = 64;
+const SWEEP_LATE_US: u64 = 5_000_000;
 /// Letters are sent when so many wait, or a sweep comes by.
 const LETTERS: usize = 256;
 const LOOK: Timespec = Timespec {
@@ -149,6 +153,7 @@ pub struct Worker<'r> {
     interval: usize,
     told: [u64; 5],
     is_busy: bool,
+    sweeps: usize,
 }
 
 impl<'r> Worker<'r> {
@@ -191,6 +196,7 @@ impl<'r> Worker<'r> {
             interval: 0,
             told: [0; 5],
             is_busy: false,
+            sweeps: 0,
         })
     }
 
@@ -216,7 +222,7 @@ impl<'r> Worker<'r> {
                 self.do_later(now_us);
             }
             if now_us >= next_sweep_us {
-                self.sweep(now_us);
+                self.sweep(now_us, now_us - next_sweep_us < SWEEP_LATE_US);
                 next_sweep_us = now_us + SWEEP_US;
             }
             self.hand_over(now_us, false);
@@ -237,6 +243,9 @@ impl<'r> Worker<'r> {
             }
         }
         let now_us = now_us();
+        for slot in 0..self.seats.len() {
+            self.with_client(slot, now_us, |client, scene| client.look(scene));
+        }
         for seat in &mut self.seats {
             seat.client.cut_off(now_us, &mut self.letters);
             if let Some(line) = seat.line.take() {
@@ -556,11 +565,18 @@ impl<'r> Worker<'r> {
         }
         seat.logon_us = 0;
         seat.client.cut_off(now_us, &mut self.letters);
+        let World {
+            seats, published, ..
+        } = &self.orders.world;
+        if seats.is_first(seat.client.seat()) {
+            published.gone(seat.client.seat());
+        }
     }
 
     /// Once a second: what waited too long, logons that hang, registrations to refresh.
-    fn sweep(&mut self, now_us: u64) {
+    fn sweep(&mut self, now_us: u64, is_on_time: bool) {
         let timeout_us = self.orders.world.timeout_us;
+        self.sweeps += 1;
         let mut is_busy = false;
         for slot in 0..self.seats.len() {
             let seat = &self.seats[slot];
@@ -572,7 +588,13 @@ impl<'r> Worker<'r> {
                 self.come_back(slot, None);
             } else if line.is_open() && (!seat.client.is_quiet() || seat.client.is_registered()) {
                 is_busy |= !seat.client.is_quiet();
-                self.with_client(slot, now_us, |client, scene| client.sweep(scene));
+                let looks = is_on_time && (self.sweeps + slot).is_multiple_of(SWEEPS_A_LOOK);
+                self.with_client(slot, now_us, |client, scene| {
+                    client.sweep(scene);
+                    if looks {
+                        client.look(scene);
+                    }
+                });
             }
         }
         if is_busy != self.is_busy {
@@ -597,7 +619,8 @@ impl<'r> Worker<'r> {
                     + counts.duplicated
                     + counts.reordered
                     + counts.altered
-                    + counts.misdelivered,
+                    + counts.misdelivered
+                    + counts.states_untold,
             ),
         ];
         for ((shared, count), told) in board.into_iter().zip(&mut self.told) {

@@ -145,6 +145,11 @@ impl Client {
             Task::Publish => {
                 time(Timed::Published);
                 self.tag = message.header(Name::SipEtag).map(Box::from);
+                let user = scene.world.seats.user_of(self.seat);
+                let granted_s = message.expires().unwrap_or(speech::PUBLISH_EXPIRES_S);
+                // One at a time is under way, so it is the last that was written.
+                let published = &scene.world.published;
+                published.taken(user, self.published, scene.now_us, granted_s);
             }
             Task::Invite { session } => {
                 time(Timed::Invited);

@@ -10,6 +10,7 @@ use muster::sip::message::Message;
 use super::{Client, Pending, Scene, Task, again_s, seconds};
 use crate::content::Stamp;
 use crate::remote::Remote;
+use crate::soak::published::{NUMBER, NUMBER_BITS};
 use crate::soak::sight::{Sight, Timed};
 use crate::soak::speech;
 
@@ -54,9 +55,6 @@ pub(super) enum Stage {
 #[derive(Clone, Copy)]
 struct Seen(u32);
 
-const NUMBER_BITS: u32 = 11;
-const NUMBER: u32 = (1 << NUMBER_BITS) - 1;
-
 impl Seen {
     fn nothing_of(user: u32) -> Seen {
         Seen(user << NUMBER_BITS)
@@ -64,6 +62,13 @@ impl Seen {
 
     fn user(self) -> u32 {
         self.0 >> NUMBER_BITS
+    }
+
+    /// Whether the state with this number came, or one after it.
+    fn knows(self, number: u32) -> bool {
+        let ahead = (self.0 & NUMBER).wrapping_sub(number) & NUMBER;
+        // 0 is the number of a state once in a while; then nobody can tell, and nothing is said.
+        number == 0 || (self.0 & NUMBER != 0 && ahead <= NUMBER / 2)
     }
 
     /// Takes in a state of this user that a subscription asked for at `since_us` is told of.
@@ -312,6 +317,45 @@ impl Client {
             self.forget_watch(number);
         }
         Ok(unasked)
+    }
+
+    /// Looks whether what is watched is known as it has been for a while: each change is told (RFC 6665 §4.2.1).
+    pub fn look(&mut self, scene: &mut Scene<'_>) {
+        if !self.is_registered() || self.signs_off() {
+            return;
+        }
+        let (now_us, timeout_us) = (scene.now_us, scene.world.timeout_us);
+        let list = self.contacts.iter().filter(|list| {
+            let asked_us = u64::from(list.asked_s) * 1_000_000;
+            !has_ended(asked_us, list.granted_s, now_us)
+        });
+        let watches = self.busy.iter().flat_map(|busy| &busy.watches);
+        let watches = watches.filter(|watch| watch.stage == Stage::On && !watch.has_ended(now_us));
+        let all = list
+            .map(|list| (list.since_us, &list.seen[..]))
+            .chain(watches.map(|watch| (watch.since_us, std::slice::from_ref(&watch.seen))));
+        // Who began to watch just now may not have been told yet.
+        for seen in all
+            .filter(|(since_us, _)| since_us + timeout_us <= now_us)
+            .flat_map(|(_, seen)| seen)
+        {
+            let newest = scene.world.published.newest(seen.user());
+            let Some(newest) = newest.filter(|newest| newest.is_due(now_us, timeout_us)) else {
+                continue;
+            };
+            scene.sight.counts.states_due += 1;
+            if !seen.knows(newest.number) {
+                scene.sight.counts.states_untold += 1;
+                scene.sight.example(|| {
+                    format!(
+                        "untold state: the newest of user {}, taken {} s ago, at seat {}",
+                        seen.user(),
+                        now_us.saturating_sub(newest.answered_ms * 1000) / 1_000_000,
+                        self.seat
+                    )
+                });
+            }
+        }
     }
 
     pub(super) fn watch_of(&mut self, number: u32) -> Option<&mut Watch> {

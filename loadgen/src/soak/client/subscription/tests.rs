@@ -11,6 +11,7 @@ use crate::account::Accounts;
 use crate::soak::graph::Graph;
 use crate::soak::model::Model;
 use crate::soak::planner::{Deed, Seats};
+use crate::soak::published::Published;
 
 const USERS: u32 = 100;
 const TIMEOUT_US: u64 = 5_000_000;
@@ -40,6 +41,7 @@ impl Stage {
             seed: 1,
             seats: Seats::new(USERS, 1.0),
             graph: Graph::new(&model, USERS, 1),
+            published: Published::new(USERS),
             message_bytes: 100,
             publication_bytes: 500,
             poll_batch: 3,
@@ -425,4 +427,52 @@ fn a_notify_for_another_is_a_fault() {
         .to_string();
     let (kind, _) = speech::subscription_of(&call_id, 9, 7).unwrap();
     assert_eq!(kind, speech::LIST);
+}
+
+#[test]
+fn a_state_that_stands_must_be_known_after_a_while() {
+    let mut stage = Stage::new();
+    let list = stage.list("600");
+    let one = stage.world.graph.contacts(7)[0];
+    let other = stage.world.graph.contacts(7)[1];
+    let looked = |stage: &mut Stage| {
+        stage.sight = Sight::default();
+        stage.lend(|client, scene| client.look(scene));
+        let counts = &stage.sight.counts;
+        (counts.states_due, counts.states_untold)
+    };
+    let active = "active;expires=600";
+    stage.notify(&list, 1, active, &[(one, 2, 1)]);
+    let taken = |stage: &Stage, user, count, granted_s| {
+        let published = &stage.world.published;
+        published.taken(user, count, stage.now_us, granted_s);
+    };
+    taken(&stage, one, 3, 60);
+    stage.now_us += TIMEOUT_US - 1;
+    assert_eq!(looked(&mut stage), (0, 0), "who watches may still be told");
+    stage.now_us += 1;
+    assert_eq!(looked(&mut stage), (1, 0));
+    // What came after it is as good.
+    stage.notify(&list, 2, active, &[(one, 3, 1)]);
+    assert_eq!(looked(&mut stage), (1, 0));
+    taken(&stage, one, 5, 60);
+    taken(&stage, other, 1, 30);
+    stage.now_us += TIMEOUT_US;
+    assert_eq!(looked(&mut stage), (2, 2), "an older one, and none");
+    assert!(stage.sight.examples[0].starts_with("untold state: the newest of user"));
+    stage.notify(&list, 3, active, &[(one, 4, 1)]);
+    assert_eq!(looked(&mut stage), (2, 1));
+    stage.now_us += 30_000_000;
+    assert_eq!(looked(&mut stage), (1, 0), "the other one's has ended");
+    stage.world.published.gone(one);
+    assert_eq!(looked(&mut stage), (0, 0));
+    // Neither is anything owed to who signs off, or whose subscription has ended.
+    taken(&stage, one, 6, 3600);
+    stage.now_us += TIMEOUT_US;
+    assert_eq!(looked(&mut stage), (1, 1));
+    stage.now_us += 600_000_000;
+    assert_eq!(looked(&mut stage), (0, 0));
+    stage.now_us -= 600_000_000;
+    stage.act(Deed::LogOff);
+    assert_eq!(looked(&mut stage), (0, 0));
 }
