@@ -170,6 +170,8 @@ struct Busy {
     pending: Vec<Pending>,
     legs: Vec<Leg>,
     watches: Vec<Watch>,
+    /// Sessions that the other side ended and the plan has not yet: at a right end it does so within the second.
+    hung_up: Vec<u32>,
     /// A publication that waits for the answer to the one before (RFC 3903 §4).
     publish_next_us: Option<u64>,
 }
@@ -352,7 +354,10 @@ impl Client {
             None => self.on_request(message, scene),
         }
         if self.busy.as_ref().is_some_and(|busy| {
-            busy.pending.is_empty() && busy.legs.is_empty() && busy.watches.is_empty()
+            busy.pending.is_empty()
+                && busy.legs.is_empty()
+                && busy.watches.is_empty()
+                && busy.hung_up.is_empty()
         }) {
             self.busy = None;
         }
@@ -419,6 +424,7 @@ impl Client {
         let branch = branch(scene, self.seat, self.number + 1);
         let Some(leg) = self.open_leg(session) else {
             scene.sight.counts.skipped += 1;
+            scene.sight.counts.hung_up += u64::from(self.was_hung_up(session));
             return;
         };
         let stamp = Stamp {
@@ -436,6 +442,9 @@ impl Client {
     fn leave(&mut self, session: u32, parts: u32, scene: &mut Scene<'_>) {
         let branch = branch(scene, self.seat, self.number + 1);
         let link = scene.link();
+        if let Some(busy) = &mut self.busy {
+            busy.hung_up.retain(|ended| *ended != session);
+        }
         let Some(leg) = self.leg(session) else {
             scene.letters.push(Letter::Through { session, parts });
             return;
@@ -560,6 +569,11 @@ impl Client {
             .legs
             .iter_mut()
             .find(|leg| leg.session == session)
+    }
+
+    fn was_hung_up(&self, session: u32) -> bool {
+        let busy = self.busy.as_ref();
+        busy.is_some_and(|busy| busy.hung_up.contains(&session))
     }
 
     fn open_leg(&mut self, session: u32) -> Option<&mut Leg> {

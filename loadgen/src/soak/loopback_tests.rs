@@ -34,6 +34,8 @@ enum Twist {
     Refuse(Method, u16),
     /// Passes the first message on, and answers this to all others.
     RefuseMore(u16),
+    /// Passes the first message of each session on, and hangs up on both sides behind its answer.
+    HangUp,
     /// Takes subscriptions, and tells nothing.
     Silent,
     /// Tells what is there when somebody begins to watch, and no change.
@@ -65,6 +67,8 @@ struct Town {
     /// By Call-ID.
     dialogs: HashMap<String, Relayed>,
     held_back: HashMap<String, Vec<u8>>,
+    /// To messages, by Call-ID.
+    answers: HashMap<String, u32>,
     /// By Call-ID.
     subscriptions: HashMap<String, Subscription>,
     /// The newest of each user, and the one before.
@@ -151,6 +155,20 @@ impl Town {
     }
 }
 
+/// In the dialog of `message`; whose headers these are says and hears it.
+fn bye(message: &Message<'_>, from: Name, to: Name) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut draft = build::request(&mut out, "BYE", "sip:lg@localhost");
+    draft
+        .header("Via", "SIP/2.0/TLS localhost;branch=z9hG4bKhangup")
+        .header("From", message.header(from).unwrap())
+        .header("To", message.header(to).unwrap())
+        .header("Call-ID", message.call_id())
+        .header("CSeq", "900 BYE");
+    draft.finish();
+    out
+}
+
 fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist: Twist) -> bool {
     let raw = bytes.to_vec();
     let message = Message::parse(bytes).expect("the generator speaks SIP");
@@ -161,7 +179,18 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
     if !message.is_request() {
         // An answer goes to who asked: From is theirs.
         if let Some((caller, ends)) = town.dialogs.get(&call_id) {
-            let _ = ends[usize::from(*caller != from)].send(raw);
+            let asker = usize::from(*caller != from);
+            let _ = ends[asker].send(raw);
+            if twist == Twist::HangUp && message.cseq().method == "MESSAGE" {
+                let ends = ends.clone();
+                let answers = town.answers.entry(call_id).or_default();
+                *answers += 1;
+                // Two of typing go before it.
+                if *answers == 3 {
+                    let _ = ends[asker].send(bye(&message, Name::To, Name::From));
+                    let _ = ends[1 - asker].send(bye(&message, Name::From, Name::To));
+                }
+            }
         }
         return true;
     }
@@ -512,6 +541,12 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "",
             "messages refused although the other side is there",
             "MESSAGE answered 481",
+        ),
+        (
+            Twist::HangUp,
+            "",
+            "messages could not be said, for the session had been ended before its time",
+            "skipped",
         ),
         (
             Twist::Silent,

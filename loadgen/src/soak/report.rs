@@ -279,6 +279,13 @@ impl Report {
                 counts.parted
             ));
         }
+        let meant = messages + counts.hung_up;
+        if exceeds(counts.hung_up, REFUSED_FEW, meant) {
+            failures.push(format!(
+                "{} of {meant} messages could not be said, for the session had been ended before its time",
+                counts.hung_up
+            ));
+        }
         failures
     }
 
@@ -496,6 +503,8 @@ mod tests {
         };
         check(|_, _| (), "");
         check(|counts, _| (counts.absent, counts.parted) = (50, 50), "");
+        check(|counts, _| counts.hung_up = 50, "");
+        check(|counts, _| counts.hung_up = 60, "60 of 1060 messages could");
         check(|_, verdict| verdict.unjudged = 200, "");
         check(|counts, _| counts.absent = 60, "60 of 1060 INVITEs");
         check(

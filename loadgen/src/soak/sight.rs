@@ -102,6 +102,8 @@ pub struct Counts {
     pub accepted: u64,
     /// Messages refused since the other side had gone.
     pub parted: u64,
+    /// Messages of the plan not begun since the other side, or the server, had hung up before.
+    pub hung_up: u64,
     /// Messages that came to a member; a message to many counts once for each of them.
     pub heard: u64,
     pub typing_heard: u64,
@@ -147,6 +149,7 @@ impl Counts {
             resumed,
             accepted,
             parted,
+            hung_up,
             heard,
             typing_heard,
             notifies,
@@ -178,6 +181,7 @@ impl Counts {
             (resumed, other.resumed),
             (accepted, other.accepted),
             (parted, other.parted),
+            (hung_up, other.hung_up),
             (heard, other.heard),
             (typing_heard, other.typing_heard),
             (notifies, other.notifies),

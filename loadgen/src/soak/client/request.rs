@@ -35,6 +35,9 @@ impl Client {
                 let status = if session.is_some() { 200 } else { 481 };
                 build::response(scene.out, message, status, Some("x")).finish();
                 if let Some(session) = session {
+                    if self.open_leg(session).is_some() {
+                        self.busy.get_or_insert_default().hung_up.push(session);
+                    }
                     self.drop_leg(session, scene);
                 }
             }
