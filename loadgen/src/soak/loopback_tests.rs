@@ -30,6 +30,8 @@ enum Twist {
     Alter(u32),
     /// Answers 503 with Retry-After.
     Shed(u32),
+    /// The same to each poll.
+    ShedPolls,
     /// Answers this to every request with this method.
     Refuse(Method, u16),
     /// Passes the first message on, and answers this to all others.
@@ -201,6 +203,9 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                 && method == refused =>
         {
             build::response(&mut out, &message, status, Some("f")).finish();
+        }
+        Method::Subscribe if twist == Twist::ShedPolls && message.expires() == Some(0) => {
+            build::response(&mut out, &message, 503, None).header("Retry-After", 1);
         }
         Method::Register => match message.header(Name::Authorization) {
             Some(value) if is_right(value, &from) => {
@@ -475,11 +480,14 @@ fn a_bad_server_is_caught() {
         |report| report.counts.altered == 1,
         "altered: session ",
     );
-    let shed = run_until_it_shows(Twist::Shed(8));
-    assert!(
-        shed.passed() && shed.counts.shed == 1,
-        "a message that was refused is not lost\n{}",
-        shed.table()
+    check(
+        Twist::Shed(8),
+        |report| {
+            let counts = &report.counts;
+            // What was refused is not lost.
+            (counts.shed, counts.wrongly_refused, report.verdict.lost) == (1, 1, 0)
+        },
+        "MESSAGE shed, which goes on",
     );
 }
 
@@ -547,6 +555,12 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "",
             "messages could not be said, for the session had been ended before its time",
             "skipped",
+        ),
+        (
+            Twist::ShedPolls,
+            "[presence]\npolls_per_hour = 240\n",
+            "requests that may be put off were shed, more than 5 %",
+            "shed with 503",
         ),
         (
             Twist::Silent,

@@ -279,6 +279,14 @@ impl Report {
                 counts.parted
             ));
         }
+        if exceeds(counts.shed, REFUSED_FEW, counts.sheddable) {
+            failures.push(format!(
+                "{} of {} requests that may be put off were shed, more than {} %",
+                counts.shed,
+                counts.sheddable,
+                SHARE_MAX * 100.0
+            ));
+        }
         let meant = messages + counts.hung_up;
         if exceeds(counts.hung_up, REFUSED_FEW, meant) {
             failures.push(format!(
@@ -475,6 +483,7 @@ mod tests {
             events: 9000,
             accepted: 1000,
             invited: 1000,
+            sheddable: 1000,
             ..Counts::default()
         };
         let verdict = Checked {
@@ -504,6 +513,8 @@ mod tests {
         check(|_, _| (), "");
         check(|counts, _| (counts.absent, counts.parted) = (50, 50), "");
         check(|counts, _| counts.hung_up = 50, "");
+        check(|counts, _| counts.shed = 50, "");
+        check(|counts, _| counts.shed = 60, "60 of 1000 requests that may");
         check(|counts, _| counts.hung_up = 60, "60 of 1060 messages could");
         check(|_, verdict| verdict.unjudged = 200, "");
         check(|counts, _| counts.absent = 60, "60 of 1060 INVITEs");

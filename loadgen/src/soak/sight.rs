@@ -84,6 +84,8 @@ pub struct Counts {
     pub skipped: u64,
     /// Events not begun because the server had said to wait (Retry-After).
     pub held_back: u64,
+    /// Answers to requests that may be shed.
+    pub sheddable: u64,
     /// Answered 503 with Retry-After.
     pub shed: u64,
     /// Logons among them: who then is called is not there.
@@ -139,6 +141,7 @@ impl Counts {
             events,
             skipped,
             held_back,
+            sheddable,
             shed,
             shed_logons,
             refused,
@@ -171,6 +174,7 @@ impl Counts {
             (events, other.events),
             (skipped, other.skipped),
             (held_back, other.held_back),
+            (sheddable, other.sheddable),
             (shed, other.shed),
             (shed_logons, other.shed_logons),
             (refused, other.refused),

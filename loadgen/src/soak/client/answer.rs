@@ -61,17 +61,19 @@ impl Client {
             );
             return;
         }
+        let may_be_shed = self.may_be_shed(task);
+        scene.sight.counts.sheddable += u64::from(may_be_shed);
         // 481 to a BYE: they hung up at the same time.
         if (200..300).contains(&status) || (status == 481 && matches!(task, Task::Bye { .. })) {
             self.succeeded(task, intended_us, message, scene);
         } else {
             let mut calls_conference = false;
+            let branch = branch(scene, self.seat, pending.number);
             if let Task::Invite { session } = task
-                && let Some(leg) = busy.legs.iter().find(|leg| leg.session == session)
+                && let Some(leg) = self.leg(session)
             {
                 calls_conference = leg.conference;
                 let tag = message.to().tag().unwrap_or_default();
-                let branch = branch(scene, self.seat, pending.number);
                 let link = scene.link();
                 leg.dialog
                     .follow_up(scene.out, "ACK", &link, branch, message.cseq().number, tag)
@@ -88,7 +90,12 @@ impl Client {
             let after_s = asked.map(|asked| asked.unwrap_or(RETRY_S).clamp(1, RETRY_S_MAX));
             if let Some(after_s) = after_s {
                 scene.sight.counts.shed += 1;
-                scene.sight.counts.shed_logons += u64::from(task == Task::Register);
+                scene.sight.counts.shed_logons += u64::from(task == Task::Register && may_be_shed);
+                if !may_be_shed {
+                    let what = format!("{} shed, which goes on", task.method());
+                    scene.sight.counts.wrongly_refused += 1;
+                    scene.sight.faults.add(what, 1);
+                }
                 self.quiet_s = seconds(scene.now_us).saturating_add(after_s);
             } else if status == 412 && task == Task::Publish && self.tag.take().is_some() {
                 // The publication is gone there: publish anew (RFC 3903 §4.5).
@@ -186,6 +193,19 @@ impl Client {
             Task::Bye { session } => self.drop_leg(session, scene),
             Task::Unwatch { number } => self.unwatched(number),
             Task::FirstNotify { .. } => {}
+        }
+    }
+
+    /// Whether a server with too much to do may put it off: what begins, asks once, or says something new. What goes on it
+    /// carries through (README): what is said in a dialog, what is asked for again, what ends.
+    fn may_be_shed(&self, task: Task) -> bool {
+        match task {
+            Task::Register => !self.is_registered(),
+            Task::Contacts | Task::Watch { .. } | Task::Poll { .. } => true,
+            // It always has a document, so it is no refresh (RFC 3903 §4.3).
+            Task::Publish | Task::Invite { .. } => true,
+            Task::Unregister | Task::Renew | Task::Unwatch { .. } => false,
+            Task::Say { .. } | Task::Typing | Task::Bye { .. } | Task::FirstNotify { .. } => false,
         }
     }
 
