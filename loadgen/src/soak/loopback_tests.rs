@@ -32,6 +32,8 @@ enum Twist {
     Shed(u32),
     /// The same to each poll.
     ShedPolls,
+    /// The same to the first logon, and 480 to each INVITE.
+    ShedOne,
     /// Answers this to every request with this method.
     Refuse(Method, u16),
     /// Passes the first message on, and answers this to all others.
@@ -77,6 +79,7 @@ struct Town {
     documents: HashMap<String, [Vec<u8>; 2]>,
     texts: u32,
     tags: u32,
+    shed: u32,
 }
 
 impl Subscription {
@@ -203,6 +206,13 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
                 && method == refused =>
         {
             build::response(&mut out, &message, status, Some("f")).finish();
+        }
+        Method::Register if twist == Twist::ShedOne && town.shed == 0 => {
+            town.shed = 1;
+            build::response(&mut out, &message, 503, None).header("Retry-After", 1);
+        }
+        Method::Invite if twist == Twist::ShedOne => {
+            build::response(&mut out, &message, 480, Some("i")).finish();
         }
         Method::Subscribe if twist == Twist::ShedPolls && message.expires() == Some(0) => {
             build::response(&mut out, &message, 503, None).header("Retry-After", 1);
@@ -497,7 +507,7 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
     let check = |twist, more: &str, failure: &str, words: &str| {
         // Enough of what is judged by its share.
         let times = match twist {
-            Twist::Refuse(Method::Invite, 480) | Twist::RingNobody => 8,
+            Twist::Refuse(Method::Invite, 480) | Twist::ShedOne | Twist::RingNobody => 8,
             _ => 2,
         };
         // So long that some say nothing more before the end, which is when it is due.
@@ -537,6 +547,12 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "",
             "INVITEs refused although who was called is there",
             "INVITE answered 480",
+        ),
+        (
+            Twist::ShedOne,
+            "",
+            "INVITEs refused although who was called is there",
+            "1 shed with 503",
         ),
         (
             Twist::RefuseMore(500),

@@ -31,8 +31,8 @@ impl Published {
 
     /// The state that was published as the `count`-th of this user is taken.
     pub fn taken(&self, user: u32, count: u32, now_us: u64, granted_s: u32) {
-        let word = now_us / 1000 << (NUMBER_BITS + GRANTED_BITS)
-            | u64::from(granted_s).min(GRANTED) << NUMBER_BITS
+        let word = (now_us / 1000) << (NUMBER_BITS + GRANTED_BITS)
+            | (u64::from(granted_s).min(GRANTED) << NUMBER_BITS)
             | u64::from(count & NUMBER);
         self.0[user as usize].store(word, Ordering::Relaxed);
     }
@@ -46,7 +46,7 @@ impl Published {
         let word = self.0[user as usize].load(Ordering::Relaxed);
         (word != 0).then_some(Newest {
             number: word as u32 & NUMBER,
-            granted_s: (word >> NUMBER_BITS & GRANTED) as u32,
+            granted_s: ((word >> NUMBER_BITS) & GRANTED) as u32,
             answered_ms: word >> (NUMBER_BITS + GRANTED_BITS),
         })
     }

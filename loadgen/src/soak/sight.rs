@@ -88,8 +88,8 @@ pub struct Counts {
     pub sheddable: u64,
     /// Answered 503 with Retry-After.
     pub shed: u64,
-    /// Logons among them: who then is called is not there.
-    pub shed_logons: u64,
+    /// How long all users together were kept out so: who is called meanwhile is not there.
+    pub kept_out_ms: u64,
     /// Answered with another refusal; `refusals` and `faults` have them by kind.
     pub refused: u64,
     /// Of these, what no right server answers in this model.
@@ -143,7 +143,7 @@ impl Counts {
             held_back,
             sheddable,
             shed,
-            shed_logons,
+            kept_out_ms,
             refused,
             wrongly_refused,
             absent,
@@ -176,7 +176,7 @@ impl Counts {
             (held_back, other.held_back),
             (sheddable, other.sheddable),
             (shed, other.shed),
-            (shed_logons, other.shed_logons),
+            (kept_out_ms, other.kept_out_ms),
             (refused, other.refused),
             (wrongly_refused, other.wrongly_refused),
             (absent, other.absent),

@@ -492,7 +492,13 @@ impl<'r> Worker<'r> {
                 Turn::LogonRefused { after_s } => {
                     self.hang_up(slot, now_us);
                     match after_s {
-                        Some(_) => self.come_back(slot, after_s),
+                        Some(_) => {
+                            let back_us = self.come_back(slot, after_s);
+                            let seat = self.seats[slot].client.seat();
+                            if self.orders.world.seats.is_first(seat) {
+                                self.sight.counts.kept_out_ms += (back_us - now_us) / 1000;
+                            }
+                        }
                         None => self.fault("a logon was refused".into()),
                     }
                 }
@@ -506,7 +512,8 @@ impl<'r> Worker<'r> {
         self.turns.clear();
     }
 
-    fn come_back(&mut self, slot: usize, after_s: Option<u32>) {
+    /// Says when.
+    fn come_back(&mut self, slot: usize, after_s: Option<u32>) -> u64 {
         let failures = &mut self.seats[slot].failures;
         let (after_us, spread_us) = match after_s {
             Some(after_s) => (u64::from(after_s) * 1_000_000, SPREAD_US),
@@ -516,19 +523,21 @@ impl<'r> Worker<'r> {
                 (after_us, 2 * after_us)
             }
         };
-        self.put_off(slot, after_us, spread_us, 0);
+        self.put_off(slot, after_us, spread_us, 0)
     }
 
-    /// Not before the time, and not all at once.
-    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: u8) {
+    /// Not before the time, and not all at once. Says when.
+    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: u8) -> u64 {
         let now_us = now_us();
         let jitter_us = hash(self.orders.brief.seed, now_us, slot as u64) % spread_us;
+        let at_us = now_us + after_us + jitter_us;
         self.later.push(Reverse(Later {
-            at_us: now_us + after_us + jitter_us,
+            at_us,
             slot: slot as u32,
             life: self.seats[slot].life,
             what,
         }));
+        at_us
     }
 
     /// The line broke, and not because we wanted it to.

@@ -90,7 +90,6 @@ impl Client {
             let after_s = asked.map(|asked| asked.unwrap_or(RETRY_S).clamp(1, RETRY_S_MAX));
             if let Some(after_s) = after_s {
                 scene.sight.counts.shed += 1;
-                scene.sight.counts.shed_logons += u64::from(task == Task::Register && may_be_shed);
                 if !may_be_shed {
                     let what = format!("{} shed, which goes on", task.method());
                     scene.sight.counts.wrongly_refused += 1;
