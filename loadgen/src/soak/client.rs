@@ -43,7 +43,7 @@ pub struct World {
 }
 
 /// What waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Task {
     Register,
     Unregister,

@@ -3,7 +3,7 @@
 //! It registers, tells presence, and relays whole dialogs between two clients; a `Twist` makes it do one thing wrong, most of them
 //! to the n-th message. Conferences need a real server: see README.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::Sender;
@@ -40,6 +40,8 @@ enum Twist {
     RefuseMore(u16),
     /// Passes the first message of each session on, and hangs up on both sides behind its answer.
     HangUp,
+    /// Grants 10 s, answers 503 with Retry-After to the first renewal of each list, and ends it with the next one.
+    ShedRenewal,
     /// Takes subscriptions, and tells nothing.
     Silent,
     /// Tells what is there when somebody begins to watch, and no change.
@@ -79,7 +81,8 @@ struct Town {
     documents: HashMap<String, [Vec<u8>; 2]>,
     texts: u32,
     tags: u32,
-    shed: u32,
+    /// Call-IDs.
+    shed: HashSet<String>,
 }
 
 impl Subscription {
@@ -207,12 +210,20 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
         {
             build::response(&mut out, &message, status, Some("f")).finish();
         }
-        Method::Register if twist == Twist::ShedOne && town.shed == 0 => {
-            town.shed = 1;
+        Method::Register if twist == Twist::ShedOne && town.shed.is_empty() => {
+            town.shed.insert(call_id);
             build::response(&mut out, &message, 503, None).header("Retry-After", 1);
         }
         Method::Invite if twist == Twist::ShedOne => {
             build::response(&mut out, &message, 480, Some("i")).finish();
+        }
+        Method::Subscribe
+            if twist == Twist::ShedRenewal
+                && message.to().tag().is_some()
+                && message.expires() != Some(0)
+                && town.shed.insert(call_id.clone()) =>
+        {
+            build::response(&mut out, &message, 503, None).header("Retry-After", 1);
         }
         Method::Subscribe if twist == Twist::ShedPolls && message.expires() == Some(0) => {
             build::response(&mut out, &message, 503, None).header("Retry-After", 1);
@@ -244,12 +255,18 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
             town.publish(&from, message.body(), twist);
         }
         Method::Subscribe => {
+            let brief = twist == Twist::ShedRenewal;
+            let expires_s = message.expires().unwrap();
             build::response(&mut out, &message, 200, Some("s"))
-                .header("Expires", message.expires().unwrap())
+                .header("Expires", expires_s.min(if brief { 10 } else { 7200 }))
                 .header("Contact", "<sip:s@localhost>");
             if twist != Twist::Silent {
                 let _ = sender.send(std::mem::take(&mut out));
                 town.subscribe(&call_id, sender, raw);
+            }
+            if brief && expires_s != 0 && message.to().tag().is_some() {
+                let subscription = town.subscriptions.get_mut(&call_id).unwrap();
+                subscription.notify("terminated;reason=noresource", &[]);
             }
         }
         Method::Invite if to == "conference" && twist == Twist::RingNobody => {
@@ -511,7 +528,11 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             _ => 2,
         };
         // So long that some say nothing more before the end, which is when it is due.
-        let seconds = if twist == Twist::Frozen { 6 } else { 3 };
+        let seconds = match twist {
+            Twist::Frozen => 6,
+            Twist::ShedRenewal => 13,
+            _ => 3,
+        };
         let load = format!("--users 12 --duration {seconds} --compress 240 --times {times}");
         let report = run_model(twist, more, &load);
         let failures = report.failures().join("; ");
@@ -577,6 +598,13 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "[presence]\npolls_per_hour = 240\n",
             "requests that may be put off were shed, more than 5 %",
             "shed with 503",
+        ),
+        // It is asked for again all the same.
+        (
+            Twist::ShedRenewal,
+            "",
+            wrongly,
+            "a subscription ended unasked, reason noresource",
         ),
         (
             Twist::Silent,

@@ -104,8 +104,8 @@ struct Later {
     at_us: u64,
     slot: u32,
     life: u16,
-    /// 0: log on; 1: the contact list; 2: publish.
-    what: u8,
+    /// `Register` is the whole logon, from the connection on.
+    what: Task,
 }
 
 const TIMER: u64 = u64::MAX;
@@ -354,14 +354,11 @@ impl<'r> Worker<'r> {
                 continue;
             }
             match later.what {
-                0 if self.seats[slot].line.is_none() => self.log_on(slot, false, later.at_us),
-                1 => self.with_client(slot, now_us, |client, scene| {
-                    client.again(Task::Contacts, scene)
-                }),
-                2 => self.with_client(slot, now_us, |client, scene| {
-                    client.again(Task::Publish, scene)
-                }),
-                _ => {}
+                Task::Register if self.seats[slot].line.is_none() => {
+                    self.log_on(slot, false, later.at_us)
+                }
+                Task::Register => {}
+                task => self.with_client(slot, now_us, |client, scene| client.again(task, scene)),
             }
         }
     }
@@ -503,9 +500,8 @@ impl<'r> Worker<'r> {
                     }
                 }
                 Turn::Again { task, after_s } => {
-                    let what = if task == Task::Contacts { 1 } else { 2 };
                     let after_us = u64::from(after_s) * 1_000_000;
-                    self.put_off(slot, after_us, SPREAD_US, what);
+                    self.put_off(slot, after_us, SPREAD_US, task);
                 }
             }
         }
@@ -523,11 +519,11 @@ impl<'r> Worker<'r> {
                 (after_us, 2 * after_us)
             }
         };
-        self.put_off(slot, after_us, spread_us, 0)
+        self.put_off(slot, after_us, spread_us, Task::Register)
     }
 
     /// Not before the time, and not all at once. Says when.
-    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: u8) -> u64 {
+    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: Task) -> u64 {
         let now_us = now_us();
         let jitter_us = hash(self.orders.brief.seed, now_us, slot as u64) % spread_us;
         let at_us = now_us + after_us + jitter_us;
