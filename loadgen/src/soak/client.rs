@@ -105,10 +105,11 @@ pub enum Turn {
     LogonRefused {
         after_s: Option<u32>,
     },
-    /// Shed: again after so long.
+    /// Shed: again after so long. It was meant for then, and that is what it is timed from.
     Again {
         task: Task,
         after_s: u32,
+        intended_us: u64,
     },
 }
 
@@ -288,10 +289,10 @@ impl Client {
     }
 
     /// Does again what was shed.
-    pub fn again(&mut self, task: Task, scene: &mut Scene<'_>) {
+    pub fn again(&mut self, task: Task, intended_us: u64, scene: &mut Scene<'_>) {
         match task {
-            Task::Publish => self.publish(scene.now_us, scene),
-            Task::Contacts => self.begin(Task::Contacts, scene.now_us, 0, None, scene),
+            Task::Publish => self.publish(intended_us, scene),
+            Task::Contacts => self.begin(Task::Contacts, intended_us, 0, None, scene),
             Task::Renew => self.renew(scene),
             _ => {}
         }
@@ -304,11 +305,11 @@ impl Client {
             busy.pending.retain(|pending| {
                 let keep = pending.deadline_us > scene.now_us;
                 if !keep {
-                    late.push(pending.task);
+                    late.push((pending.task, pending.intended_us));
                 }
                 keep
             });
-            for task in late {
+            for (task, intended_us) in late {
                 let (counts, faults) = (&mut scene.sight.counts, &mut scene.sight.faults);
                 if let Task::FirstNotify { kind, .. } = task {
                     counts.untold += 1;
@@ -322,7 +323,7 @@ impl Client {
                     counts.unanswered += 1;
                     faults.add(format!("{} not answered", task.method()), 1);
                 }
-                self.ended_without(task, None, scene);
+                self.ended_without(task, intended_us, None, scene);
             }
         }
         if self.is_registered() && scene.now_us / 1_000_000 >= u64::from(self.refresh_s) {

@@ -541,6 +541,9 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "{twist:?}\n{}",
             report.table()
         );
+        // Who was put off for a second has waited for it.
+        let logon = report.rows.iter().find(|row| row.what == "logon");
+        assert!(twist != Twist::ShedOne || logon.unwrap().max_us >= 1_000_000);
     };
     let wrongly = "requests refused as no right server does here";
     let cases = [

@@ -92,6 +92,8 @@ struct Seat {
     line: Option<Box<Line>>,
     /// When the logon that goes on was meant to begin; 0 while none does.
     logon_us: u64,
+    /// When it did begin, s of `clock`: later, where it was put off.
+    begun_s: u32,
     /// Counts what the plan does to the connection: what waits from before is stale.
     life: u16,
     /// Connections in a row that were lost before a logon was through.
@@ -102,6 +104,8 @@ struct Seat {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Later {
     at_us: u64,
+    /// When it was meant to be done.
+    intended_us: u64,
     slot: u32,
     life: u16,
     /// `Register` is the whole logon, from the connection on.
@@ -172,6 +176,7 @@ impl<'r> Worker<'r> {
                 client: Client::new(seat),
                 line: None,
                 logon_us: 0,
+                begun_s: 0,
                 life: 0,
                 failures: 0,
             })
@@ -355,10 +360,12 @@ impl<'r> Worker<'r> {
             }
             match later.what {
                 Task::Register if self.seats[slot].line.is_none() => {
-                    self.log_on(slot, false, later.at_us)
+                    self.log_on(slot, false, later.intended_us)
                 }
                 Task::Register => {}
-                task => self.with_client(slot, now_us, |client, scene| client.again(task, scene)),
+                task => self.with_client(slot, now_us, |client, scene| {
+                    client.again(task, later.intended_us, scene)
+                }),
             }
         }
     }
@@ -372,10 +379,11 @@ impl<'r> Worker<'r> {
             Ok(line) => {
                 self.seats[slot].line = Some(Box::new(line));
                 self.seats[slot].logon_us = intended_us.max(1);
+                self.seats[slot].begun_s = (now_us() / 1_000_000) as u32;
             }
             Err(error) => {
                 self.fault(format!("logon: {}", Broken::Socket(error)));
-                self.come_back(slot, None);
+                self.come_back(slot, None, intended_us);
             }
         }
     }
@@ -487,29 +495,34 @@ impl<'r> Worker<'r> {
                 }
                 Turn::Off => self.hang_up(slot, now_us),
                 Turn::LogonRefused { after_s } => {
+                    let intended_us = self.seats[slot].logon_us;
                     self.hang_up(slot, now_us);
                     match after_s {
                         Some(_) => {
-                            let back_us = self.come_back(slot, after_s);
+                            let back_us = self.come_back(slot, after_s, intended_us);
                             let seat = self.seats[slot].client.seat();
-                            if self.orders.world.seats.is_first(seat) {
+                            if intended_us != 0 && self.orders.world.seats.is_first(seat) {
                                 self.sight.counts.kept_out_ms += (back_us - now_us) / 1000;
                             }
                         }
                         None => self.fault("a logon was refused".into()),
                     }
                 }
-                Turn::Again { task, after_s } => {
+                Turn::Again {
+                    task,
+                    after_s,
+                    intended_us,
+                } => {
                     let after_us = u64::from(after_s) * 1_000_000;
-                    self.put_off(slot, after_us, SPREAD_US, task);
+                    self.put_off(slot, after_us, SPREAD_US, task, intended_us);
                 }
             }
         }
         self.turns.clear();
     }
 
-    /// Says when.
-    fn come_back(&mut self, slot: usize, after_s: Option<u32>) -> u64 {
+    /// Says when. Who was on their way in is timed from when they meant to be; 0: who was in, from when they come.
+    fn come_back(&mut self, slot: usize, after_s: Option<u32>, intended_us: u64) -> u64 {
         let failures = &mut self.seats[slot].failures;
         let (after_us, spread_us) = match after_s {
             Some(after_s) => (u64::from(after_s) * 1_000_000, SPREAD_US),
@@ -519,16 +532,24 @@ impl<'r> Worker<'r> {
                 (after_us, 2 * after_us)
             }
         };
-        self.put_off(slot, after_us, spread_us, Task::Register)
+        self.put_off(slot, after_us, spread_us, Task::Register, intended_us)
     }
 
     /// Not before the time, and not all at once. Says when.
-    fn put_off(&mut self, slot: usize, after_us: u64, spread_us: u64, what: Task) -> u64 {
+    fn put_off(
+        &mut self,
+        slot: usize,
+        after_us: u64,
+        spread_us: u64,
+        what: Task,
+        intended_us: u64,
+    ) -> u64 {
         let now_us = now_us();
         let jitter_us = hash(self.orders.brief.seed, now_us, slot as u64) % spread_us;
         let at_us = now_us + after_us + jitter_us;
         self.later.push(Reverse(Later {
             at_us,
+            intended_us: if intended_us == 0 { at_us } else { intended_us },
             slot: slot as u32,
             life: self.seats[slot].life,
             what,
@@ -544,8 +565,9 @@ impl<'r> Worker<'r> {
         }
         self.sight.counts.cut += 1;
         self.fault(broken.to_string());
+        let intended_us = self.seats[slot].logon_us;
         self.forget_line(slot, now_us);
-        self.come_back(slot, None);
+        self.come_back(slot, None, intended_us);
     }
 
     /// Closes the line as it should be, if there is one.
@@ -586,11 +608,12 @@ impl<'r> Worker<'r> {
         for slot in 0..self.seats.len() {
             let seat = &self.seats[slot];
             let Some(line) = &seat.line else { continue };
-            if seat.logon_us != 0 && now_us.saturating_sub(seat.logon_us) > 2 * timeout_us {
+            let (intended_us, begun_us) = (seat.logon_us, u64::from(seat.begun_s) * 1_000_000);
+            if intended_us != 0 && now_us.saturating_sub(begun_us) > 2 * timeout_us {
                 self.sight.counts.unanswered += 1;
                 self.fault("a logon took too long".into());
                 self.hang_up(slot, now_us);
-                self.come_back(slot, None);
+                self.come_back(slot, None, intended_us);
             } else if line.is_open() && (!seat.client.is_quiet() || seat.client.is_registered()) {
                 is_busy |= !seat.client.is_quiet();
                 let looks = is_on_time && (self.sweeps + slot).is_multiple_of(SWEEPS_A_LOOK);

@@ -103,7 +103,7 @@ impl Client {
             } else {
                 self.refused(task, calls_conference, status, scene);
             }
-            self.ended_without(task, after_s, scene);
+            self.ended_without(task, intended_us, after_s, scene);
         }
         if task == Task::Publish
             && let Some(intended_us) = self
@@ -245,6 +245,7 @@ impl Client {
     pub(super) fn ended_without(
         &mut self,
         task: Task,
+        intended_us: u64,
         after_s: Option<u32>,
         scene: &mut Scene<'_>,
     ) {
@@ -259,7 +260,11 @@ impl Client {
                     self.contacts = None;
                 }
                 if let Some(after_s) = after_s {
-                    scene.turns.push(Turn::Again { task, after_s });
+                    scene.turns.push(Turn::Again {
+                        task,
+                        after_s,
+                        intended_us,
+                    });
                 }
             }
             Task::Invite { session } | Task::Bye { session } => self.drop_leg(session, scene),
