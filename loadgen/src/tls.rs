@@ -18,7 +18,7 @@ use rustls::{
 };
 
 use crate::record::Records;
-use crate::ticket::Tickets;
+use crate::ticket::{Giver, Tickets};
 
 /// Bytes that a TLS 1.2 or 1.3 record with AES-GCM or ChaCha20 adds to its text: head, explicit nonce or type, tag.
 const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16 + 1;
@@ -39,6 +39,23 @@ pub fn settings() -> Result<Arc<Settings>, Error> {
 /// The same, but who finds a ticket resumes with it (RFC 8446 §2.2); a full handshake where there is none.
 pub fn resuming_settings() -> Result<Arc<Settings>, Error> {
     made(Resumption::store(Arc::new(Tickets::default())), true)
+}
+
+/// Full handshakes that put their tickets by, and handshakes that resume with these.
+pub fn paired_settings() -> Result<[Arc<Settings>; 2], Error> {
+    let tickets = Arc::new(Tickets::default());
+    let full = made(
+        Resumption::store(Arc::new(Giver(Arc::clone(&tickets)))),
+        true,
+    )?;
+    // rustls takes a ticket only with the very verifier that it came with.
+    let mut client = ClientConfig::clone(&full.client);
+    client.resumption = Resumption::store(tickets);
+    let resuming = Settings {
+        client: Arc::new(client),
+        resuming: true,
+    };
+    Ok([full, Arc::new(resuming)])
 }
 
 fn made(resumption: Resumption, resuming: bool) -> Result<Arc<Settings>, Error> {
@@ -435,6 +452,19 @@ mod tests {
             assert_eq!(resumed, turn > 0, "connection {turn}");
             assert!(matches!(tls.0, Stage::Lean(_)), "the ticket has come");
             assert_eq!(talk(&mut tls, &mut server, b"hello", 7).0, b"");
+        }
+    }
+
+    #[test]
+    fn tickets_of_full_handshakes_serve_all_who_resume() {
+        let config = server_settings(&[&rustls::version::TLS13]);
+        let [full, resuming] = paired_settings().unwrap();
+        for (settings, resumes) in [(&full, false), (&full, false), (&resuming, true)] {
+            let mut server = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let name = ServerName::try_from("localhost").unwrap();
+            let mut tls = Tls::new(settings, name).unwrap();
+            assert_eq!(talk(&mut tls, &mut server, b"", 100_000).1, resumes);
+            assert!(matches!(tls.0, Stage::Lean(_)), "the ticket has come");
         }
     }
 

@@ -14,7 +14,7 @@ use signal_hook::flag;
 use super::client::World;
 use super::conduct::{Wanted, conduct};
 use super::graph::Graph;
-use super::model::{Act, Model, Scale};
+use super::model::{Act, Kind, Model, Scale};
 use super::planner::{Brief, Seats};
 use super::plot;
 use super::published::Published;
@@ -25,6 +25,7 @@ use crate::cli::{People, accounts, rate, route};
 use crate::clock::now_us;
 use crate::descriptors::room;
 use crate::source::{SourceRange, source_range};
+use crate::tls::paired_settings;
 
 #[derive(Args)]
 pub struct SoakArguments {
@@ -161,10 +162,17 @@ impl SoakArguments {
         let warm_us = ramp_us + (warm_s * 1e6) as u64;
         let is_long = self.duration - warm_s >= JUDGED_S && model.acts.is_empty();
         let seats = Seats::new(self.users, model.users.endpoints);
-        let routes = [
+        let mut routes = [
             route(self.server, &self.people, &self.source, seats.seats, false)?,
             route(self.server, &self.people, &self.source, seats.seats, true)?,
         ];
+        if model.acts.iter().any(|act| act.kind == Kind::CrashResumed) {
+            // Many are to resume at once: each who logs on before puts a ticket by for them.
+            let paired = paired_settings().map_err(|error| format!("TLS: {error}"))?;
+            for (route, tls) in routes.iter_mut().zip(paired) {
+                route.tls = tls;
+            }
+        }
         let (threads, own_tables) = room(seats.seats, self.threads)?;
         let acts: Vec<String> = model
             .acts

@@ -32,8 +32,8 @@ enum Twist {
     Shed(u32),
     /// The same to each poll.
     ShedPolls,
-    /// The same to the first logon, and 480 to each INVITE.
-    ShedOne,
+    /// The same to the n-th who logs on, and 480 to each INVITE.
+    ShedOne(u32),
     /// Answers this to every request with this method.
     Refuse(Method, u16),
     /// Passes the first message on, and answers this to all others.
@@ -81,6 +81,8 @@ struct Town {
     documents: HashMap<String, [Vec<u8>; 2]>,
     texts: u32,
     tags: u32,
+    /// REGISTERs without a password.
+    logons: u32,
     /// Call-IDs.
     shed: HashSet<String>,
 }
@@ -203,6 +205,9 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
         return true;
     }
     let mut out = Vec::new();
+    let logs_on =
+        message.method() == Method::Register && message.header(Name::Authorization).is_none();
+    town.logons += u32::from(logs_on);
     match message.method() {
         method
             if let Twist::Refuse(refused, status) = twist
@@ -210,11 +215,10 @@ fn answer(bytes: &mut [u8], sender: &Sender<Vec<u8>>, town: &Mutex<Town>, twist:
         {
             build::response(&mut out, &message, status, Some("f")).finish();
         }
-        Method::Register if twist == Twist::ShedOne && town.shed.is_empty() => {
-            town.shed.insert(call_id);
+        Method::Register if logs_on && twist == Twist::ShedOne(town.logons - 1) => {
             build::response(&mut out, &message, 503, None).header("Retry-After", 1);
         }
-        Method::Invite if twist == Twist::ShedOne => {
+        Method::Invite if matches!(twist, Twist::ShedOne(_)) => {
             build::response(&mut out, &message, 480, Some("i")).finish();
         }
         Method::Subscribe
@@ -463,6 +467,24 @@ fn a_crash_cuts_all_and_all_come_back() {
     );
 }
 
+#[test]
+fn all_who_are_to_resume_do_at_once_or_put_off() {
+    for (twist, resumed) in [(Twist::None, 24), (Twist::ShedOne(30), 25)] {
+        let report = run_model(
+            twist,
+            "[im]\nsessions_per_day = 0\n[logon]\nleaves_per_hour = 0\n",
+            "--users 20 --duration 6 --compress 60 --act crash-resumed@2/0",
+        );
+        let counts = &report.counts;
+        assert_eq!(
+            (counts.logons, counts.resumed),
+            (48, resumed),
+            "{}",
+            report.table()
+        );
+    }
+}
+
 /// Three seconds are enough, but on a machine so busy that they are over before ten messages have gone: then more.
 fn run_until_it_shows(twist: Twist) -> Report {
     let mut seconds = 3;
@@ -524,7 +546,7 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
     let check = |twist, more: &str, failure: &str, words: &str| {
         // Enough of what is judged by its share.
         let times = match twist {
-            Twist::Refuse(Method::Invite, 480) | Twist::ShedOne | Twist::RingNobody => 8,
+            Twist::Refuse(Method::Invite, 480) | Twist::ShedOne(_) | Twist::RingNobody => 8,
             _ => 2,
         };
         // So long that some say nothing more before the end, which is when it is due.
@@ -543,7 +565,7 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
         );
         // Who was put off for a second has waited for it.
         let logon = report.rows.iter().find(|row| row.what == "logon");
-        assert!(twist != Twist::ShedOne || logon.unwrap().max_us >= 1_000_000);
+        assert!(twist != Twist::ShedOne(0) || logon.unwrap().max_us >= 1_000_000);
     };
     let wrongly = "requests refused as no right server does here";
     let cases = [
@@ -573,7 +595,7 @@ fn a_server_that_tells_nothing_or_refuses_is_caught() {
             "INVITE answered 480",
         ),
         (
-            Twist::ShedOne,
+            Twist::ShedOne(0),
             "",
             "INVITEs refused although who was called is there",
             "1 shed with 503",

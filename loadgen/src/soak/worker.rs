@@ -98,6 +98,8 @@ struct Seat {
     life: u16,
     /// Connections in a row that were lost before a logon was through.
     failures: u8,
+    /// The last logon was to resume a TLS session, and so is what takes its place.
+    resumed: bool,
 }
 
 /// Something to be done again, later.
@@ -179,6 +181,7 @@ impl<'r> Worker<'r> {
                 begun_s: 0,
                 life: 0,
                 failures: 0,
+                resumed: false,
             })
             .collect();
         Ok(Worker {
@@ -360,7 +363,7 @@ impl<'r> Worker<'r> {
             }
             match later.what {
                 Task::Register if self.seats[slot].line.is_none() => {
-                    self.log_on(slot, false, later.intended_us)
+                    self.log_on(slot, self.seats[slot].resumed, later.intended_us)
                 }
                 Task::Register => {}
                 task => self.with_client(slot, now_us, |client, scene| {
@@ -374,6 +377,7 @@ impl<'r> Worker<'r> {
         self.generation = self.generation.wrapping_add(1);
         let token = u64::from(self.generation) << 32 | slot as u64;
         let route = &self.orders.routes[usize::from(resumed)];
+        self.seats[slot].resumed = resumed;
         let turn = self.seats[slot].client.seat() as usize;
         match Line::connect(route, turn, &self.epoll, token, self.generation) {
             Ok(line) => {
@@ -523,7 +527,10 @@ impl<'r> Worker<'r> {
 
     /// Says when. Who was on their way in is timed from when they meant to be; 0: who was in, from when they come.
     fn come_back(&mut self, slot: usize, after_s: Option<u32>, intended_us: u64) -> u64 {
-        let failures = &mut self.seats[slot].failures;
+        let Seat {
+            failures, resumed, ..
+        } = &mut self.seats[slot];
+        *resumed &= intended_us != 0;
         let (after_us, spread_us) = match after_s {
             Some(after_s) => (u64::from(after_s) * 1_000_000, SPREAD_US),
             None => {
