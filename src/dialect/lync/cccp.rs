@@ -154,7 +154,7 @@ struct Found {
     endpoint: Box<str>,
     roles: Vec<Role>,
     locked: Option<bool>,
-    invited_only: bool,
+    invited_only: Option<bool>,
     name: Box<str>,
     subject: Option<Subject>,
     expires: Option<Now>,
@@ -194,7 +194,11 @@ impl Found {
                     continue;
                 }
                 "admission-policy" => {
-                    self.invited_only = reader.text()?.trim() == "closedAuthenticated";
+                    self.invited_only = match reader.text()?.trim() {
+                        "closedAuthenticated" => Some(true),
+                        "openAuthenticated" | "anonymous" => Some(false),
+                        _ => None,
+                    };
                     continue;
                 }
                 "conference-id" => {
@@ -223,6 +227,11 @@ impl Found {
     fn ask(self, name: &str) -> Result<Ask, Fault> {
         let conference = self.conference.ok_or(Fault::Incomplete);
         let user = self.user.ok_or(Fault::Incomplete);
+        // Either of the two shuts it, in a new one and in one that there is.
+        let shut = match (self.locked, self.invited_only) {
+            (None, None) => None,
+            (locked, invited_only) => Some(locked == Some(true) || invited_only == Some(true)),
+        };
         Ok(match name {
             "getConferencingCapabilities" => Ask::Capabilities,
             "getConferences" => Ask::List,
@@ -230,10 +239,10 @@ impl Found {
                 name: self.name,
                 subject: self.subject.unwrap_or_default(),
                 expires: self.expires,
-                locked: self.locked.unwrap_or_default() || self.invited_only,
+                locked: shut.unwrap_or_default(),
             }),
             "deleteConference" => Ask::Delete(conference?),
-            "modifyConference" => Ask::Modify(conference?, self.subject, self.locked),
+            "modifyConference" => Ask::Modify(conference?, self.subject, shut),
             "addUser" => Ask::AddUser {
                 conference: conference?,
                 user: user?,

@@ -311,7 +311,12 @@ fn commands(ask: &Ask) -> Result<Vec<Command>, &'static str> {
         Ask::Modify(_, subject, locked) => {
             let subject = subject.clone().map(Command::SetSubject);
             let lock = locked.map(Command::SetLock);
-            subject.into_iter().chain(lock).collect()
+            let commands: Vec<Command> = subject.into_iter().chain(lock).collect();
+            // Its end can't be moved, nor what else a description has: where that is all, nothing would be done.
+            if commands.is_empty() {
+                return Err(cccp::reason(501));
+            }
+            commands
         }
         Ask::AddUser { .. } | Ask::Capabilities | Ask::Add(_) | Ask::List | Ask::Other => {
             return Err(cccp::reason(501));

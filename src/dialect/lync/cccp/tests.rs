@@ -97,6 +97,25 @@ fn what_a_client_asks_is_read() {
             None,
         )),
     );
+    for (policy, shut) in [
+        ("closedAuthenticated", Some(true)),
+        ("openAuthenticated", Some(false)),
+        ("anonymous", Some(false)),
+        ("whoever", None),
+    ] {
+        check(
+            &format!(
+                "<modifyConference><conference-info entity='{FOCUS}'><conference-description><admission-policy>{policy}</admission-policy></conference-description></conference-info></modifyConference>"
+            ),
+            Ok(Ask::Modify(FOCUS.into(), None, shut)),
+        );
+    }
+    check(
+        &format!(
+            "<modifyConference><conference-info entity='{FOCUS}'><admission-policy>closedAuthenticated</admission-policy><locked>false</locked></conference-info></modifyConference>"
+        ),
+        Ok(Ask::Modify(FOCUS.into(), None, Some(true))),
+    );
 }
 
 #[test]
