@@ -3,7 +3,8 @@
 //!
 //! Always holds: sorted by key, each key once; a version rises by one with each publication of its key and begins with 1.
 //! Of one user there are two sets: what lasts (kept by the store) and what passes (with an endpoint, with the last one, or
-//! with time), and no key is in both. The bounds are on both together: see [`Held`].
+//! with time), and no key is in both. The bounds are on both together: see [`Held`]. They are on what a client asks for; what
+//! is published in step with a choice that was made by other means may be a few instances above them.
 
 use std::sync::Arc;
 
@@ -397,6 +398,7 @@ impl<'a> Held<'a> {
             self.lasting.len() + self.passing.len(),
             size(self.lasting) + size(self.passing),
         );
+        let (count_before, bytes_before) = (count, bytes);
         let mut edits = Edits::default();
         for item in items {
             let (lasts, passes) = (
@@ -440,10 +442,11 @@ impl<'a> Held<'a> {
                 }
             }
         }
-        if count > INSTANCES_MAX {
+        // What the server itself publishes of a choice may be above the bounds: who takes something back then is not refused.
+        if count > INSTANCES_MAX.max(count_before) {
             return Err(NotPublished::TooMany);
         }
-        if bytes > DOCUMENTS_BYTES_MAX {
+        if bytes > DOCUMENTS_BYTES_MAX.max(bytes_before) {
             return Err(NotPublished::TooLarge);
         }
         Ok(edits)

@@ -146,6 +146,41 @@ fn there_is_room_for_so_much() {
     assert_eq!(user.passing.len(), 256);
 }
 
+/// A choice that was made by other means is published whatever the bounds say (`muster user note set`).
+#[test]
+fn who_has_more_than_there_is_room_for_can_still_take_it_back() {
+    let mut user = User::default();
+    let with = |instance, version, bytes: Option<usize>| PublishItem {
+        key: key("x", 2, instance),
+        version,
+        put: bytes.map(|bytes| Put {
+            life: Life::Endpoint,
+            document: vec![b'x'; bytes].into(),
+            meaning: Meaning::Nothing,
+        }),
+    };
+    let full: Vec<PublishItem> = (0..256).map(|n| with(n, 0, Some(1024))).collect();
+    user.publish(1, &full);
+    for container in [200, 300, 400] {
+        let mut note = instance("note", container, 1, Life::Static, Meaning::Nothing);
+        note.document = vec![b'x'; 1024].into();
+        user.lasting.put(note);
+    }
+    for (grown, refusal) in [
+        (with(256, 0, Some(1)), "At Most 256 Published Instances"),
+        (
+            with(0, 1, Some(1025)),
+            "At Most 262144 Bytes Of Published Documents",
+        ),
+    ] {
+        assert_eq!(user.publish(2, &[grown]), refusal);
+    }
+    user.publish(3, &[with(0, 1, Some(1024))]);
+    user.publish(4, &[with(0, 2, Some(1023)), with(1, 1, None)]);
+    assert_eq!(user.passing.len() + user.lasting.len(), 258);
+    assert!(user.passing.get(&key("x", 2, 1)).is_none());
+}
+
 fn instance(category: &str, container: u32, at: u64, life: Life, meaning: Meaning) -> Instance {
     Instance {
         key: key(
