@@ -1,5 +1,6 @@
 //! How many subscriptions a user has, over all connections: there is a bound for each user, not for each connection alone.
 
+use crate::presence::INSTANCES_MAX;
 use crate::shard::Shard;
 use crate::shard::lync::edits::Edits;
 use crate::sip::dialog::DialogKey;
@@ -19,7 +20,13 @@ pub(crate) struct Subscriber {
     pub edits: Edits,
     /// The folded state of the user that those were told.
     pub told: Box<[u8]>,
+    /// Categories that lost their last instance while one of those could not be told: what follows names them, or its client
+    /// would believe in them for ever. Each once, at most [`EMPTIED_MAX`].
+    pub emptied: Vec<Box<str>>,
 }
+
+/// A client knows of no more categories than a user may have instances; the first ones that are emptied are those that it knows.
+pub(super) const EMPTIED_MAX: usize = INSTANCES_MAX;
 
 impl Shard {
     /// How many subscriptions, entries of lists included.

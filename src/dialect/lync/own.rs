@@ -72,6 +72,8 @@ pub struct Own<'a> {
     pub user: &'a Aor,
     /// What is published.
     pub held: Held<'a>,
+    /// Categories that lost their last instance while some client could not be told.
+    pub emptied: &'a [Box<str>],
     /// How they are; `None` while nobody says so: a client would take it for its own state.
     pub seen: Option<Seen<'a>>,
     /// The rules.
@@ -120,6 +122,12 @@ pub fn full(own: &Own<'_>, wanted: Wanted) -> Vec<u8> {
         }
         if !told {
             aggregates(&mut xml, own);
+        }
+        for name in own.emptied {
+            let folded = **name == *STATE && own.seen.is_some();
+            if !folded && !all.iter().any(|one| one.key.category == *name) {
+                xml.open("category").attribute("name", name).close();
+            }
         }
         xml.close();
     }

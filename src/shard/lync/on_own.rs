@@ -11,8 +11,10 @@ use crate::presence::{
 };
 use crate::shard::effect::Effects;
 use crate::shard::standing::Standing;
+use crate::shard::subscriber::EMPTIED_MAX;
 use crate::shard::usage::{Association, Subject, Usage};
 use crate::shard::{Shard, UserKey};
+use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
@@ -40,9 +42,11 @@ fn own(shard: &Shard, key: UserKey) -> Option<Own<'_>> {
         .filter(|presentity| presentity.is_told());
     let seen = told.map(|presentity| seen(presentity.state(), presentity.since(), Level::Own));
     let choice = standing.and_then(|standing| standing.choice.as_ref()?.state_at(shard.now));
+    let subscriber = shard.subscribers.get(&user.record.aor);
     Some(Own {
         user: &user.record.aor,
         held: held(shard, key),
+        emptied: subscriber.map_or(&[], |subscriber| &subscriber.emptied),
         // A client that signs in is there: it must not take itself for offline for what another endpoint has said.
         seen: seen.filter(|seen| {
             seen.word != Availability::Offline || choice == Some(Manual::AppearOffline)
@@ -64,6 +68,16 @@ pub(in crate::shard) fn full(shard: &mut Shard, user: &Aor, wanted: Wanted) -> O
     let (document, told) = (own::full(&own, wanted), own::aggregate(&own));
     if let Some(subscriber) = shard.subscribers.get_mut(user) {
         subscriber.told = told;
+        let waits = |dialog: &DialogKey| {
+            matches!(
+                shard.dialogs.get(*dialog).map(|association| &association.usage),
+                Some(Usage::Subscription(subscription)) if subscription.stale
+            )
+        };
+        // Nobody else is still to be told.
+        if !subscriber.roaming.iter().any(waits) {
+            subscriber.emptied = Vec::new();
+        }
     }
     Some(document)
 }
@@ -124,8 +138,28 @@ pub(super) fn tell(
             }
         };
         // Where it can't be told now, all follows as soon as it can.
-        if let Some(document) = document {
-            shard.notify_of(dialog, own::CONTENT_TYPE, &document, effects);
+        if let Some(document) = document
+            && !shard.notify_of(dialog, own::CONTENT_TYPE, &document, effects)
+        {
+            remember_emptied(shard, key, news);
+        }
+    }
+}
+
+/// What was in these categories is gone, and not everybody has been told.
+fn remember_emptied(shard: &mut Shard, key: UserKey, news: &News) {
+    let held = held(shard, key);
+    let is_empty = |name: &&Box<str>| held.of(Some(name)).is_empty();
+    let empty: Vec<Box<str>> = news.categories.iter().filter(is_empty).cloned().collect();
+    let Some(user) = shard.users.get(key) else {
+        return;
+    };
+    let Some(subscriber) = shard.subscribers.get_mut(&user.record.aor) else {
+        return;
+    };
+    for name in empty {
+        if !subscriber.emptied.contains(&name) && subscriber.emptied.len() < EMPTIED_MAX {
+            subscriber.emptied.push(name);
         }
     }
 }
