@@ -241,11 +241,6 @@ impl Categories {
         self.0.iter().any(is_note)
     }
 
-    /// The note that whoever sees `container` sees: the newest there.
-    pub fn note_in(&self, container: u32) -> Option<(&str, NoteKind)> {
-        newest_note(self.0.iter().filter(|one| one.key.container == container))
-    }
-
     /// The user's note: the newest of any container.
     pub fn note(&self) -> Option<(&str, NoteKind)> {
         newest_note(self.0.iter())
@@ -359,6 +354,13 @@ impl<'a> Held<'a> {
         let mut all = self.of(None);
         all.retain(|one| one.key.container == container);
         all
+    }
+
+    /// The note that whoever sees `container` sees: the newest there. Of who is, or looks, offline that is one that `lasts`.
+    pub fn note_in(&self, container: u32, lasts: bool) -> Option<(&'a str, NoteKind)> {
+        let passing = self.passing.iter().filter(|_| !lasts);
+        let all = self.lasting.iter().chain(passing);
+        newest_note(all.filter(|one| one.key.container == container))
     }
 
     /// What a request of `endpoint` at `now` comes to: all of it, or nothing. Versions are as [MS-PRES] §3.1.4.1 wants them:

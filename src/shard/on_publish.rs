@@ -8,8 +8,8 @@ use crate::dialect::lync::categories::{self, Person};
 use crate::documents::pidf::{self, Note};
 use crate::immcu::content::Outcome;
 use crate::presence::{
-    Card, Content, EndpointKey, Level, Package, Phone, Presentity, Publish, Published, Refusal,
-    State, contacts, seen, view,
+    Availability, Card, Content, EndpointKey, Level, Package, Phone, Presentity, Publish,
+    Published, Refusal, State, contacts, seen, view,
 };
 use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
@@ -235,14 +235,16 @@ pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u
     let card = standing.map_or(&none, |standing| &standing.card);
     let contacts = contacts(card, level, aor.host());
     let (state, since) = (presentity.state(), presentity.since());
-    // A note may be for some levels, and not for those that would see one by rule.
+    // A note may be for some levels, and not for those that would see one by rule: all of a level see it, in whatever dialect.
+    let container = match level {
+        Level::Own => Level::Friends.container(),
+        level => level.container(),
+    };
+    let offline = seen(state, since, level).word == Availability::Offline;
+    let published = lync::on_own::held(shard, key).note_in(container, offline);
     let mut for_level = None;
-    if let Some(standing) = standing
-        && is_note_chosen(standing)
-        && level != Level::Own
-    {
-        let note = standing.categories.note_in(level.container());
-        let note = note.map(|(text, _)| Note {
+    if published.is_some() || (level != Level::Own && standing.is_some_and(is_note_chosen)) {
+        let note = published.map(|(text, _)| Note {
             text: text.into(),
             language: "".into(),
         });

@@ -235,11 +235,27 @@ fn the_newest_note_of_a_container_is_the_one_there() {
     all.put(instance("note", 400, 2, Life::Static, note("for friends")));
     all.put(instance("note", 300, 3, Life::Static, note("")));
     let text = |found: Option<(&str, NoteKind)>| found.map(|(text, _)| text.to_owned());
-    assert_eq!(text(all.note_in(200)).as_deref(), Some("for all"));
-    assert_eq!(text(all.note_in(300)), None);
-    assert_eq!(text(all.note_in(400)).as_deref(), Some("for friends"));
-    assert_eq!(text(all.note_in(100)), None);
     assert_eq!(text(all.note()).as_deref(), Some("for friends"));
+    let mut passing = Categories::default();
+    let end = Life::Until(Now(9));
+    passing.put(instance("note", 100, 4, end, note("for a while")));
+    let mut oof = instance("note", 200, 4, end, note("for a while, too"));
+    oof.key.instance = 1;
+    passing.put(oof);
+    let held = Held {
+        lasting: &all,
+        passing: &passing,
+    };
+    for (container, there, gone) in [
+        (200, Some("for a while, too"), Some("for all")),
+        (300, None, None),
+        (400, Some("for friends"), Some("for friends")),
+        (100, Some("for a while"), None),
+        (32000, None, None),
+    ] {
+        let shown = [false, true].map(|lasts| text(held.note_in(container, lasts)));
+        assert_eq!(shown.each_ref().map(Option::as_deref), [there, gone]);
+    }
 }
 
 #[test]
