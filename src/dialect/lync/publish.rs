@@ -121,7 +121,7 @@ impl Bad {
         match self {
             Bad::Xml(fault) => fault.status(),
             Bad::Long(..) => 413,
-            Bad::Aggregate => 403,
+            Bad::Aggregate | Bad::Hides => 403,
         }
     }
 
@@ -137,6 +137,7 @@ impl Bad {
             Bad::Xml(fault) => fault.reason().to_owned(),
             Bad::Long(what, chars_max) => format!("{what} Longer Than {chars_max} Characters"),
             Bad::Aggregate => "The Server Aggregates".to_owned(),
+            Bad::Hides => "Who Appears Offline Publishes It As Static".to_owned(),
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Bad {
     Long(&'static str, usize),
     /// The state that the server folds itself.
     Aggregate,
+    /// To appear offline for as long as an endpoint is there, or for a time.
+    Hides,
 }
 
 impl From<Fault> for Bad {
@@ -107,12 +109,14 @@ fn state(life: Life, document: &[u8]) -> Result<Meaning, Bad> {
     match &*kind {
         "aggregateState" => Err(Bad::Aggregate),
         "userState" if lasts => {
-            let chosen = Availability::chosen_by(read.number.unwrap_or(0), &read.token);
+            let chosen = chosen(&read);
             // Words of one's own are a choice, also where the number is that of being available.
             let chosen = chosen.or(read.custom.is_some().then_some(Manual::Available));
             Ok(Meaning::State(chosen, read.custom))
         }
         _ if lasts => Ok(Meaning::Nothing),
+        // Only what is kept hides a user. Taken as anything else it would leave visible whoever believes that they are not.
+        "userState" if chosen(&read) == Some(Manual::AppearOffline) => Err(Bad::Hides),
         kind => {
             let mut content = content(kind, read, last_input);
             // What outlives its endpoint does not say that anybody is there.
@@ -122,6 +126,11 @@ fn state(life: Life, document: &[u8]) -> Result<Meaning, Bad> {
             Ok(Meaning::Endpoint(Box::new(content)))
         }
     }
+}
+
+/// What somebody who publishes this as their choice wants to be.
+fn chosen(read: &Read) -> Option<Manual> {
+    Availability::chosen_by(read.number.unwrap_or(0), &read.token)
 }
 
 /// What a state of an endpoint says: a machine only whether somebody is there, for what its user does is said beside it.

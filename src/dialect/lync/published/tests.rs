@@ -47,6 +47,11 @@ fn what_a_user_chooses_is_read() {
         ),
         Err(Bad::Aggregate)
     );
+    let hides = state_of("userState", &token(18500, ""));
+    for life in [Life::User, Life::Endpoint, Life::Until(Now(1))] {
+        let read = meaning(STATE, life, hides.as_bytes());
+        assert_eq!(read, Err(Bad::Hides), "nobody is visible who hides");
+    }
     assert!(meaning(STATE, Life::Static, b"<state/>").is_err());
     assert_eq!(
         meaning("x", Life::Static, b"<state/>"),
