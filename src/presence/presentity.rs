@@ -10,10 +10,12 @@ use crate::presence::audience::Audience;
 use crate::presence::categories::{Categories, Edit};
 use crate::presence::choice::Choice;
 use crate::presence::content::Content;
+use crate::presence::level::Level;
 use crate::presence::publication::{
     EndpointKey, EntityTag, Limits, Publications, Publish, Refusal,
 };
 use crate::presence::state::State;
+use crate::presence::view::{Part, sees};
 use crate::presence::watchers::Watchers;
 use crate::presence::words::{MachineState, Phone};
 use crate::sip::time::Now;
@@ -32,6 +34,8 @@ pub struct Presentity {
     choice: Option<Box<Choice>>,
     state: State,
     since: Now,
+    /// The same for those who see nothing of the calendar.
+    since_external: Now,
     version: u64,
     phone: Phone,
     endpoint_registered: bool,
@@ -76,6 +80,7 @@ impl Presentity {
             choice: None,
             state: State::OFFLINE,
             since: now,
+            since_external: now,
             version: now.0,
             phone: Phone::OnHook,
             endpoint_registered: false,
@@ -89,10 +94,13 @@ impl Presentity {
         &self.state
     }
 
-    /// Since when the status is so: reachability, availability and activities (RFC 3863 §4.1.7). A level that is not told of the
-    /// note is not told either that it changed.
-    pub fn since(&self) -> Now {
-        self.since
+    /// Since when the status is so that `level` sees: reachability, availability and activities (RFC 3863 §4.1.7). A level that
+    /// is not told of the note, or of meetings, is not told either that they changed.
+    pub fn since(&self, level: Level) -> Now {
+        match sees(level, Part::Calendar) {
+            true => self.since,
+            false => self.since_external,
+        }
     }
 
     /// Rises with each change. Of two versions of one presentity the higher one is the newer one.
@@ -295,8 +303,11 @@ impl Presentity {
         if state == self.state {
             return false;
         }
-        if !state.same_status(&self.state) {
+        if !state.same_status(&self.state, Level::Own) {
             self.since = now;
+        }
+        if !state.same_status(&self.state, Level::External) {
+            self.since_external = now;
         }
         self.state = state;
         self.version = now.0.max(self.version.saturating_add(1));

@@ -8,6 +8,8 @@ use crate::documents::pidf::{Basic, Note};
 use crate::documents::place::Place;
 use crate::documents::rpid::Activities;
 use crate::presence::choice::NoteKind;
+use crate::presence::level::Level;
+use crate::presence::view::seen;
 use crate::presence::words::{Availability, MachineState};
 use crate::sip::time::Now;
 
@@ -67,9 +69,14 @@ impl State {
             .is_some_and(|machine| machine != MachineState::Active)
     }
 
-    /// Whether all of `other` that anybody is told the time of is the same.
-    pub(super) fn same_status(&self, other: &State) -> bool {
-        (self.basic, self.availability, self.activities)
-            == (other.basic, other.availability, other.activities)
+    /// Whether all of `other` that somebody of this level is told the time of is the same.
+    pub(super) fn same_status(&self, other: &State, level: Level) -> bool {
+        let status = |state: &State| {
+            let seen = seen(state, Now(0), level);
+            // Busy by the diary and busy by a device are one thing to who sees no diary: what the word says needs no activity.
+            let activities = seen.word.written().activities.union(seen.activities);
+            (state.basic, seen.word, activities)
+        };
+        status(self) == status(other)
     }
 }

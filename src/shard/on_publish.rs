@@ -234,7 +234,7 @@ pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u
     let standing = user.record.standing.as_deref();
     let card = standing.map_or(&none, |standing| &standing.card);
     let contacts = contacts(card, level, aor.host());
-    let (state, since) = (presentity.state(), presentity.since());
+    let (state, since) = (presentity.state(), presentity.since(level));
     // A note may be for some levels, and not for those that would see one by rule: all of a level see it, in whatever dialect.
     let container = match level {
         Level::Own => Level::Friends.container(),
@@ -273,7 +273,7 @@ pub(super) fn render_categories(shard: &Shard, key: UserKey, level: Level) -> Op
     let none = Card::default();
     let standing = user.record.standing.as_deref();
     let state = presentity.state();
-    let mut seen = seen(state, presentity.since(), level);
+    let mut seen = seen(state, presentity.since(level), level);
     if standing.is_some_and(is_note_chosen) {
         // It is published, for the containers that may see it.
         seen.note = None;

@@ -44,7 +44,7 @@ fn watchers_hear_of_changes_and_of_nothing_else() {
             .unwrap()
             .changed
     );
-    assert_eq!(presentity.since(), at(1));
+    assert_eq!(presentity.since(Level::Own), at(1));
     assert!(presentity.version() > first);
 
     assert!(

@@ -40,7 +40,8 @@ fn own(shard: &Shard, key: UserKey) -> Option<Own<'_>> {
         .presentity
         .as_deref()
         .filter(|presentity| presentity.is_told());
-    let seen = told.map(|presentity| seen(presentity.state(), presentity.since(), Level::Own));
+    let seen =
+        told.map(|presentity| seen(presentity.state(), presentity.since(Level::Own), Level::Own));
     let choice = standing.and_then(|standing| standing.choice.as_ref()?.state_at(shard.now));
     let subscriber = shard.subscribers.get(&user.record.aor);
     Some(Own {
