@@ -12,7 +12,7 @@
 //! | roof | [`cli`], one file a command; [`config`], TOML as written becomes the config as meant |
 //! | 4 | [`shell`], the world: sockets, TLS, threads, files, the clock. It decides nothing |
 //! | 3 | [`shard`], the owner of users and sessions on one core: `handle(now, input, &mut effects)` |
-//! | 2 | [`dialect`], a client's own way to say what the core means; so far standard SIP/SIMPLE |
+//! | 2 | [`dialect`], a client's own way to say what the core means: standard SIP/SIMPLE, and Lync's |
 //! | 1 | [`auth`], who speaks · [`registrar`], where a user can be reached · [`presence`], how they are · [`immcu`], their conversations · [`calls`], their calls |
 //! | 0 | [`sip`], the language · [`documents`], what messages carry |
 //!

@@ -1,6 +1,7 @@
 //! A search of the directory ([MS-SIP] §2.2.2): what is asked for, whether somebody is meant, and what is told of them.
 //!
-//! Who is blocked finds nobody there; of whom one may see nothing but availability, one finds the name and the address.
+//! Name and address are found by everybody, also of whom one may see nothing but availability, and of who has blocked the
+//! searcher: somebody who was missing there would tell that they have.
 
 use crate::presence::{Card, CardLine, Level, Part, sees};
 use crate::sip::uri::Aor;
