@@ -5,9 +5,9 @@
 //! | to nobody of ours | 404 |
 //! | with Replaces (RFC 3891) | the endpoint that has that dialog rings alone; 481 where none has |
 //! | from somebody who is blocked | 480, as for a user who is offline, and no rule counts |
+//! | to one endpoint (GRUU, RFC 5627) | that one rings, and no rule counts; 486 where its user does not want to be disturbed |
 //! | to somebody who forwards every call | it goes there |
 //! | to somebody who does not want to be disturbed | it goes where their calls go when they are busy, else 486 |
-//! | to one endpoint (GRUU, RFC 5627) | that one rings, and no rule but the two above counts |
 //! | any other | their endpoints ring in their order, and whoever rings beside them |
 
 use core::time::Duration;
