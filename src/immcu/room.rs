@@ -116,6 +116,8 @@ pub struct Room {
     pub expelled: Vec<Aor>,
     /// Who did not come. With those in the conference and those being rung at most as many as it has places.
     pub absent: Vec<Absent>,
+    /// Who was absent and gave their line to others since the roster was last told: who follows what changes has to hear it.
+    pub displaced: Vec<Aor>,
     /// True once another moderator has taken the role from who started it.
     pub deposed: bool,
 }
@@ -271,7 +273,8 @@ impl Session {
         let taken = self.participants.len() + self.invitations.len();
         let absent_max = members_max.saturating_sub(taken);
         let over = self.room.absent.len().saturating_sub(absent_max);
-        self.room.absent.drain(..over);
+        let displaced = self.room.absent.drain(..over).map(|one| one.user);
+        self.room.displaced.extend(displaced);
     }
 
     /// Somebody has left: a role lasts as long as its holder is in. Where nobody else moderates, who has been in it for

@@ -116,17 +116,20 @@ pub(super) fn hide(
     }
 }
 
-/// The conference has changed, and in its roster what is said of `changed`: one letter a watching shard, with both
-/// documents once.
+/// The conference has changed, and in its roster what is said of `changed`, and of who had to make room: one letter a watching
+/// shard, with both documents once.
 pub(super) fn tell(shard: &mut Shard, id: SessionId, changed: &[Aor], effects: &mut Effects) {
     let members_max = shard.settings.immcu.members_max;
     let Some(session) = shard.sessions.get_mut(&id) else {
         return;
     };
     session.version = session.version.wrapping_add(1);
+    let mut displaced = core::mem::take(&mut session.room.displaced);
+    displaced.retain(|one| !changed.contains(one));
     if session.audience.is_empty() {
         return;
     }
+    let changed = &[changed, &displaced].concat();
     let full = full_document(session, members_max);
     let partial = partial_document(session, changed, members_max);
     let lync = session.audience.iter().any(|watching| watching.in_full);

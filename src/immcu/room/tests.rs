@@ -158,6 +158,7 @@ fn who_did_not_come_is_shown_while_there_is_room() {
         .invite(user("grace"), None, None, 6)
         .expect("there is room");
     assert!(session.room.absent.is_empty(), "their place was needed");
+    assert_eq!(session.room.displaced, [user("frank")], "and that is told");
     session.missed(&user("alice"), Outcome::of(480), 6);
     assert!(session.room.absent.is_empty(), "is in it");
 }
