@@ -150,8 +150,8 @@ pub(super) fn tell(
 /// What was in these categories is gone, and not everybody has been told.
 fn remember_emptied(shard: &mut Shard, key: UserKey, news: &News) {
     let held = held(shard, key);
-    let is_empty = |name: &&Box<str>| held.of(Some(name)).is_empty();
-    let empty: Vec<Box<str>> = news.categories.iter().filter(is_empty).cloned().collect();
+    let mut empty = news.categories.clone();
+    empty.retain(|name| held.of(Some(name)).is_empty());
     let Some(user) = shard.users.get(key) else {
         return;
     };
