@@ -73,6 +73,18 @@ enum Why {
     Instead(usize),
 }
 
+/// Whose word a refusal is. What this server says of a companion, or of whom the call was sent on to, is no outcome of the
+/// user who was called: that they are offline, or do not exist, is news of somebody the caller may not even know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Word {
+    /// An endpoint's, whoever's it is: it was rung for this call.
+    Endpoints,
+    /// This server's, of the user themself.
+    Ours,
+    /// This server's, of somebody beside or instead of them.
+    OfAnother,
+}
+
 /// One user who is looked for.
 #[derive(Debug)]
 pub struct Target {
@@ -96,7 +108,9 @@ pub struct Target {
     is_busy: bool,
     /// The user has refused, and not only failed to answer.
     has_refused: bool,
-    best: Option<Answer>,
+    /// The call goes on without ringing here: the user has no outcome of their own.
+    forwards_all: bool,
+    best: Option<(Word, Answer)>,
     ended: bool,
 }
 
@@ -119,6 +133,8 @@ pub struct Search {
     stage: Duration,
     /// How long anybody rings.
     ringing: Duration,
+    /// Who was dialled does not exist.
+    to_nobody: bool,
     over: bool,
 }
 
@@ -131,6 +147,7 @@ impl Search {
             branches: Vec::new(),
             stage,
             ringing,
+            to_nobody: false,
             over: false,
         }
     }
@@ -158,6 +175,11 @@ impl Search {
     /// True once the caller has had, or given, the last word.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// True where nobody has the name that was dialled. Who was to ring beside or instead of them does not count.
+    pub fn is_to_nobody(&self) -> bool {
+        self.to_nobody
     }
 
     /// When `look` has something to do next.
@@ -200,6 +222,7 @@ impl Search {
             open: 0,
             is_busy: false,
             has_refused: false,
+            forwards_all: false,
             best: None,
             ended: false,
         });
@@ -217,10 +240,13 @@ impl Search {
         if let Some(refused) = found.refused {
             target.is_busy = refused.status == 486;
             target.has_refused = true;
-            target.best = Some(refused);
+            let nobody = target.why == Why::Dialled && refused.status == 404;
+            target.keep_better(Word::Ours, refused);
+            self.to_nobody = nobody;
             return self.ended(number, now, deeds);
         }
         if let Some(to) = found.always {
+            target.forwards_all = true;
             return self.send_on(number, to, 302, now, deeds);
         }
         if let Some((to, after)) = found.no_answer {
@@ -306,20 +332,27 @@ impl Search {
         target.has_refused |= !matches!(answer.status, 408 | 480 | 481 | 487 | 500..600);
         // The person has said so for all their endpoints (RFC 3261 §21.6), and who rings beside them need not.
         if answer.status >= 600 {
-            target.keep_better(answer);
+            target.keep_better(Word::Endpoints, answer);
             self.cancel_target(number, deeds);
             return self.ended(number, now, deeds);
         }
-        self.one_less(number, answer, now, deeds);
+        self.one_less(number, Word::Endpoints, answer, now, deeds);
     }
 
     /// Something that a target waits for has ended.
-    fn one_less(&mut self, number: usize, answer: Answer, now: Now, deeds: &mut Vec<Deed>) {
+    fn one_less(
+        &mut self,
+        number: usize,
+        word: Word,
+        answer: Answer,
+        now: Now,
+        deeds: &mut Vec<Deed>,
+    ) {
         let Some(target) = self.live(number) else {
             return;
         };
         target.open = target.open.saturating_sub(1);
-        target.keep_better(answer);
+        target.keep_better(word, answer);
         if target.open > 0 {
             return;
         }
@@ -335,6 +368,10 @@ impl Search {
         let Some(target) = self.live(number) else {
             return;
         };
+        // None of their endpoints was rung, or that would have ended in something.
+        if !target.forwards_all && matches!(target.best, None | Some((Word::OfAnother, _))) {
+            target.best = Some((Word::Ours, offline()));
+        }
         if target.is_busy {
             if let Some(to) = target.busy.take() {
                 return self.send_on(number, to, 486, now, deeds);
@@ -346,13 +383,19 @@ impl Search {
         }
         target.ended = true;
         let why = target.why;
-        let best = target
-            .best
-            .take()
-            .unwrap_or_else(|| Answer::of(480, "The User Is Offline"));
+        let best = target.best.take();
+        let (word, best) = best.unwrap_or_else(|| (Word::Ours, offline()));
         match why {
             Why::Dialled => self.fail(best, deeds),
-            Why::Beside(parent) | Why::Instead(parent) => self.one_less(parent, best, now, deeds),
+            Why::Beside(parent) | Why::Instead(parent) => {
+                let (word, best) = match (word, best.status) {
+                    (Word::Endpoints, _) => (word, best),
+                    // Who was called does exist, and nobody can be had this way.
+                    (_, 404) => (Word::OfAnother, offline()),
+                    _ => (Word::OfAnother, best),
+                };
+                self.one_less(parent, word, best, now, deeds);
+            }
         }
     }
 
@@ -370,7 +413,8 @@ impl Search {
         if known || !room || target.hops >= HOPS_MAX {
             // The last result stands; where there is none, nobody can be reached this way (RFC 3261 §16.3 step 4).
             if target.best.is_none() {
-                target.best = Some(Answer::of(482, "The Forwards Are A Loop"));
+                let answer = Answer::of(482, "The Forwards Are A Loop");
+                target.best = Some((Word::Ours, answer));
             }
             return self.ended(number, now, deeds);
         }
@@ -484,7 +528,7 @@ impl Search {
             };
             if target.give_up.is_some_and(|at| at <= now) {
                 target.give_up = None;
-                target.keep_better(Answer::of(480, "No Answer"));
+                target.keep_better(Word::Ours, Answer::of(480, "No Answer"));
                 self.cancel_target(number, deeds);
                 self.ended(number, now, deeds);
             } else if target.next_stage.is_some_and(|at| at <= now) {
@@ -495,12 +539,17 @@ impl Search {
 }
 
 impl Target {
-    fn keep_better(&mut self, answer: Answer) {
+    fn keep_better(&mut self, word: Word, answer: Answer) {
+        let place = |word: Word, answer: &Answer| (word == Word::OfAnother, answer.rank());
         match &self.best {
-            Some(best) if best.rank() <= answer.rank() => {}
-            _ => self.best = Some(answer),
+            Some((kept, best)) if place(*kept, best) <= place(word, &answer) => {}
+            _ => self.best = Some((word, answer)),
         }
     }
+}
+
+fn offline() -> Answer {
+    Answer::of(480, "The User Is Offline")
 }
 
 #[cfg(test)]

@@ -372,7 +372,8 @@ fn fail(shard: &mut Shard, id: SessionId, answer: &Answer, effects: &mut Effects
     }
     let reason = call_record::reason(answer);
     // Where nobody has that name there is nobody who missed it.
-    let recorded = answer.status != 404 || answer.carried.is_some();
+    let call = shard.calls.get(&id);
+    let recorded = call.is_some_and(|call| !call.search.is_to_nobody());
     missed(shard, id, reason, recorded, effects);
 }
 

@@ -558,4 +558,25 @@ fn every_call_has_its_record_and_a_missed_one_too() {
     phones[0].call(&mut world, 1);
     step(&mut world, &mut phones);
     assert_eq!(recorded(&mut world), missed("offline"));
+    // They send their calls to nobody by mistake, some or all: they have missed it all the same, and the caller hears no 404.
+    for all in [false, true] {
+        let rule = |standing: &mut muster::shard::standing::Standing| {
+            let nobody = muster::sip::uri::Aor::parse(&aor(17)).expect("an address");
+            let rules = &mut standing.rules;
+            *rules = Default::default();
+            if all {
+                rules.forward_always = Some(nobody);
+            } else {
+                rules.ring_also.push(nobody);
+            }
+            Ok(())
+        };
+        world.edit(&aor(1), rule).expect("a rule");
+        world.settle();
+        phones[0].call(&mut world, 1);
+        world.settle();
+        let heard = phones[0].take_all(&mut world);
+        assert_eq!(heard.last().map(String::as_str), Some("480"), "{heard:?}");
+        assert_eq!(recorded(&mut world), missed("offline"));
+    }
 }

@@ -233,6 +233,95 @@ fn rules_send_a_call_on() {
 }
 
 #[test]
+fn what_the_server_says_of_others_is_no_outcome_of_who_was_called() {
+    // A companion who is not there, first and last, is no reason that Bob can't be reached.
+    for status in ["404", "480", "486"] {
+        let first = format!(
+            "dial bob => ask bob
+             found 0 ring=a also=carol => ask carol, ring a
+             found 1 refused={status} =>
+             at 120 => cancel a, 480"
+        );
+        play(&first);
+        play(&first.replace("at 120 => cancel a, 480", "refused 0 481 => 481"));
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a also=carol => ask carol, ring a
+             refused 0 481 =>
+             found 1 refused={status} => 481"
+        ));
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a after10=carol => ring a
+             at 10 => cancel a, 181, ask carol
+             found 1 refused={status} => 480"
+        ));
+        // He is offline himself.
+        play(&format!(
+            "dial bob => ask bob
+             found 0 also=carol => ask carol
+             found 1 refused={status} => 480"
+        ));
+        play(&format!(
+            "dial bob => ask bob
+             found 0 after10=carol => 181, ask carol
+             found 1 refused={status} => 480"
+        ));
+        // Nor where it is said of a companion's companion.
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a also=carol => ask carol, ring a
+             found 1 always=dave => 181, ask dave
+             found 2 refused={status} =>
+             refused 0 481 => 481"
+        ));
+    }
+    // Who sends all calls on has none of their own: what is said of the other stands, but that they do not exist.
+    play(
+        "dial bob => ask bob
+         found 0 always=carol => 181, ask carol
+         found 1 refused=486 => 486",
+    );
+    play(
+        "dial bob => ask bob
+         found 0 always=carol => 181, ask carol
+         found 1 refused=404 => 480",
+    );
+    // What a companion's endpoint says does count: it was rung.
+    play(
+        "dial bob => ask bob
+         found 0 ring=a also=carol => ask carol, ring a
+         found 1 ring=c => ring c
+         refused 1 486 =>
+         refused 0 480 => 486",
+    );
+}
+
+#[test]
+fn only_who_was_dialled_can_be_nobody() {
+    let nobody = |number: usize| {
+        let mut search = Search::new(Duration::from_secs(4), Duration::from_secs(120));
+        let mut deeds = Vec::new();
+        search.begin(aor("bob"), START, &mut deeds);
+        if number > 0 {
+            let found = Found {
+                also: vec![aor("carol")],
+                ..Found::default()
+            };
+            search.found(0, found, START, &mut deeds);
+        }
+        let found = Found {
+            refused: Some(Answer::of(404, "")),
+            ..Found::default()
+        };
+        search.found(number, found, START, &mut deeds);
+        search.is_to_nobody()
+    };
+    assert!(nobody(0));
+    assert!(!nobody(1));
+}
+
+#[test]
 fn a_loop_of_forwards_ends() {
     play(
         "dial bob => ask bob
