@@ -329,7 +329,7 @@ impl Search {
             return;
         };
         target.is_busy |= matches!(answer.status, 486 | 600);
-        target.has_refused |= !matches!(answer.status, 408 | 480 | 481 | 487 | 500..600);
+        target.has_refused |= speaks_of_person(answer.status);
         // The person has said so for all their endpoints (RFC 3261 §21.6), and who rings beside them need not.
         if answer.status >= 600 {
             target.keep_better(Word::Endpoints, answer);
@@ -545,6 +545,17 @@ impl Target {
             Some((kept, best)) if place(*kept, best) <= place(word, &answer) => {}
             _ => self.best = Some((word, answer)),
         }
+    }
+}
+
+/// Whether an endpoint's refusal says that the person does not want the call: that they are somewhere else, forbid it, are busy,
+/// decline. Any other says what that one endpoint can't do, such as a codec (488, 606), a method or an extension, or that it
+/// is set up for somebody else (404): another of theirs may ring still, and where none answers, nobody has.
+fn speaks_of_person(status: u16) -> bool {
+    match status {
+        300..400 | 403 | 433 | 486 => true,
+        600.. => status != 606,
+        _ => false,
     }
 }
 

@@ -233,6 +233,45 @@ fn rules_send_a_call_on() {
 }
 
 #[test]
+fn an_endpoint_that_cannot_take_the_call_does_not_speak_for_the_person() {
+    for status in [400, 404, 405, 406, 415, 420, 488, 493] {
+        // The rule's time comes while another one rings, or all have ended before.
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a+b after10=dave => ring a, ring b
+             refused 0 {status} =>
+             at 9 =>
+             at 10 => cancel b, 181, ask dave"
+        ));
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a+b after10=dave => ring a, ring b
+             refused 0 {status} =>
+             refused 1 480 => 181, ask dave"
+        ));
+    }
+    // This one ends it for all endpoints (RFC 3261 §16.7 step 5), for what they offer and not for whose they are.
+    play(
+        "dial bob => ask bob
+         found 0 ring=a+b after10=dave => ring a, ring b
+         refused 0 606 => cancel b, 181, ask dave",
+    );
+    for status in [302, 403, 486] {
+        play(&format!(
+            "dial bob => ask bob
+             found 0 ring=a+b after10=dave => ring a, ring b
+             refused 0 {status} =>
+             refused 1 480 => {status}"
+        ));
+    }
+    play(
+        "dial bob => ask bob
+         found 0 ring=a+b after10=dave => ring a, ring b
+         refused 0 603 => cancel b, 603",
+    );
+}
+
+#[test]
 fn what_the_server_says_of_others_is_no_outcome_of_who_was_called() {
     // A companion who is not there, first and last, is no reason that Bob can't be reached.
     for status in ["404", "480", "486"] {
