@@ -52,7 +52,7 @@ impl Reader<'_> {
                     out.push(b'>');
                     names.pop();
                 }
-                Step::Text(text) => write::escape(&mut out, &text),
+                Step::Text(text) => write::escape(&mut out, &text, write::Place::Content),
                 Step::Aside => {}
                 Step::Declaration | Step::End => return Err(Fault::Malformed),
             }

@@ -67,7 +67,7 @@ impl<'o> Writer<'o> {
     /// Adds text to the current element.
     pub fn text(&mut self, value: impl Text) -> &mut Self {
         self.end_start();
-        value.escaped(self.out);
+        value.escaped(self.out, Place::Content);
         self
     }
 
@@ -116,42 +116,42 @@ impl<'o> Writer<'o> {
 /// What can stand as text or as an attribute's value: it is escaped on its way.
 pub trait Text {
     /// Appends it, escaped.
-    fn escaped(&self, out: &mut Vec<u8>);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place);
 }
 
 impl<T: Text + ?Sized> Text for &T {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        (**self).escaped(out);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        (**self).escaped(out, place);
     }
 }
 
 impl Text for str {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        escape(out, self);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        escape(out, self, place);
     }
 }
 
 impl Text for String {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        escape(out, self);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        escape(out, self, place);
     }
 }
 
 impl Text for Box<str> {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        escape(out, self);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        escape(out, self, place);
     }
 }
 
 impl Text for Cow<'_, str> {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        escape(out, self);
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        escape(out, self, place);
     }
 }
 
 impl Text for bool {
-    fn escaped(&self, out: &mut Vec<u8>) {
-        escape(out, if *self { "true" } else { "false" });
+    fn escaped(&self, out: &mut Vec<u8>, place: Place) {
+        escape(out, if *self { "true" } else { "false" }, place);
     }
 }
 
@@ -159,9 +159,9 @@ impl Text for bool {
 macro_rules! displayed {
     ($($kind:ty),*) => {$(
         impl Text for $kind {
-            fn escaped(&self, out: &mut Vec<u8>) {
+            fn escaped(&self, out: &mut Vec<u8>, place: Place) {
                 // `Escaping` itself never fails; an error could only be the value's own, and then the value is cut short.
-                let _ = write!(Escaping(out), "{self}");
+                let _ = write!(Escaping(out, place), "{self}");
             }
         }
     )*};
@@ -180,30 +180,31 @@ displayed!(
     Zoneless
 );
 
-/// Writes an attribute from its `=` on. Line ends and tabs are referred to: a reader makes spaces of literal ones
-/// (XML 1.0 §3.3.3).
+/// Writes an attribute from its `=` on.
 pub(super) fn attribute_value(out: &mut Vec<u8>, value: impl Text) {
     out.extend_from_slice(b"=\"");
-    let start = out.len();
-    value.escaped(out);
-    let written = out.get(start..).unwrap_or_default();
-    if memchr::memchr2(b'\n', b'\t', written).is_some() {
-        for byte in out.split_off(start) {
-            match byte {
-                b'\n' => out.extend_from_slice(b"&#10;"),
-                b'\t' => out.extend_from_slice(b"&#9;"),
-                _ => out.push(byte),
-            }
-        }
-    }
+    value.escaped(out, Place::Attribute);
     out.push(b'"');
 }
 
-/// Writes text, escaped for an element or, but for line ends and tabs, for an attribute.
-pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
+/// Where text is to stand.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// In an element.
+    Content,
+    /// In an attribute. Line ends and tabs are referred to there: a reader makes spaces of literal ones (XML 1.0 §3.3.3).
+    Attribute,
+}
+
+/// Writes text, escaped for its place.
+pub(super) fn escape(out: &mut Vec<u8>, text: &str, place: Place) {
+    let suspects = match place {
+        Place::Content => &IN_CONTENT,
+        Place::Attribute => &IN_ATTRIBUTE,
+    };
     let mut rest = text;
     // Most text has nothing to escape, and is copied whole.
-    while let Some(at) = rest.bytes().position(|byte| SUSPECT[usize::from(byte)]) {
+    while let Some(at) = rest.bytes().position(|byte| suspects[usize::from(byte)]) {
         let (plain, suspect) = rest.split_at(at);
         let mut characters = suspect.chars();
         let Some(character) = characters.next() else {
@@ -217,6 +218,8 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
             '"' => "&quot;",
             // A literal one would come back as "\n" from text and as a space from an attribute (XML 1.0 §2.11, §3.3.3).
             '\r' => "&#13;",
+            '\n' => "&#10;",
+            '\t' => "&#9;",
             '\0'..='\u{1f}' | '\u{fffe}' | '\u{ffff}' => "\u{fffd}",
             _ => &suspect[..character.len_utf8()],
         };
@@ -226,26 +229,29 @@ pub(super) fn escape(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(rest.as_bytes());
 }
 
+static IN_CONTENT: [bool; 256] = suspects(Place::Content);
+static IN_ATTRIBUTE: [bool; 256] = suspects(Place::Attribute);
+
 /// Bytes that a character to be replaced may begin with: U+FFFE and U+FFFF begin with EF.
-static SUSPECT: [bool; 256] = {
+const fn suspects(place: Place) -> [bool; 256] {
     let mut suspect = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         suspect[byte] = match byte as u8 {
-            b'\t' | b'\n' => false,
+            b'\t' | b'\n' => matches!(place, Place::Attribute),
             b'<' | b'>' | b'&' | b'"' | 0xef => true,
             other => other < 0x20,
         };
         byte += 1;
     }
     suspect
-};
+}
 
-struct Escaping<'o>(&'o mut Vec<u8>);
+struct Escaping<'o>(&'o mut Vec<u8>, Place);
 
 impl fmt::Write for Escaping<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        escape(self.0, text);
+        escape(self.0, text, self.1);
         Ok(())
     }
 }
