@@ -15,13 +15,31 @@ use rustls::pki_types::ServerName;
 const TICKETS_MAX: usize = 16_384;
 
 /// The newest tickets of all threads.
-#[derive(Default)]
-pub struct Tickets(Mutex<VecDeque<Tls13ClientSessionValue>>);
+pub struct Tickets {
+    waiting: Arc<Mutex<VecDeque<Tls13ClientSessionValue>>>,
+    takes: bool,
+}
 
 impl Tickets {
+    /// For connections that put their tickets by and resume with those that they find.
+    pub fn new() -> Tickets {
+        Tickets {
+            waiting: Arc::default(),
+            takes: true,
+        }
+    }
+
+    /// The same tickets for connections that put theirs by and take none: full handshakes, after which many can resume at once.
+    pub fn giver(&self) -> Tickets {
+        Tickets {
+            waiting: Arc::clone(&self.waiting),
+            takes: false,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, VecDeque<Tls13ClientSessionValue>> {
         // What a thread that panicked left is whole: it pushed, popped, or did not.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -68,46 +86,6 @@ impl ClientSessionStore for Tickets {
         &self,
         _server_name: &ServerName<'static>,
     ) -> Option<Tls13ClientSessionValue> {
-        self.lock().pop_front()
-    }
-}
-
-/// Puts tickets by for others, and takes none: full handshakes, after which many can resume at once.
-#[derive(Debug)]
-pub struct Giver(pub Arc<Tickets>);
-
-impl ClientSessionStore for Giver {
-    fn set_kx_hint(&self, _server_name: ServerName<'static>, _group: NamedGroup) {}
-
-    fn kx_hint(&self, _server_name: &ServerName<'_>) -> Option<NamedGroup> {
-        None
-    }
-
-    fn set_tls12_session(
-        &self,
-        _server_name: ServerName<'static>,
-        _value: Tls12ClientSessionValue,
-    ) {
-    }
-
-    fn tls12_session(&self, _server_name: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
-        None
-    }
-
-    fn remove_tls12_session(&self, _server_name: &ServerName<'static>) {}
-
-    fn insert_tls13_ticket(
-        &self,
-        server_name: ServerName<'static>,
-        value: Tls13ClientSessionValue,
-    ) {
-        self.0.insert_tls13_ticket(server_name, value);
-    }
-
-    fn take_tls13_ticket(
-        &self,
-        _server_name: &ServerName<'static>,
-    ) -> Option<Tls13ClientSessionValue> {
-        None
+        self.takes.then(|| self.lock().pop_front()).flatten()
     }
 }

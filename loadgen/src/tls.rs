@@ -18,7 +18,7 @@ use rustls::{
 };
 
 use crate::record::Records;
-use crate::ticket::{Giver, Tickets};
+use crate::ticket::Tickets;
 
 /// Bytes that a TLS 1.2 or 1.3 record with AES-GCM or ChaCha20 adds to its text: head, explicit nonce or type, tag.
 const RECORD_OVERHEAD_BYTES: usize = 5 + 8 + 16 + 1;
@@ -38,19 +38,16 @@ pub fn settings() -> Result<Arc<Settings>, Error> {
 
 /// The same, but who finds a ticket resumes with it (RFC 8446 §2.2); a full handshake where there is none.
 pub fn resuming_settings() -> Result<Arc<Settings>, Error> {
-    made(Resumption::store(Arc::new(Tickets::default())), true)
+    made(Resumption::store(Arc::new(Tickets::new())), true)
 }
 
 /// Full handshakes that put their tickets by, and handshakes that resume with these.
 pub fn paired_settings() -> Result<[Arc<Settings>; 2], Error> {
-    let tickets = Arc::new(Tickets::default());
-    let full = made(
-        Resumption::store(Arc::new(Giver(Arc::clone(&tickets)))),
-        true,
-    )?;
+    let tickets = Tickets::new();
+    let full = made(Resumption::store(Arc::new(tickets.giver())), true)?;
     // rustls takes a ticket only with the very verifier that it came with.
     let mut client = ClientConfig::clone(&full.client);
-    client.resumption = Resumption::store(tickets);
+    client.resumption = Resumption::store(Arc::new(tickets));
     let resuming = Settings {
         client: Arc::new(client),
         resuming: true,
