@@ -107,22 +107,18 @@ fn rings() -> Finding {
         ));
     }
     // 0 is all, 1 is some, 2 is none; absent before Linux 6.6.
-    match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled")
-        .as_deref()
-        .map(str::trim)
-    {
-        Ok("2") => fatal("io_uring is switched off: `sysctl -w kernel.io_uring_disabled=0`"),
-        Ok("1") if run::try_ring().is_err() => fatal(
+    let disabled = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    // Only who asks knows: a container may forbid the call, whatever the kernel can do.
+    match (disabled.as_deref().map(str::trim), run::try_ring()) {
+        (_, Ok(())) => fine("io_uring is there"),
+        (Ok("2"), _) => fatal("io_uring is switched off: `sysctl -w kernel.io_uring_disabled=0`"),
+        (Ok("1"), _) => fatal(
             "io_uring is for a group of its own only: `sysctl -w kernel.io_uring_disabled=0`, or run in that group",
         ),
-        // Only who asks knows: a container may forbid the call, whatever the kernel can do.
-        _ => match run::try_ring() {
-            Ok(()) => fine("io_uring is there"),
-            Err(error) => fatal(format!(
-                "io_uring is refused ({error}): allow io_uring_setup, io_uring_enter and io_uring_register in the \
-                 container's seccomp profile"
-            )),
-        },
+        (_, Err(error)) => fatal(format!(
+            "io_uring is refused ({error}): allow io_uring_setup, io_uring_enter and io_uring_register in the \
+             container's seccomp profile"
+        )),
     }
 }
 

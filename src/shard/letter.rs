@@ -65,6 +65,21 @@ pub struct Invited {
 /// A roster as Lync's clients read it: the whole, and what has changed.
 pub type LyncRoster = (Arc<[u8]>, Arc<[u8]>);
 
+/// A pager message on its way.
+#[derive(Debug)]
+pub struct Page {
+    /// The MESSAGE that waits.
+    pub ticket: Ticket,
+    /// Who writes.
+    pub from: Party,
+    /// To whom.
+    pub to: Aor,
+    /// Their one endpoint that is meant, where one is.
+    pub gruu: Option<Gruu>,
+    /// What.
+    pub content: Content,
+}
+
 /// What one shard tells another.
 #[derive(Debug)]
 pub enum Letter {
@@ -172,33 +187,14 @@ pub enum Letter {
 
     /// To a pair's keeper: a pager message.
     Page {
-        /// The MESSAGE that waits.
-        ticket: Ticket,
-        /// Who writes.
-        from: Party,
-        /// To whom.
-        to: Aor,
-        /// Their one endpoint that is meant, where one is.
-        gruu: Option<Gruu>,
-        /// What.
-        content: Content,
+        /// The message.
+        page: Page,
         /// The author's shard sheds what begins: where this would begin a conversation it is refused, and may be tried again
         /// after so many seconds.
         refuse_new_s: Option<u32>,
     },
     /// To the addressee's owner: a pager message in its place in the order.
-    Deliver {
-        /// The MESSAGE that waits.
-        ticket: Ticket,
-        /// Who writes.
-        from: Party,
-        /// To whom.
-        to: Aor,
-        /// Their one endpoint that is meant, where one is.
-        gruu: Option<Gruu>,
-        /// What.
-        content: Content,
-    },
+    Deliver(Page),
     /// To a pair's keeper: how a pager message ended.
     Paged {
         /// The MESSAGE that waits.

@@ -7,12 +7,12 @@
 use crate::dialect::Dialect;
 use crate::dialect::lync::message::{Bare, Hearing};
 use crate::dialect::simple::{self, Reads};
-use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::content::{Outcome, Sort};
 use crate::immcu::pager::Pair;
 use crate::registrar::{EndpointId, Gruu};
 use crate::shard::effect::Effects;
 use crate::shard::interrupt::{OFFLINE, held_back};
-use crate::shard::letter::{Letter, Ticket};
+use crate::shard::letter::{Letter, Page, Ticket};
 use crate::shard::lync::on_typing;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
@@ -27,15 +27,14 @@ use crate::sip::uri::Aor;
 const STAGED_MAX: usize = 512;
 
 /// The letter: a message in its place in the order.
-pub(super) fn deliver(
-    shard: &mut Shard,
-    ticket: Ticket,
-    from: Party,
-    to: Aor,
-    gruu: Option<Gruu>,
-    mut content: Content,
-    effects: &mut Effects,
-) {
+pub(super) fn deliver(shard: &mut Shard, page: Page, effects: &mut Effects) {
+    let Page {
+        ticket,
+        from,
+        to,
+        gruu,
+        mut content,
+    } = page;
     let counts = content.sort == Sort::Text;
     let refuse = |shard: &mut Shard, outcome: Outcome, effects: &mut Effects| {
         let (from, to) = (from.aor.clone(), to.clone());

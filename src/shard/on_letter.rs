@@ -77,30 +77,10 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             watchers,
         } => on_winfo::watched_by(shard, &user, question, from, &watchers, effects),
 
-        Letter::Page {
-            ticket,
-            from,
-            to,
-            gruu,
-            content,
-            refuse_new_s,
-        } => on_message::page(
-            shard,
-            ticket,
-            from,
-            to,
-            gruu,
-            content,
-            refuse_new_s,
-            effects,
-        ),
-        Letter::Deliver {
-            ticket,
-            from,
-            to,
-            gruu,
-            content,
-        } => on_deliver::deliver(shard, ticket, from, to, gruu, content, effects),
+        Letter::Page { page, refuse_new_s } => {
+            on_message::page(shard, page, refuse_new_s, effects);
+        }
+        Letter::Deliver(page) => on_deliver::deliver(shard, page, effects),
         Letter::Paged {
             ticket,
             from,

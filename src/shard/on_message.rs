@@ -2,13 +2,13 @@
 //! 200 only when an endpoint has answered 200.
 
 use crate::dialect::simple;
-use crate::immcu::content::{Content, Outcome, Party, Sort};
+use crate::immcu::content::{Content, Outcome, Sort};
 use crate::immcu::pager::Pair;
 use crate::registrar::Gruu;
 use crate::shard::Shard;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Letter, Ticket};
+use crate::shard::letter::{Letter, Page, Ticket};
 use crate::shard::overload;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
@@ -98,11 +98,13 @@ pub(super) fn send(
     shard.post(
         keeper,
         Letter::Page {
-            ticket,
-            from,
-            to,
-            gruu,
-            content,
+            page: Page {
+                ticket,
+                from,
+                to,
+                gruu,
+                content,
+            },
             refuse_new_s,
         },
         effects,
@@ -124,42 +126,27 @@ pub(super) fn refuse_content(
 }
 
 /// At the pair's keeper: the order of letters that leave here is the order of the session.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the letter, and what every script has"
-)]
 pub(super) fn page(
     shard: &mut Shard,
-    ticket: Ticket,
-    from: Party,
-    to: Aor,
-    gruu: Option<Gruu>,
-    content: Content,
+    page: Page,
     refuse_new_s: Option<u32>,
     effects: &mut Effects,
 ) {
     if let Some(after_s) = refuse_new_s
-        && shard.pagers.get(&Pair::of(&from.aor, &to)).is_none()
+        && shard
+            .pagers
+            .get(&Pair::of(&page.from.aor, &page.to))
+            .is_none()
     {
         let letter = Letter::Answer {
-            ticket,
+            ticket: page.ticket,
             outcome: overload::page_is_shed(after_s, effects),
             latency: None,
         };
-        return shard.post(ticket.shard, letter, effects);
+        return shard.post(page.ticket.shard, letter, effects);
     }
-    let owner = shard.route.owner(&to);
-    shard.post(
-        owner,
-        Letter::Deliver {
-            ticket,
-            from,
-            to,
-            gruu,
-            content,
-        },
-        effects,
-    );
+    let owner = shard.route.owner(&page.to);
+    shard.post(owner, Letter::Deliver(page), effects);
 }
 
 /// At the pair's keeper: it has ended. What was delivered is in the CDR before its sender is told.

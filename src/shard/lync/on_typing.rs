@@ -10,7 +10,7 @@ use crate::documents::keyboard_activity as keyboard;
 use crate::immcu::pager::Pair;
 use crate::immcu::typing::REFRESH_S;
 use crate::shard::effect::Effects;
-use crate::shard::letter::Letter;
+use crate::shard::letter::{Letter, Page};
 use crate::shard::request::Request;
 use crate::shard::usage::{Association, Purpose};
 use crate::shard::{Look, Shard};
@@ -114,11 +114,13 @@ fn say(shard: &mut Shard, key: DialogKey, types: bool, effects: &mut Effects) {
     if let Some(to) = leg.pages.clone() {
         let keeper = shard.route.owner(Pair::keeper(&user, &to));
         let letter = Letter::Page {
-            ticket: shard.nobody(),
-            from: shard.party(&user),
-            to,
-            gruu: None,
-            content: composing(types, REFRESH_S),
+            page: Page {
+                ticket: shard.nobody(),
+                from: shard.party(&user),
+                to,
+                gruu: None,
+                content: composing(types, REFRESH_S),
+            },
             refuse_new_s: None,
         };
         return shard.post(keeper, letter, effects);
