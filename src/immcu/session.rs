@@ -337,6 +337,11 @@ impl Session {
         self.participants.iter_mut().find(|p| p.leg == leg)
     }
 
+    /// Whose participation it is, as long as they take part.
+    pub fn by_number_mut(&mut self, number: u32) -> Option<&mut Participant> {
+        self.participants.iter_mut().find(|p| p.number == number)
+    }
+
     /// Everybody but the one with `leg`: whom a message of theirs goes to.
     ///
     /// # Errors

@@ -57,6 +57,13 @@ pub enum CdrEvent {
         /// When.
         at: Now,
     },
+    /// A message reached the other side after its sender's `Left` had told how many did.
+    OneMore {
+        /// Which session.
+        session: SessionId,
+        /// Which participation.
+        participant: u32,
+    },
     /// The session ended.
     Ended {
         /// Which session.

@@ -42,6 +42,18 @@ pub struct Asked {
     pub subscription: LegRef,
 }
 
+/// A MESSAGE of two parties that waits for its one delivery. The call detail records count it where it was said, also when
+/// its speaker has left or the session has become a conference before the other side answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Awaited {
+    /// The MESSAGE.
+    pub ticket: Ticket,
+    /// The session's record when it was said.
+    pub record: SessionId,
+    /// The speaker's participation there.
+    pub participant: u32,
+}
+
 /// Whose message something is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Speaker {
@@ -344,13 +356,13 @@ pub enum Letter {
         /// Whom to report failures to.
         speaker: Option<Speaker>,
         /// The MESSAGE that waits for this one delivery; `None` where it was answered already.
-        ticket: Option<Ticket>,
+        awaited: Option<Awaited>,
         /// When it came in.
         since: Now,
         /// What.
         content: Content,
     },
-    /// To a session's owner: how a delivery ended. Successes are told only where a ticket waits.
+    /// To a session's owner: how a delivery ended. Successes are told only where a MESSAGE waits.
     Conveyed {
         /// The session.
         session: SessionId,
@@ -359,7 +371,7 @@ pub enum Letter {
         /// Who spoke.
         speaker: Option<Speaker>,
         /// The MESSAGE that waits.
-        ticket: Option<Ticket>,
+        awaited: Option<Awaited>,
         /// True where it was a message, false for a signal.
         counts: bool,
         /// How it ended.

@@ -11,7 +11,7 @@ use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::leg::State;
 use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Letter, Speaker, Ticket};
+use crate::shard::letter::{Awaited, Letter, Speaker};
 use crate::shard::lync::{on_typing, on_undelivered};
 use crate::shard::on_leg::{key_of, lost};
 use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
@@ -28,7 +28,7 @@ pub(super) fn convey(
     legs: &[u64],
     from: &Party,
     speaker: Option<Speaker>,
-    ticket: Option<Ticket>,
+    awaited: Option<Awaited>,
     since: Now,
     content: &Content,
     effects: &mut Effects,
@@ -62,7 +62,7 @@ pub(super) fn convey(
                     {
                         on_typing::show(shard, key, composing, effects);
                     }
-                    hears_no_more(shard, session, key, speaker, ticket, effects);
+                    hears_no_more(shard, session, key, speaker, awaited, effects);
                     continue;
                 }
             },
@@ -71,7 +71,7 @@ pub(super) fn convey(
             session,
             leg: key,
             speaker,
-            ticket,
+            awaited,
             counts,
         };
         let purpose = || Purpose::Convey(Box::new(conveyance()));
@@ -113,7 +113,7 @@ pub(super) fn convey(
         });
         sent = true;
     }
-    if sent && ticket.is_none() {
+    if sent && awaited.is_none() {
         effects.list.push(Effect::Observe {
             latency: Latency::MessageConference,
             since,
@@ -127,17 +127,17 @@ fn hears_no_more(
     session: SessionId,
     key: DialogKey,
     speaker: Option<Speaker>,
-    ticket: Option<Ticket>,
+    awaited: Option<Awaited>,
     effects: &mut Effects,
 ) {
-    if ticket.is_none() {
+    if awaited.is_none() {
         return;
     }
     let letter = Letter::Conveyed {
         session,
         leg: shard.leg_ref(key),
         speaker,
-        ticket,
+        awaited,
         counts: false,
         outcome: Outcome::of(200),
     };
@@ -153,20 +153,20 @@ pub(super) fn conveyed(
     effects: &mut Effects,
 ) {
     let leg = shard.leg_ref(conveyance.leg);
-    let (session, speaker, ticket, counts) = (
+    let (session, speaker, awaited, counts) = (
         conveyance.session,
         conveyance.speaker,
-        conveyance.ticket,
+        conveyance.awaited,
         conveyance.counts,
     );
-    if ticket.is_some() || !outcome.is_success() {
+    if awaited.is_some() || !outcome.is_success() {
         shard.post_session(
             session,
             Letter::Conveyed {
                 session,
                 leg,
                 speaker,
-                ticket,
+                awaited,
                 counts,
                 outcome,
             },

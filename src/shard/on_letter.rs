@@ -165,24 +165,24 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             legs,
             from,
             speaker,
-            ticket,
+            awaited,
             since,
             content,
         } => {
             on_convey::convey(
-                shard, session, &legs, &from, speaker, ticket, since, &content, effects,
+                shard, session, &legs, &from, speaker, awaited, since, &content, effects,
             );
         }
         Letter::Conveyed {
             session,
             leg,
             speaker,
-            ticket,
+            awaited,
             counts,
             outcome,
         } => {
             on_session::conveyed(
-                shard, session, leg, speaker, ticket, counts, outcome, effects,
+                shard, session, leg, speaker, awaited, counts, outcome, effects,
             );
         }
         Letter::Leave {

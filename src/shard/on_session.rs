@@ -12,7 +12,7 @@ use crate::immcu::room::Subject;
 use crate::immcu::session::{Invitation, Joining, Kind, LegRef, Participant, Refusal, Session};
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
-use crate::shard::letter::{Invited, Letter, Speaker, Ticket};
+use crate::shard::letter::{Awaited, Invited, Letter, Speaker, Ticket};
 use crate::shard::{Shard, ShardId, on_focus, on_roster};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -350,17 +350,23 @@ pub(super) fn say(
         Ok(hearers) => hearers,
         Err(refusal) => return answer(shard, refusal.into(), effects),
     };
+    let record = session.record;
+    let Some(speaker) = session.by_leg_mut(leg) else {
+        return answer(shard, Refusal::NotHere.into(), effects);
+    };
+    let awaited = two.then_some(Awaited {
+        ticket,
+        record,
+        participant: speaker.number,
+    });
     if !two {
-        if content.sort == Sort::Text
-            && let Some(participant) = session.by_leg_mut(leg)
-        {
-            participant.messages_sent = participant.messages_sent.saturating_add(1);
+        if content.sort == Sort::Text {
+            speaker.messages_sent = speaker.messages_sent.saturating_add(1);
         }
         answer(shard, Outcome::of(200), effects);
     }
     // One letter a shard, with the content once.
     hearers.sort_unstable();
-    let ticket = two.then_some(ticket);
     for group in hearers.chunk_by(|one, other| one.shard == other.shard) {
         let Some(to) = group.first().map(|leg| ShardId(leg.shard)) else {
             continue;
@@ -372,7 +378,7 @@ pub(super) fn say(
             legs,
             from,
             speaker: Some(Speaker { leg, number }),
-            ticket,
+            awaited,
             since,
             content,
         };
@@ -387,18 +393,19 @@ pub(super) fn conveyed(
     id: SessionId,
     leg: LegRef,
     speaker: Option<Speaker>,
-    ticket: Option<Ticket>,
+    awaited: Option<Awaited>,
     counts: bool,
     outcome: Outcome,
     effects: &mut Effects,
 ) {
-    let session = shard.sessions.get_mut(&id);
-    if let Some(ticket) = ticket {
-        if outcome.is_success()
-            && counts
-            && let Some(participant) = session.and_then(|session| session.by_leg_mut(speaker?.leg))
-        {
-            participant.messages_sent = participant.messages_sent.saturating_add(1);
+    if let Some(Awaited {
+        ticket,
+        record,
+        participant,
+    }) = awaited
+    {
+        if outcome.is_success() && counts {
+            count(shard, id, record, participant, effects);
         }
         let latency = Some(Latency::MessageTwoParty);
         let letter = Letter::Answer {
@@ -409,7 +416,7 @@ pub(super) fn conveyed(
         return shard.post(ticket.shard, letter, effects);
     }
     // In a conference the speaker has had the 200 already: a report says whom it did not reach.
-    let (Some(session), Some(speaker)) = (session, speaker) else {
+    let (Some(session), Some(speaker)) = (shard.sessions.get(&id), speaker) else {
         return;
     };
     if outcome.is_success() || !counts || session.by_leg(speaker.leg).is_none() {
@@ -431,6 +438,28 @@ pub(super) fn conveyed(
     shard.post(ShardId(speaker.leg.shard), letter, effects);
 }
 
+/// A message of two parties was delivered: its speaker's number goes up, in the record where it was said.
+fn count(
+    shard: &mut Shard,
+    id: SessionId,
+    record: SessionId,
+    participant: u32,
+    effects: &mut Effects,
+) {
+    let speaker = shard
+        .sessions
+        .get_mut(&id)
+        .filter(|session| session.record == record)
+        .and_then(|session| session.by_number_mut(participant));
+    match speaker {
+        Some(speaker) => speaker.messages_sent = speaker.messages_sent.saturating_add(1),
+        None => effects.list.push(Effect::Record(CdrEvent::OneMore {
+            session: record,
+            participant,
+        })),
+    }
+}
+
 /// The focus itself says something to one leg of a session, if that is still in it.
 pub(super) fn report_to(
     shard: &mut Shard,
@@ -450,7 +479,7 @@ pub(super) fn report_to(
         legs: [leg.key].into(),
         from: on_roster::focus_party(session),
         speaker: None,
-        ticket: None,
+        awaited: None,
         since: shard.now,
         content,
     };

@@ -13,7 +13,7 @@ use crate::immcu::leg::Leg;
 use crate::presence::{List, Package};
 use crate::registrar::EndpointId;
 use crate::shard::UserKey;
-use crate::shard::letter::{Invited, LyncRoster, Speaker, Ticket};
+use crate::shard::letter::{Awaited, Invited, LyncRoster, Speaker, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
@@ -295,7 +295,7 @@ pub(crate) struct Conveyance {
     pub session: SessionId,
     pub leg: DialogKey,
     pub speaker: Option<Speaker>,
-    pub ticket: Option<Ticket>,
+    pub awaited: Option<Awaited>,
     pub counts: bool,
 }
 

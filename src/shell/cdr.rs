@@ -282,6 +282,12 @@ fn write_event(connection: &Connection, event: &CdrEvent) -> rusqlite::Result<()
                  WHERE session_id = ?1 AND participation = ?2 AND left_ms IS NULL",
             )?
             .execute(params![session.to_string(), participant, ms(*at), messages_sent, reason])?,
+        CdrEvent::OneMore { session, participant } => connection
+            .prepare_cached(
+                "UPDATE participant SET messages_sent = messages_sent + 1
+                 WHERE session_id = ?1 AND participation = ?2 AND left_ms IS NOT NULL",
+            )?
+            .execute(params![session.to_string(), participant])?,
         CdrEvent::Ended { session, reason, at } => connection
             .prepare_cached("UPDATE session SET ended_ms = ?2, end_reason = ?3 WHERE id = ?1 AND ended_ms IS NULL")?
             .execute(params![session.to_string(), ms(*at), reason])?,
@@ -416,6 +422,15 @@ mod tests {
             joined(2, 0, "alice", 5),
             // Said again after a retry: changes nothing.
             joined(2, 0, "alice", 5),
+            CdrEvent::OneMore {
+                session: session(1),
+                participant: 1,
+            },
+            // Not from somebody who is still there: their `Left` counts it.
+            CdrEvent::OneMore {
+                session: session(2),
+                participant: 0,
+            },
             left(2, 0, 9),
             ended(2, 9),
             ended(2, 11),
@@ -427,7 +442,7 @@ mod tests {
             written(&dir),
             "im of alice@example.com from 0 to Some(\"5 left\"), continues false\n\
              \x20 alice@example.com from 0 to Some(\"5 left\"), sent Some(3)\n\
-             \x20 bob@example.com from 2 to Some(\"5 left\"), sent Some(3)\n\
+             \x20 bob@example.com from 2 to Some(\"5 left\"), sent Some(4)\n\
              conference of alice@example.com from 5 to Some(\"9 left\"), continues true\n\
              \x20 alice@example.com from 5 to Some(\"9 left\"), sent Some(3)\n"
         );

@@ -478,6 +478,7 @@ fn recorded(world: &mut World) -> Vec<String> {
                 assert_eq!(messages_sent, 0);
                 said.push(reason.to_owned());
             }
+            CdrEvent::OneMore { .. } => panic!("a call has no messages"),
             CdrEvent::Ended { reason, .. } => said.push(reason.to_owned()),
         }
     }

@@ -375,7 +375,7 @@ impl Ledger {
     }
 
     /// How many messages of a user the records must have at least, and may have at most: a sender who goes at the wrong
-    /// moment never learns that a message arrived, and one who leaves a session is not counted any more.
+    /// moment never learns that a message arrived.
     fn sent_by(&self, user: &str) -> (u32, u32) {
         let (mut least, mut most) = (0, 0);
         for said in self
@@ -387,7 +387,7 @@ impl Ledger {
             let two = self.session_of(said).is_some_and(|session| {
                 !self.conferences.contains(session) && !self.growing.contains(session)
             });
-            least += u32::from(pager && said.answer == Some(200));
+            least += u32::from(said.answer == Some(200));
             most += u32::from(said.taken || (!pager && !two));
         }
         (least, most)
@@ -452,6 +452,19 @@ impl Ledger {
                     });
                     if !fine {
                         wrong.push(format!("a wrong leaving of {participant} in {session}"));
+                    }
+                }
+                CdrEvent::OneMore {
+                    session,
+                    participant,
+                } => {
+                    let user = rows
+                        .get(session)
+                        .filter(|row| row.left.contains(participant))
+                        .and_then(|row| row.users.get(participant));
+                    match user {
+                        Some(user) => *sent.entry(user.clone()).or_default() += 1,
+                        None => wrong.push(format!("one more of {participant} in {session}")),
                     }
                 }
                 CdrEvent::Ended { session, .. } => match rows.get_mut(session) {
