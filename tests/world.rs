@@ -1,8 +1,8 @@
 //! A whole server without a world: pure shards in one thread, with sockets, letters and time in our hands.
 //!
 //! It keeps the shell's promises and no more: bytes of a connection stay in order, letters between two shards stay in order,
-//! a connection that is adopted takes its unread bytes along, and `Closed` comes once. When a letter or an adopted
-//! connection arrives is up to the caller.
+//! a connection that is adopted takes its unread bytes along, and `Closed` comes once, which may be after its slot was given to
+//! another. When a letter, an adopted connection or `Closed` arrives is up to the caller.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -33,6 +33,8 @@ enum Parcel {
     Letter(Letter),
     /// An adopted connection.
     Socket(usize),
+    /// From a shard's shell to its core: a connection is gone. Its slot may be another's by then.
+    Gone(ConnectionId),
     /// To the store: this is to be kept.
     Keep(KeepTicket, Change),
     /// From the store: a user as they are now.
@@ -379,6 +381,7 @@ impl World {
                 self.handle(to, Input::Letter(letter));
             }
             Some(Parcel::Socket(socket)) => self.arrive(to, socket),
+            Some(Parcel::Gone(connection)) => self.handle(to, Input::Closed { connection }),
             None => {}
         }
     }
@@ -635,7 +638,8 @@ impl World {
             self.sockets[socket].home = Home::Gone;
             self.homes.remove(&(shard, connection));
             self.slots[shard].give_back(connection);
-            self.handle(shard, Input::Closed { connection });
+            self.mail_between(shard, shard)
+                .push_back(Parcel::Gone(connection));
         }
     }
 }

@@ -102,6 +102,12 @@ impl Connections {
         }
     }
 
+    /// Another one that stands where `id` is to stand.
+    pub fn in_place_of(&self, id: ConnectionId) -> Option<ConnectionId> {
+        let there = self.slots.get(id.slot())?.as_deref()?.id;
+        (there != id).then_some(there)
+    }
+
     pub fn get(&self, id: ConnectionId) -> Option<&Connection> {
         self.slots
             .get(id.slot())?

@@ -32,7 +32,9 @@ impl Shard {
         self.now = self.now.max(now);
         let start = effects.list.len();
         match input {
-            Input::Opened { connection, link } => on_connection::opened(self, connection, link),
+            Input::Opened { connection, link } => {
+                on_connection::opened(self, connection, link, effects)
+            }
             Input::Message {
                 connection,
                 message,

@@ -12,7 +12,16 @@ use crate::sip::time::Now;
 
 use core::time::Duration;
 
-pub(super) fn opened(shard: &mut Shard, connection: ConnectionId, link: Link) {
+pub(super) fn opened(
+    shard: &mut Shard,
+    connection: ConnectionId,
+    link: Link,
+    effects: &mut Effects,
+) {
+    // The shell gives a slot away as soon as it is free, which may be before we hear that the one who had it is gone.
+    if let Some(gone) = shard.connections.in_place_of(connection) {
+        closed(shard, gone, effects);
+    }
     shard.connections.open(connection, link);
     let deadline = shard
         .now

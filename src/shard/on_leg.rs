@@ -509,10 +509,11 @@ pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         Some((State::Established, true)) => return on_typing::look(shard, key, effects),
         _ => return,
     };
-    // An ACK that is waited for till later has an entry of its own.
     if until <= shard.now {
-        give_up(shard, key, "no ACK", effects);
+        return give_up(shard, key, "no ACK", effects);
     }
+    // An ACK that is waited for till later has an entry of its own: this one is typing's.
+    on_typing::look(shard, key, effects);
 }
 
 /// The server transaction of a leg whose INVITE waits.

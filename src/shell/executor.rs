@@ -39,7 +39,7 @@ use crate::shell::socket::ReadySet;
 use crate::shell::store::Errand;
 use crate::shell::table::Table;
 use crate::shell::telemetry::{Telemetry, Timed};
-use crate::shell::waiting::Waiting;
+use crate::shell::waiting::{Pause, Waiting};
 use crate::sip::frame;
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -156,6 +156,7 @@ pub(super) struct Executor<C> {
     serving: Option<ConnectionId>,
     adopted_by: Option<ShardId>,
     waiting: Waiting,
+    pause: Pause,
     /// Who asks whether this shard takes work: told in the next turn in which it does.
     asked_ready: VecDeque<Sender<ShardId>>,
     /// Inputs of this turn.
@@ -203,6 +204,7 @@ impl<C: Core> Executor<C> {
             serving: None,
             adopted_by: None,
             waiting: Waiting::new(now),
+            pause: Pause::default(),
             asked_ready: VecDeque::new(),
             inputs: 0,
             telemetry: Telemetry::new(),
@@ -328,13 +330,16 @@ impl<C: Core> Executor<C> {
         if !self.is_pressed() {
             self.accept();
             self.serve();
+            let all = self.queue.is_empty() && self.handshakes.is_empty();
+            self.pause.ends(self.now, all);
             let open = self.life == Life::Open;
             for answer in self.asked_ready.drain(..).filter(|_| open) {
                 // Whoever asked may have gone; then nobody misses the answer.
                 let _ = answer.try_send(self.equipment.shard);
             }
-        } else if asked {
-            self.telemetry.counters.turns_pressed += 1;
+        } else {
+            self.pause.goes_on(self.now);
+            self.telemetry.counters.turns_pressed += u64::from(asked);
         }
         let before_tick = self.inputs;
         if self.now >= self.next_tick {
@@ -454,8 +459,12 @@ impl<C: Core> Executor<C> {
         if let Some(least) = self.waiting.least() {
             self.give(Input::Pressure { least });
         }
-        self.give(Input::Tick);
-        if !self.is_pressed() {
+        // A stop has its own patience.
+        let paused = self.pause.is_on(self.now) && self.life == Life::Open;
+        if !paused {
+            self.give(Input::Tick);
+        }
+        if !paused && !self.is_pressed() {
             let mut due = core::mem::take(&mut self.due);
             self.table.sweep(self.now, SWEEP_TICKS, &mut due);
             for id in due.drain(..) {

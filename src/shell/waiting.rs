@@ -72,6 +72,43 @@ impl Waiting {
     }
 }
 
+/// A shard that can't pass on what it has reads nothing either: nobody's time runs meanwhile, nor until it has read what
+/// came. What looks like silence was not the peer's.
+#[derive(Debug, Default)]
+pub(super) struct Pause {
+    since: Option<Now>,
+    until: Option<Now>,
+}
+
+impl Pause {
+    /// Shorter ones are not counted: a busy shard has them all the time, and must have its ticks.
+    const LEAST: Duration = Duration::from_secs(1);
+
+    /// A turn that reads nothing.
+    pub(super) fn goes_on(&mut self, now: Now) {
+        if self.since.is_none() || self.until.take().is_some() {
+            self.since = Some(now);
+        }
+    }
+
+    /// A turn that reads; `all` where nothing is left. What is left has at most as long again.
+    pub(super) fn ends(&mut self, now: Now, all: bool) {
+        let Some(since) = self.since else {
+            return;
+        };
+        let until = *self.until.get_or_insert(now.after(now.since(since)));
+        if all || now >= until {
+            *self = Pause::default();
+        }
+    }
+
+    /// Whether time stands still.
+    pub(super) fn is_on(&self, now: Now) -> bool {
+        self.since
+            .is_some_and(|since| now.since(since) >= Pause::LEAST)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

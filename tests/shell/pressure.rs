@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{bounded, unbounded};
 use muster::immcu::SessionId;
 use muster::shard::ShardId;
 use muster::shard::cdr_event::CdrEvent;
@@ -118,6 +118,68 @@ fn two_shards_that_flood_each_other_lose_no_letter_and_go_on() {
     server.stop();
 }
 
+/// Only what it is given matters.
+fn a_record() -> Effect {
+    Effect::Record(CdrEvent::OneMore {
+        session: SessionId {
+            group: 0,
+            random: 0,
+        },
+        participant: 0,
+    })
+}
+
+#[test]
+fn while_a_shard_cannot_read_nobodys_time_runs_out() {
+    #[derive(Clone, Copy, PartialEq, Debug)]
+    enum Seen {
+        Tick,
+        Message,
+    }
+    let (recorder, events) = bounded(2);
+    let (keeper, _errands) = bounded(2);
+    let mut settings = Settings::new(vec![two_cores()[0]], certificate().1);
+    settings.sip = vec![([127, 0, 0, 1], 0).into()];
+    let (tell, seen) = unbounded();
+    let running = run::start(settings, recorder, keeper, move |_| {
+        let tell = tell.clone();
+        Closure(
+            move |_, input: Input<'_>, effects: &mut Effects| match input {
+                Input::Message {
+                    connection,
+                    message,
+                } => {
+                    tell.send(Seen::Message).expect("the test listens");
+                    effects.send(connection, |out| answer(message, out));
+                    effects.list.extend((0..4).map(|_| a_record()));
+                }
+                Input::Tick => tell.send(Seen::Tick).expect("the test listens"),
+                _ => {}
+            },
+        )
+    })
+    .expect("a shard starts");
+    running.control().open();
+    let mut peer = Peer::tcp(running.sip[0]);
+    peer.send(&request(1, "")).expect("written");
+    let next = || {
+        seen.recv_timeout(Duration::from_secs(60))
+            .expect("the shard lives")
+    };
+    while next() != Seen::Message {}
+    // The records have no room now: what comes is not read, and after a second nobody's time runs.
+    peer.send(&request(2, "")).expect("written");
+    let end = Instant::now() + Duration::from_secs(60);
+    while seen.recv_timeout(Duration::from_millis(1500)).is_ok() {
+        assert!(Instant::now() < end, "time runs on, though nothing is read");
+    }
+    let reader = thread::spawn(move || while events.recv().is_ok() {});
+    assert_eq!(next(), Seen::Message, "what came meanwhile is read first");
+    while next() != Seen::Tick {}
+    assert!(running.stop(Duration::from_secs(5)));
+    reader.join().expect("it ends with the shard");
+}
+
 #[test]
 fn a_slow_writer_of_records_pushes_back_and_gets_all() {
     const MESSAGES: u32 = 300;
@@ -171,7 +233,10 @@ fn a_slow_writer_of_records_pushes_back_and_gets_all() {
     for number in 1..=MESSAGES {
         assert_eq!(number_and_body(&peer.message()).0, number);
     }
-    assert!(takes_work(), "all is written");
+    let end = Instant::now() + Duration::from_secs(60);
+    while !takes_work() {
+        assert!(Instant::now() < end, "not ready, though all is written");
+    }
     assert!(running.stop(Duration::from_secs(5)));
     let got = writer.join().expect("the writer ends with the shards");
     let expected: Vec<u64> = (1..=u64::from(MESSAGES))
