@@ -9,7 +9,7 @@ use crate::documents::pidf::{self, Note};
 use crate::immcu::content::Outcome;
 use crate::presence::{
     Availability, Card, Content, EndpointKey, Level, Package, Phone, Presentity, Publish,
-    Published, Refusal, State, contacts, seen, view,
+    Published, Refusal, contacts, seen, view,
 };
 use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
@@ -242,20 +242,16 @@ pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u
     };
     let offline = seen(state, since, level).word == Availability::Offline;
     let published = lync::on_own::held(shard, key).note_in(container, offline);
-    let mut for_level = None;
-    if published.is_some() || (level != Level::Own && standing.is_some_and(is_note_chosen)) {
-        let note = published.map(|(text, _)| Note {
-            text: text.into(),
-            language: "".into(),
-        });
-        let differs = note.as_ref() != state.note.as_deref();
-        for_level = differs.then(|| State {
-            note: note.map(Arc::new),
-            ..state.clone()
-        });
+    let published = published.map(|(text, _)| Note {
+        text: text.into(),
+        language: "".into(),
+    });
+    let mut shown = view(state, since, level, &entity, &contacts);
+    let chosen = level != Level::Own && standing.is_some_and(is_note_chosen);
+    // What is kept for the blocked ones would tell them that they are.
+    if level != Level::Blocked && (published.is_some() || chosen) {
+        shown.note = published.as_ref();
     }
-    let state = for_level.as_ref().unwrap_or(state);
-    let shown = view(state, since, level, &entity, &contacts);
     let mut document = Vec::with_capacity(1024);
     pidf::write(&mut document, &shown);
     Some(document.into())

@@ -99,9 +99,21 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
         since: now,
     });
     bindings_changed(shard, key, effects);
-    // Who talks here without an endpoint is in no call to others: that may be different now.
-    if shard.ends_on(request.connection).next().is_some() {
-        shard.line_changed(&user);
+    let any_came = !(change.added.is_empty() && change.moved.is_empty());
+    let came = any_came.then_some(request.connection);
+    let gone = change.removed.iter().map(|endpoint| endpoint.connection);
+    let moved = change.moved.iter().map(|(_, left)| *left);
+    endpoints_changed(shard, &user, came.into_iter().chain(gone).chain(moved));
+}
+
+/// Who talks without an endpoint is in no call to others: where endpoints came or went on `connections`, that may be different now.
+fn endpoints_changed(
+    shard: &mut Shard,
+    user: &Aor,
+    mut connections: impl Iterator<Item = ConnectionId>,
+) {
+    if connections.any(|connection| shard.ends_on(connection).next().is_some()) {
+        shard.line_changed(user);
     }
 }
 
@@ -250,7 +262,11 @@ pub(super) fn look(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
     let Some(place) = shard.users.get_mut(key) else {
         return;
     };
-    place.bindings.expire(now);
+    let expired = place.bindings.expire(now);
+    if !expired.is_empty() {
+        let user = place.record.aor.clone();
+        endpoints_changed(shard, &user, expired.iter().map(|gone| gone.connection));
+    }
     let mut ended = lync::on_own::end(shard, key, effects);
     let Some(place) = shard.users.get_mut(key) else {
         return;
