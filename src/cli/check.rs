@@ -1,6 +1,7 @@
 //! `muster check`: what of the config and the host would be in the way of `muster serve`, a line each with its mend.
 
-use std::net::{SocketAddr, TcpListener};
+use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -11,7 +12,7 @@ use crate::cli::{Failure, serve};
 use crate::config::Config;
 use crate::shell::cdr::CdrWriter;
 use crate::shell::store::{DataDir, Store};
-use crate::shell::{limits, run, tls};
+use crate::shell::{admin, limits, run, tls};
 
 /// The oldest kernel whose io_uring does what glommio asks of it.
 const KERNEL_MIN: (u32, u32) = (5, 8);
@@ -132,28 +133,32 @@ fn open_files(config: &Config) -> Option<Finding> {
     })
 }
 
-/// Each is held while the next ones are tried: two of them may be in each other's way.
+/// Each is taken as `serve` takes it and in its order, and kept while the next ones are tried: two of them may be in each
+/// other's way, or look as if they were.
 fn ports(config: &Config) -> Vec<Finding> {
     let listen = &config.listen;
+    let taken = admin::listen(listen.admin);
+    let mut findings = vec![port(
+        listen.admin,
+        "health and metrics",
+        taken.as_ref().err(),
+    )];
     let sips = listen.sips.iter().map(|address| (*address, "SIP over TLS"));
     let sip = listen.sip.iter().map(|address| (*address, "SIP over TCP"));
     let mut held = Vec::new();
-    sips.chain(sip)
-        .chain([(listen.admin, "health and metrics")])
-        .map(|(address, what)| port(address, what, &mut held))
-        .collect()
+    for (address, what) in sips.chain(sip) {
+        let taken = run::try_hold(address);
+        findings.push(port(address, what, taken.as_ref().err()));
+        held.extend(taken);
+    }
+    findings
 }
 
-fn port(address: SocketAddr, what: &str, held: &mut Vec<TcpListener>) -> Finding {
-    if address.port() == 0 {
-        return fine(format!("{what}: any free port of {}", address.ip()));
-    }
-    match TcpListener::bind(address) {
-        Ok(listener) => {
-            held.push(listener);
-            fine(format!("{what}: {address} is free"))
-        }
-        Err(error) => fatal(format!(
+fn port(address: SocketAddr, what: &str, refused: Option<&io::Error>) -> Finding {
+    match refused {
+        None if address.port() == 0 => fine(format!("{what}: any free port of {}", address.ip())),
+        None => fine(format!("{what}: {address} is free")),
+        Some(error) => fatal(format!(
             "{what}: cannot listen on {address} ({error}); stop who holds it (`ss -ltnp`), or change it under [listen]"
         )),
     }

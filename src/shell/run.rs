@@ -173,6 +173,14 @@ pub fn try_ring() -> Result<(), String> {
     shard_thread::try_ring()
 }
 
+/// Holds `address` as [`start`] would, until what is returned is dropped. Port 0 is any free one.
+///
+/// # Errors
+/// Where `start` could not hold it either.
+pub fn try_hold(address: SocketAddr) -> io::Result<impl Sized> {
+    listener::hold(address)
+}
+
 /// Holds all addresses and starts one shard for each of `settings.cores`, each with a core made on its own thread by `make_core`.
 /// Connections are taken from [`Control::open`] on; those that come before wait. Events for the call detail records go to `cdr`,
 /// what is to be kept of users to `keeper`: their bounds press back, and their readers must live until [`Running::stop`] has returned.

@@ -241,6 +241,17 @@ fn check_says_what_would_stop_serve() {
     assert_eq!(checked.status, Some(1), "{checked:#?}");
     assert!(checked.out.contains("MUST"), "{checked:#?}");
 
+    // These look as if they were in each other's way, and are not.
+    for listen in [
+        format!("sips = [\"0.0.0.0:{port}\", \"[::]:{port}\"]\nadmin = \"127.0.0.1:0\""),
+        format!("sips = [\"0.0.0.0:{port}\", \"{address}\"]\nadmin = \"127.0.0.1:0\""),
+        format!("sips = [\"[::]:{port}\"]\nadmin = \"{address}\""),
+    ] {
+        place.configure(&format!("[listen]\n{listen}"));
+        place.muster(&["check"], "").fine();
+        place.serve();
+    }
+
     // What is no database of ours stops serve as well.
     place.configure("");
     let data_dir = place.path().join("muster-data");
