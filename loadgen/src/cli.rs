@@ -216,7 +216,8 @@ pub fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("loadgen: {error}");
+            // Where nobody is left to hear it, the status says it.
+            let _ = writeln!(io::stderr(), "loadgen: {error}");
             ExitCode::from(2)
         }
     }

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::cli::certificate::validity;
-use crate::cli::{Failure, serve};
+use crate::cli::{Failure, print, serve};
 use crate::config::Config;
 use crate::shell::cdr::CdrWriter;
 use crate::shell::store::{DataDir, Store};
@@ -65,14 +65,16 @@ pub(super) fn check(file: Option<&Path>) -> Result<ExitCode, Failure> {
     findings.extend(data_dir(&config));
     findings.extend(certificates(&config));
     findings.extend(SYSCTLS.iter().filter_map(sysctl));
-    for finding in &findings {
-        let mark = match finding.weight {
-            Weight::Fine => "ok   ",
-            Weight::Worse => "could",
-            Weight::Fatal => "MUST ",
-        };
-        println!("{mark}  {}", finding.text);
-    }
+    print(|out| {
+        findings.iter().try_for_each(|finding| {
+            let mark = match finding.weight {
+                Weight::Fine => "ok   ",
+                Weight::Worse => "could",
+                Weight::Fatal => "MUST ",
+            };
+            writeln!(out, "{mark}  {}", finding.text)
+        })
+    })?;
     let fails = findings
         .iter()
         .any(|finding| finding.weight == Weight::Fatal);

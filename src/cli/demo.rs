@@ -1,9 +1,11 @@
 //! The Standard Edition without a config: demo users, and on the terminal what to do next.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 
 use crate::auth;
+use crate::cli::print;
 use crate::cli::serve::write_private;
 use crate::shard::UserRecord;
 use crate::shell::store::{Admission, DataDir, Store};
@@ -108,14 +110,27 @@ fn fresh_password() -> Result<String, String> {
         .collect())
 }
 
-/// Which client, which settings: on standard output, for passwords have no place in a log.
+/// Which client, which settings: on standard output, for passwords have no place in a log. The server runs on where it can't be said.
 pub(super) fn say_what_next(sips: &[SocketAddr], cert: &Path, users: &[DemoUser]) {
+    let _ = print(|out| write_what_next(out, sips, cert, users));
+}
+
+fn write_what_next(
+    out: &mut dyn Write,
+    sips: &[SocketAddr],
+    cert: &Path,
+    users: &[DemoUser],
+) -> io::Result<()> {
     let port = sips.first().map_or(5061, SocketAddr::port);
-    println!("\nThis is the Standard Edition on loopback, with demo users:\n");
+    writeln!(
+        out,
+        "\nThis is the Standard Edition on loopback, with demo users:\n"
+    )?;
     for user in users {
-        println!("    {:<20} password {}", user.name, user.password);
+        writeln!(out, "    {:<20} password {}", user.name, user.password)?;
     }
-    println!(
+    writeln!(
+        out,
         "
 Try it with two clients on this machine:
 
@@ -128,5 +143,5 @@ Alice writes to sip:bob@{DOMAIN}; each sees the other come and go. For users and
 see README.md, and `muster check --config FILE`.
 ",
         cert = cert.canonicalize().unwrap_or_else(|_| cert.to_path_buf()).display()
-    );
+    )
 }

@@ -8,6 +8,7 @@ mod serve;
 mod user;
 
 use core::fmt;
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -86,6 +87,20 @@ impl Failure {
     }
 }
 
+/// Prints what `write` writes; a reader that has had enough is no failure.
+fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Failure> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.map_err(|error| Failure::failed(format!("cannot print: {error}"))),
+    }
+}
+
+/// Says something on standard error; where nobody is left to hear it, that is no failure.
+fn say(what: &dyn fmt::Display) {
+    let _ = writeln!(io::stderr(), "{what}");
+}
+
 /// An address of record as people write it.
 fn address(written: &str) -> Result<Aor, &'static str> {
     Aor::parse(written).ok_or("write NAME@DOMAIN")
@@ -136,7 +151,7 @@ pub fn run() -> ExitCode {
         Some(Command::Cdr(query)) => cdr::cdr(file, &query),
     };
     done.unwrap_or_else(|failure| {
-        eprintln!("muster: {failure}");
+        say(&format_args!("muster: {failure}"));
         ExitCode::from(failure.status)
     })
 }

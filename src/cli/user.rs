@@ -12,7 +12,7 @@ mod contacts;
 mod registration;
 
 use core::fmt::Display;
-use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cli::Failure;
+use crate::cli::{Failure, print, say};
 use crate::config::Config;
 use crate::shard::standing::Standing;
 use crate::shell::store::{Admission, DataDir, EditError, ImportError, Store, import};
@@ -100,12 +100,14 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
                 .map_err(Failure::failed)?;
             open(&config)?.add(&user).map_err(Failure::failed)?;
             if let Some(caution) = admission.caution(&user.aor) {
-                eprintln!("{caution}");
+                say(&caution);
             }
         }
         Command::Import { file } => {
             let count = import_with_progress(&mut open(&config)?, &file, &admission)?;
-            println!("{count} users were added");
+            print(|out| writeln!(out, "{count} users were added")).map_err(|failure| {
+                Failure::failed(format!("{count} users were added; {failure}"))
+            })?;
         }
         Command::List => {
             if let Some(store) = existing(&config)? {
@@ -176,15 +178,6 @@ fn no_such_user(user: &Aor) -> Failure {
     Failure::failed(format!(
         "there is no user {user}; `muster user list` shows who there is"
     ))
-}
-
-/// Prints what `write` writes; a reader that has had enough is no failure.
-fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<(), Failure> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    match write(&mut out).and_then(|()| out.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(|error| Failure::failed(format!("cannot print: {error}"))),
-    }
 }
 
 /// Reads a JSON file of at most `bytes_max`; `-` is standard input.
@@ -262,24 +255,20 @@ fn import_with_progress(
 }
 
 fn list(store: &Store) -> Result<(), Failure> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    let mut failed = None;
-    store
-        .users(|user| {
-            if failed.is_none() {
+    let mut read = Ok(());
+    print(|out| {
+        let mut printed = Ok(());
+        read = store.users(|user| {
+            if printed.is_ok() {
                 let (aor, name) = (&user.aor, &user.display_name);
-                let line = if name.is_empty() {
+                printed = if name.is_empty() {
                     writeln!(out, "{aor}")
                 } else {
                     writeln!(out, "{aor}\t{name}")
                 };
-                failed = line.err();
             }
-        })
-        .map_err(Failure::failed)?;
-    match failed.map_or_else(|| out.flush(), Err) {
-        // `muster user list | head` has what it wants.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.map_err(Failure::failed),
-    }
+        });
+        printed
+    })?;
+    read.map_err(Failure::failed)
 }

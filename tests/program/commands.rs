@@ -282,6 +282,41 @@ fn check_says_what_would_stop_serve() {
     assert!(checked.out.contains("4000"), "{checked:#?}");
 }
 
+/// Who has had enough of what is printed, as `grep -q` has, ends nothing and changes no status.
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let place = Place::new("");
+    let file = place.path().join("users.csv");
+    std::fs::write(&file, "user,password\na@example.com,x\nB@example.com,x\n").expect("written");
+    let config = place.config();
+    let with_config = ["--config", config.to_str().expect("a path of ASCII")];
+    let command = |words: &[&'static str]| [words, &with_config].concat();
+    for words in [
+        &["check"][..],
+        &["user", "import", "users.csv"],
+        &["user", "list"],
+        &["cdr"],
+    ] {
+        place.unread(&command(words), "").fine();
+    }
+    let list = place.muster(&["user", "list"], "");
+    assert_eq!(list.fine(), "B@example.com\na@example.com\n");
+    place
+        .unheard(&command(&["user", "add", "Carol@example.com"]), "x\n")
+        .fine();
+    let again = place.unheard(&command(&["user", "add", "Carol@example.com"]), "x\n");
+    assert_eq!(again.status, Some(1));
+
+    // What is in the way of `serve` is in the status too.
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = taken.local_addr().expect("bound");
+    place.configure(&format!(
+        "[listen]\nsips = [\"{address}\"]\nadmin = \"127.0.0.1:0\""
+    ));
+    let checked = place.unread(&command(&["check"]), "");
+    assert_eq!(checked.status, Some(1), "{checked:#?}");
+}
+
 #[test]
 fn no_records_are_an_empty_answer() {
     let place = Place::new("");

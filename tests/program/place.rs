@@ -83,13 +83,27 @@ impl Place {
 
     /// Runs `muster ARGUMENTS` in the folder.
     pub fn bare(&self, arguments: &[&str], input: &str) -> Done {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("muster runs");
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Place::finish(command, input)
+    }
+
+    /// The same where nobody reads what it prints.
+    pub fn unread(&self, arguments: &[&str], input: &str) -> Done {
+        let mut command = self.command(arguments);
+        command.stdout(unread()).stderr(Stdio::piped());
+        Place::finish(command, input)
+    }
+
+    /// The same where nobody reads what it complains of.
+    pub fn unheard(&self, arguments: &[&str], input: &str) -> Done {
+        let mut command = self.command(arguments);
+        command.stdout(Stdio::piped()).stderr(unread());
+        Place::finish(command, input)
+    }
+
+    fn finish(mut command: Command, input: &str) -> Done {
+        let mut child = command.stdin(Stdio::piped()).spawn().expect("muster runs");
         let mut stdin = child.stdin.take().expect("piped");
         // One that does not read is no failure here: what it says about that is looked at.
         let _ = stdin.write_all(input.as_bytes());
@@ -130,19 +144,31 @@ impl Place {
 
     /// Starts the server with these arguments and waits until it says `ready`.
     pub fn start(&self, arguments: &[&str]) -> Server {
+        let mut server = self.start_into(arguments, Stdio::piped(), Stdio::piped());
+        server.says("ready");
+        server
+    }
+
+    /// The same where nobody reads its standard output.
+    pub fn start_unread(&self, arguments: &[&str]) -> Server {
+        let mut server = self.start_into(arguments, unread(), Stdio::piped());
+        server.says("ready");
+        server
+    }
+
+    /// Starts the server. What goes to pipes is read.
+    fn start_into(&self, arguments: &[&str], out: Stdio, err: Stdio) -> Server {
         let mut child = self
             .command(arguments)
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
+            .stdout(out)
+            .stderr(err)
             .spawn()
             .expect("muster starts");
         let log = Arc::new(Log::default());
-        let pipes: [Box<dyn std::io::Read + Send>; 2] = [
-            Box::new(child.stdout.take().expect("piped")),
-            Box::new(child.stderr.take().expect("piped")),
-        ];
-        for pipe in pipes {
+        let out = child.stdout.take().map(|pipe| Box::new(pipe) as Pipe);
+        let err = child.stderr.take().map(|pipe| Box::new(pipe) as Pipe);
+        for pipe in out.into_iter().chain(err) {
             let log = log.clone();
             std::thread::spawn(move || {
                 for line in BufReader::new(pipe).lines().map_while(Result::ok) {
@@ -150,14 +176,21 @@ impl Place {
                 }
             });
         }
-        let mut server = Server {
+        Server {
             child,
             log,
             ended: None,
-        };
-        server.says("ready");
-        server
+        }
     }
+}
+
+type Pipe = Box<dyn std::io::Read + Send>;
+
+/// A pipe whose reader has gone.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    writer.into()
 }
 
 /// What a server has said, on both of its outputs.

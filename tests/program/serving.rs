@@ -399,6 +399,19 @@ fn without_a_config_it_is_a_demo_that_says_what_to_do() {
         "{}",
         server.said()
     );
+    server.kill();
+
+    // It serves without anybody to tell all that.
+    let mut server = place.start_unread(&[]);
+    std::thread::sleep(A_SECOND);
+    assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
+    server.signal(Signal::TERM);
+    assert_eq!(
+        server.end(Duration::from_secs(8)),
+        Some(0),
+        "{}",
+        server.said()
+    );
 }
 
 /// The pair that the server made for itself.
