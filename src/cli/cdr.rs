@@ -67,11 +67,9 @@ impl From<csv::Error> for Stopped {
 pub(super) fn cdr(config: Option<&Path>, query: &Query) -> Result<ExitCode, Failure> {
     let config = Config::load(config).map_err(Failure::config)?;
     // A question makes no files.
-    let report = match config.data_dir.exists() {
-        true => Report::open(&DataDir::open(&config.data_dir).map_err(Failure::failed)?)
-            .map_err(Failure::failed)?,
-        false => None,
-    };
+    let data_dir = DataDir::existing(&config.data_dir).map_err(Failure::failed)?;
+    let report = data_dir.as_ref().map(Report::open).transpose();
+    let report = report.map_err(Failure::failed)?.flatten();
     let sessions = Sessions { report, query };
     let out = io::BufWriter::new(io::stdout().lock());
     let printed = match query.format {

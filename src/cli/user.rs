@@ -205,11 +205,9 @@ fn open(config: &Config) -> Result<Store, Failure> {
 
 /// The store, where there is one: a question makes no files.
 fn existing(config: &Config) -> Result<Option<Store>, Failure> {
-    if config.data_dir.join("muster.db").exists() {
-        open(config).map(Some)
-    } else {
-        Ok(None)
-    }
+    let data_dir = DataDir::existing(&config.data_dir).map_err(Failure::failed)?;
+    let store = data_dir.as_ref().map(Store::existing).transpose();
+    Ok(store.map_err(Failure::failed)?.flatten())
 }
 
 fn password(name: &str) -> Result<String, Failure> {

@@ -1,5 +1,6 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use super::place::Place;
 
@@ -133,6 +134,35 @@ fn users_are_added_listed_and_removed() {
         place.muster(&["user", "list"], "").fine(),
         "alice@example.com\n"
     );
+}
+
+/// Who may not look into the folder is not told that there is nobody. Links that lead round in a ring stand for that: they
+/// keep out root as well.
+#[test]
+fn what_cannot_be_looked_at_is_not_said_to_be_absent() {
+    let place = Place::new("");
+    let data_dir = place.path().join("muster-data");
+    let ring = |path: &Path| std::os::unix::fs::symlink(path, path).expect("a link");
+    let refused = |name: &str| {
+        for command in [
+            &["user", "list"][..],
+            &["user", "remove", "bob@example.com"],
+            &["user", "contacts", "list", "bob@example.com"],
+            &["user", "card", "set", "bob@example.com", "title", "Cook"],
+            &["cdr"],
+        ] {
+            let done = place.muster(command, "");
+            done.refused(1, &[name, "this user may"]);
+            assert!(!done.err.contains("no user"), "{done:#?}");
+        }
+    };
+    ring(&data_dir);
+    refused("muster-data");
+    std::fs::remove_file(&data_dir).expect("removed");
+    std::fs::create_dir(&data_dir).expect("a folder");
+    ring(&data_dir.join("muster.db"));
+    ring(&data_dir.join("cdr.db"));
+    refused(".db");
 }
 
 #[test]

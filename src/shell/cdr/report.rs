@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::MIGRATIONS;
-use crate::shell::store::{DataDir, StoreError, open_database};
+use crate::shell::store::{DataDir, StoreError, exists, open_database};
 use crate::sip::uri::Aor;
 
 /// A row of `session`, with its participants. Times are Unix milliseconds.
@@ -55,7 +55,7 @@ impl Report {
     /// Opens what is there; `None` where no server has written anything yet.
     pub fn open(data_dir: &DataDir) -> Result<Option<Report>, StoreError> {
         let path = data_dir.cdr_db();
-        if !path.exists() {
+        if !exists(&path)? {
             return Ok(None);
         }
         // Brings an older schema up to date, then reads only.

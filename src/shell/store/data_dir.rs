@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
+use super::{StoreError, exists};
 
 /// `data_dir`, which is there.
 #[derive(Clone, Debug)]
@@ -30,6 +30,11 @@ impl DataDir {
             error,
         })?;
         Ok(DataDir(path.to_path_buf()))
+    }
+
+    /// The folder where it is there already: a question makes none.
+    pub fn existing(path: &Path) -> Result<Option<DataDir>, StoreError> {
+        Ok(exists(path)?.then(|| DataDir(path.to_path_buf())))
     }
 
     /// Whether a server of this user could keep its files at `path` now, found out without leaving anything behind: a

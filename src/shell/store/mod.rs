@@ -118,6 +118,14 @@ impl core::fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// Whether there is something at `path`. Who may not look does not know, and is not told that there is nothing.
+pub(in crate::shell) fn exists(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(|error| StoreError::Io {
+        path: path.to_path_buf(),
+        error,
+    })
+}
+
 /// Opens a database of this program at `path`, made with mode 0600 where it is not there yet, and brings its
 /// schema to the newest version: `migrations[n]` leads from version n to n + 1.
 pub(in crate::shell) fn open_database(

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use rusqlite::{Connection, Row, TransactionBehavior, params};
 
 use super::standing::{self, Statements, Unreadable};
-use super::{DataDir, StoreError, open_database, probe_database};
+use super::{DataDir, StoreError, exists, open_database, probe_database};
 use crate::auth::{Ha1, Scheme};
 use crate::shard::UserRecord;
 use crate::sip::uri::Aor;
@@ -94,6 +94,14 @@ impl Store {
         let connection = open_database(&path, &MIGRATIONS)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_READY);
         Ok(Store { connection, path })
+    }
+
+    /// Opens `muster.db` where it is there already: a question makes no files.
+    pub fn existing(data_dir: &DataDir) -> Result<Option<Store>, StoreError> {
+        match exists(&data_dir.muster_db())? {
+            true => Store::open(data_dir).map(Some),
+            false => Ok(None),
+        }
     }
 
     /// Whether it could be opened, or made, found out without leaving anything behind.
