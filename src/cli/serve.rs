@@ -17,6 +17,7 @@ use crate::shard::{self, Shard};
 use crate::shell::admin::{self, Admin};
 use crate::shell::cdr::CdrWriter;
 use crate::shell::clock::Clock;
+use crate::shell::log::Log;
 use crate::shell::run::{self, Control, Running, UserChange};
 use crate::shell::signals::{self, Signal};
 use crate::shell::store::{DataDir, Errand, Keeper, Store, Told};
@@ -34,7 +35,8 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let config = Config::load(file).map_err(Failure::config)?;
     // Before anything else: a signal that is not taken ends a process, and one that comes during the start is kept.
     let signals = signals::listen().map_err(Failure::failed)?;
-    let _flushes = log_to_stderr();
+    // Programs wait for the line that says `ready`: no filter takes it out.
+    let log = Log::start("muster::cli::serve");
     end_with_any_thread();
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
     let _lock = data_dir.lock().map_err(Failure::failed)?;
@@ -78,7 +80,7 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     if config.file.is_none() {
         demo::say_what_next(&running.sips, &certificate, &demo);
     }
-    watch(&signals, &config, file, &control, &data_dir);
+    watch(&signals, &config, file, &control, (&data_dir, &log));
 
     tracing::info!(
         "stopping: transactions in flight have {} s; a second signal stops at once",
@@ -143,29 +145,6 @@ fn ready_line(running: &Running, admin: &Admin) -> String {
         list("sip", &running.sip),
         admin.address
     )
-}
-
-/// Logs to standard error by way of a thread: an executor never waits for a terminal. `RUST_LOG` chooses what.
-fn log_to_stderr() -> tracing_appender::non_blocking::WorkerGuard {
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        // glommio warns of what this server does not use (registered buffers, its own stall detector).
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,glommio=error"));
-    // Programs wait for the line that says `ready`: no filter takes it out.
-    let ready = "muster::cli::serve=info".parse().map_err(Failure::failed);
-    let filter = ready.map_or_else(
-        |_: Failure| tracing_subscriber::EnvFilter::new("info"),
-        |ready| filter.add_directive(ready),
-    );
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    // A second subscriber in one process is a test's; its own stays.
-    let _ = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .with_ansi(terminal)
-        .with_target(false)
-        .try_init();
-    guard
 }
 
 /// The certificate's file, and what it makes of TLS: the config's, or the generated pair.
@@ -340,19 +319,20 @@ fn watch(
     config: &Config,
     file: Option<&Path>,
     control: &Control,
-    data_dir: &DataDir,
+    (data_dir, log): (&DataDir, &Log),
 ) {
     let mut dump = Dump::start(SystemTime::now());
     for signal in signals {
         match signal {
-            Signal::Dump => dump_latencies(&mut dump, control, data_dir),
+            Signal::Dump => dump_latencies(&mut dump, control, data_dir, log),
             Signal::Reload => reload(config, file, control, data_dir),
             Signal::Stop => return,
         }
     }
 }
 
-fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir) {
+/// A table for people on standard error, and the same for programs in a file: where one of them fails the other is there.
+fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir, log: &Log) {
     let merged = match control.telemetry(Duration::from_secs(2)) {
         Ok(merged) => merged,
         Err(shard) => {
@@ -362,21 +342,10 @@ fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir) {
             );
         }
     };
-    let path = data_dir.latency_log();
-    let log = std::fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path);
-    let written = log.and_then(|mut log| {
-        dump.write(
-            &merged,
-            SystemTime::now(),
-            &mut std::io::stderr().lock(),
-            &mut log,
-        )
-    });
-    if let Err(error) = written {
-        tracing::error!("cannot write {}: {error}", path.display());
+    let interval = dump.next(merged, SystemTime::now());
+    log.print(&interval.table());
+    if let Err(error) = data_dir.log_latencies(&interval) {
+        tracing::error!("the histograms are not in the file: {error}");
     }
 }
 

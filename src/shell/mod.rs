@@ -12,6 +12,7 @@ mod envelope;
 mod executor;
 pub mod limits;
 mod listener;
+pub mod log;
 pub mod mailbox;
 mod outlet;
 mod own_table;

@@ -309,16 +309,8 @@ impl Dump {
         }
     }
 
-    /// Writes what came since the last dump: a table for people to `table`, the same data to `log` as a section of an
-    /// HdrHistogram interval log (V2) with a tag for each histogram. `merged` is the merged set of all shards.
-    pub fn write(
-        &mut self,
-        merged: &Telemetry,
-        now: SystemTime,
-        table: &mut impl io::Write,
-        log: &mut impl io::Write,
-    ) -> io::Result<()> {
-        let interval = now.duration_since(self.since).unwrap_or_default();
+    /// What came since the last dump. `merged` is the merged set of all shards.
+    pub fn next(&mut self, merged: Telemetry, now: SystemTime) -> Interval {
         let mut latencies = merged.latencies.clone();
         for (new, old) in latencies.iter_mut().zip(&self.last.latencies) {
             // The sets only grow; a shard that did not answer this time would make them shrink, and then all is shown.
@@ -326,70 +318,74 @@ impl Dump {
                 let _ = new.subtract(old);
             }
         }
-        write_table(&latencies, interval, table)?;
-        write_log(&latencies, self.since, interval, log)?;
-        self.last = merged.clone();
-        self.since = now;
-        Ok(())
-    }
-}
-
-fn write_table(
-    latencies: &[Histogram<u64>],
-    interval: Duration,
-    out: &mut impl io::Write,
-) -> io::Result<()> {
-    let mut text = String::new();
-    let mut line = |cells: [&str; 7]| {
-        let [name, rest @ ..] = cells;
-        text.push_str(&format!("{name:<20}"));
-        for cell in rest {
-            text.push_str(&format!("{cell:>12}"));
+        self.last = merged;
+        let since = core::mem::replace(&mut self.since, now);
+        let lasted = now.duration_since(since).unwrap_or_default();
+        Interval {
+            latencies,
+            since,
+            lasted,
         }
-        text.push('\n');
-    };
-    line(["latency (us)", "count", "p50", "p90", "p99", "p99.9", "max"]);
-    for (timed, histogram) in Timed::ALL.iter().zip(latencies) {
-        let at = |quantile| histogram.value_at_quantile(quantile).to_string();
-        line([
-            timed.name(),
-            &histogram.len().to_string(),
-            &at(0.5),
-            &at(0.9),
-            &at(0.99),
-            &at(0.999),
-            &histogram.max().to_string(),
-        ]);
     }
-    writeln!(
-        out,
-        "{text}all shards, the last {:.1} s",
-        interval.as_secs_f64()
-    )?;
-    out.flush()
 }
 
-fn write_log(
-    latencies: &[Histogram<u64>],
+/// The histograms of what happened between two dumps.
+#[derive(Debug)]
+pub struct Interval {
+    latencies: [Histogram<u64>; Timed::ALL.len()],
     since: SystemTime,
-    interval: Duration,
-    out: &mut impl io::Write,
-) -> io::Result<()> {
-    // Times in the log are absolute, in seconds since 1970, so that sections of several runs may stand in one file.
-    let since_epoch = since.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let mut serializer = V2DeflateSerializer::new();
-    let mut builder = IntervalLogWriterBuilder::new();
-    let mut log = builder
-        .with_max_value_divisor(1.0)
-        .begin_log_with(out, &mut serializer)?;
-    for (timed, histogram) in Timed::ALL.iter().zip(latencies) {
-        log.write_histogram(histogram, since_epoch, interval, Tag::new(timed.name()))
-            .map_err(|error| match error {
-                IntervalLogWriterError::IoError(error) => error,
-                other => io::Error::other(other.to_string()),
-            })?;
+    lasted: Duration,
+}
+
+impl Interval {
+    /// A table for people.
+    pub fn table(&self) -> String {
+        let mut text = String::new();
+        let mut line = |cells: [&str; 7]| {
+            let [name, rest @ ..] = cells;
+            text.push_str(&format!("{name:<20}"));
+            for cell in rest {
+                text.push_str(&format!("{cell:>12}"));
+            }
+            text.push('\n');
+        };
+        line(["latency (us)", "count", "p50", "p90", "p99", "p99.9", "max"]);
+        for (timed, histogram) in Timed::ALL.iter().zip(&self.latencies) {
+            let at = |quantile| histogram.value_at_quantile(quantile).to_string();
+            line([
+                timed.name(),
+                &histogram.len().to_string(),
+                &at(0.5),
+                &at(0.9),
+                &at(0.99),
+                &at(0.999),
+                &histogram.max().to_string(),
+            ]);
+        }
+        let lasted_s = self.lasted.as_secs_f64();
+        text.push_str(&format!("all shards, the last {lasted_s:.1} s\n"));
+        text
     }
-    out.flush()
+
+    /// The same as a section of an HdrHistogram interval log (V2), with a tag for each histogram.
+    pub fn write_log(&self, out: &mut impl io::Write) -> io::Result<()> {
+        // Times in the log are absolute, in seconds since 1970, so that sections of several runs may stand in one file.
+        let since_epoch = self.since.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut serializer = V2DeflateSerializer::new();
+        let mut builder = IntervalLogWriterBuilder::new();
+        let mut log = builder
+            .with_max_value_divisor(1.0)
+            .begin_log_with(out, &mut serializer)?;
+        for (timed, histogram) in Timed::ALL.iter().zip(&self.latencies) {
+            let tag = Tag::new(timed.name());
+            log.write_histogram(histogram, since_epoch, self.lasted, tag)
+                .map_err(|error| match error {
+                    IntervalLogWriterError::IoError(error) => error,
+                    other => io::Error::other(other.to_string()),
+                })?;
+        }
+        out.flush()
+    }
 }
 
 #[cfg(test)]
@@ -405,18 +401,10 @@ mod tests {
     }
 
     fn dump(dump: &mut Dump, set: &Telemetry, at_s: u64) -> (String, String) {
-        let (mut table, mut log) = (Vec::new(), Vec::new());
-        dump.write(
-            set,
-            UNIX_EPOCH + Duration::from_secs(at_s),
-            &mut table,
-            &mut log,
-        )
-        .expect("memory takes all");
-        (
-            String::from_utf8(table).expect("text"),
-            String::from_utf8(log).expect("text"),
-        )
+        let interval = dump.next(set.clone(), UNIX_EPOCH + Duration::from_secs(at_s));
+        let mut log = Vec::new();
+        interval.write_log(&mut log).expect("memory takes all");
+        (interval.table(), String::from_utf8(log).expect("text"))
     }
 
     #[test]

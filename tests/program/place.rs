@@ -156,6 +156,13 @@ impl Place {
         server
     }
 
+    /// Starts the server with standard error in `err`, which is the caller's to read.
+    pub fn start_complaining_to(&self, err: impl Into<Stdio>) -> Server {
+        let config = self.config();
+        let config = config.to_str().expect("a path of ASCII");
+        self.start_into(&["serve", "--config", config], Stdio::piped(), err.into())
+    }
+
     /// Starts the server. What goes to pipes is read.
     fn start_into(&self, arguments: &[&str], out: Stdio, err: Stdio) -> Server {
         let mut child = self

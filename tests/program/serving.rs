@@ -1,4 +1,4 @@
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,6 +212,46 @@ fn sigusr1_prints_a_table_and_appends_the_log() {
     }
     // The server goes on as if nothing had happened.
     assert_eq!(alice.register("alice-secret"), 200);
+}
+
+/// The table and the file do not take each other down, and nobody who waits for a terminal keeps the server from ending.
+#[test]
+fn sigusr1_does_what_can_be_done() {
+    let place = Place::new("");
+    let log = || std::fs::metadata(place.data("latency.hlog")).map_or(0, |file| file.len());
+    for is_gone in [false, true] {
+        let (reader, mut writer) = std::io::pipe().expect("a pipe");
+        let mut server = place.start_complaining_to(writer.try_clone().expect("a descriptor"));
+        let mut lines = BufReader::new(reader).lines();
+        let ready = lines.any(|line| line.is_ok_and(|line| line.contains("ready:")));
+        assert!(ready, "it ended");
+        // Nobody reads any more and the pipe is full, or has no other end.
+        let lines = (!is_gone).then_some(lines);
+        let full = std::thread::spawn(move || while writer.write_all(&[b'\n'; 4096]).is_ok() {});
+        std::thread::sleep(Duration::from_millis(500));
+        let before = log();
+        server.signal(Signal::USR1);
+        let deadline = Instant::now() + PATIENCE;
+        while log() == before {
+            assert!(Instant::now() < deadline, "no histograms; gone: {is_gone}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server.signal(Signal::TERM);
+        assert_eq!(server.end(Duration::from_secs(12)), Some(0));
+        drop(lines);
+        full.join().expect("it only writes");
+    }
+
+    std::fs::remove_file(place.data("latency.hlog")).expect("removed");
+    std::fs::create_dir(place.data("latency.hlog")).expect("a folder");
+    let mut server = place.serve();
+    server.signal(Signal::USR1);
+    server.says("p99.9");
+    assert!(
+        server
+            .says("histograms are not in")
+            .contains("latency.hlog")
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, exists};
+use crate::shell::telemetry::Interval;
 
 /// `data_dir`, which is there.
 #[derive(Clone, Debug)]
@@ -89,6 +90,14 @@ impl DataDir {
     /// Where SIGUSR1 appends the histograms.
     pub fn latency_log(&self) -> PathBuf {
         self.0.join("latency.hlog")
+    }
+
+    /// Appends a section to that file.
+    pub fn log_latencies(&self, interval: &Interval) -> Result<(), StoreError> {
+        let path = self.latency_log();
+        let file = OpenOptions::new().create(true).append(true).open(&path);
+        file.and_then(|mut file| interval.write_log(&mut file))
+            .map_err(|error| StoreError::Io { path, error })
     }
 
     /// The demo users' passwords (0600), of the Standard Edition without a config.
