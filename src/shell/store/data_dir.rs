@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
 use std::path::{Path, PathBuf};
 
 use super::{StoreError, exists};
@@ -23,13 +23,26 @@ pub struct Lock(
 );
 
 impl DataDir {
-    /// Makes the folder (0700) where it is not there yet.
+    /// Makes the folder (0700) where it is not there yet, and those above it. Made by root they belong to whoever has the nearest
+    /// folder that was there: `muster user add` by root must not lock out the server, which runs as somebody else.
     pub fn open(path: &Path) -> Result<DataDir, StoreError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-        made.map_err(|error| StoreError::Io {
+        let io = |error| StoreError::Io {
             path: path.to_path_buf(),
             error,
-        })?;
+        };
+        let (absent, there) = absent(path);
+        let owner = there.metadata().map_err(io)?;
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(io)?;
+        if rustix::process::geteuid().is_root() && owner.uid() != 0 {
+            for folder in absent {
+                // Not what a link leads to: the owner of the folder around it may have changed it meanwhile.
+                lchown(folder, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
+            }
+        }
         Ok(DataDir(path.to_path_buf()))
     }
 
@@ -42,9 +55,7 @@ impl DataDir {
     /// question of root must not make files that the server's user cannot open.
     /// What is answered need not be there.
     pub fn probe(path: &Path) -> Result<DataDir, StoreError> {
-        let folder = path.ancestors().find(|folder| folder.exists());
-        // A relative path's last ancestor is empty, and means where we are.
-        let folder = folder.unwrap_or(Path::new("."));
+        let (_, folder) = absent(path);
         let probe = folder.join(format!(".muster-probe-{}", std::process::id()));
         let made = DirBuilder::new()
             .mode(0o700)
@@ -141,9 +152,24 @@ impl DataDir {
     }
 }
 
+/// The folders on the way to `path` that are not there, the last first, and the nearest one that is.
+fn absent(path: &Path) -> (Vec<&Path>, &Path) {
+    let mut absent = Vec::new();
+    for folder in path.ancestors() {
+        if folder.exists() {
+            return (absent, folder);
+        }
+        absent.push(folder);
+    }
+    // A relative path's last ancestor is empty, and means where we are.
+    absent.pop();
+    (absent, Path::new("."))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::store::Store;
 
     #[test]
     fn a_probe_leaves_nothing_behind() {
@@ -165,6 +191,28 @@ mod tests {
         ));
         drop(lock);
         DataDir::probe(dir.path()).unwrap();
+    }
+
+    /// Only root can make what is somebody else's.
+    #[test]
+    fn what_root_makes_is_the_servers() {
+        let folder = tempfile::tempdir().unwrap();
+        let (nobody, nogroup) = (65_534, 65_533);
+        let is_root = std::os::unix::fs::chown(folder.path(), Some(nobody), Some(nogroup)).is_ok();
+        let path = folder.path().join("lib/muster");
+        let dir = DataDir::open(&path).unwrap();
+        drop(Store::open(&dir).unwrap());
+        for made in [&folder.path().join("lib"), &path, &dir.muster_db()] {
+            let made = made.metadata().unwrap();
+            let ours = folder.path().metadata().unwrap();
+            assert_eq!((made.uid(), made.gid()), (ours.uid(), ours.gid()));
+            assert_eq!(made.uid() == nobody, is_root);
+        }
+        // What was there is left as it is.
+        std::fs::create_dir(folder.path().join("own")).unwrap();
+        let own = folder.path().join("own").metadata().unwrap().uid();
+        let dir = DataDir::open(&folder.path().join("own/data")).unwrap();
+        assert_eq!(dir.path().metadata().unwrap().uid(), own);
     }
 
     #[test]
