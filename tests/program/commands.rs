@@ -312,6 +312,22 @@ fn check_says_what_would_stop_serve() {
     assert!(checked.out.contains("4000"), "{checked:#?}");
 }
 
+/// A limit on the size of files stands for the full disk: a folder can be made, and no byte be written.
+#[test]
+fn check_tries_to_write() {
+    let place = Place::new("");
+    let full = |command: &str| {
+        let line = format!("trap '' XFSZ; ulimit -f 0; \"$MUSTER\" {command} --config \"$CONFIG\"");
+        place.shell(&line)
+    };
+    let checked = full("check");
+    assert_eq!(checked.status, Some(1), "{checked:#?}");
+    assert!(checked.out.contains("MUST   data_dir"), "{checked:#?}");
+    let left = std::fs::read_dir(place.path()).expect("the folder");
+    assert_eq!(left.count(), 1, "the config alone");
+    full("serve").refused(1, &["muster-data"]);
+}
+
 /// Who has had enough of what is printed, as `grep -q` has, ends nothing and changes no status.
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {

@@ -102,6 +102,19 @@ impl Place {
         Place::finish(command, input)
     }
 
+    /// Runs a line of shell in the folder; `$MUSTER` is the program, `$CONFIG` the config.
+    pub fn shell(&self, line: &str) -> Done {
+        let mut command = Command::new("sh");
+        command
+            .current_dir(self.path())
+            .args(["-c", line])
+            .env("MUSTER", env!("CARGO_BIN_EXE_muster"))
+            .env("CONFIG", self.config())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Place::finish(command, "")
+    }
+
     fn finish(mut command: Command, input: &str) -> Done {
         let mut child = command.stdin(Stdio::piped()).spawn().expect("muster runs");
         let mut stdin = child.stdin.take().expect("piped");

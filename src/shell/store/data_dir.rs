@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use super::{StoreError, exists};
 use crate::shell::telemetry::Interval;
 
+/// What SQLite writes at least.
+const PAGE_BYTES: usize = 4096;
+
 /// `data_dir`, which is there.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
@@ -57,11 +60,18 @@ impl DataDir {
     pub fn probe(path: &Path) -> Result<DataDir, StoreError> {
         let (_, folder) = absent(path);
         let probe = folder.join(format!(".muster-probe-{}", std::process::id()));
-        let made = DirBuilder::new()
-            .mode(0o700)
-            .create(&probe)
-            .and_then(|()| std::fs::remove_dir(&probe));
-        made.map_err(|error| StoreError::Io {
+        let made = DirBuilder::new().mode(0o700).create(&probe);
+        let tried = made.and_then(|()| {
+            // A full disk has room for a folder, and none for a page of a database.
+            let page = probe.join("page");
+            let written = File::create_new(&page).and_then(|mut file| {
+                file.write_all(&[0; PAGE_BYTES])?;
+                file.sync_all()
+            });
+            let _ = std::fs::remove_file(&page);
+            written.and(std::fs::remove_dir(&probe))
+        });
+        tried.map_err(|error| StoreError::Io {
             path: path.to_path_buf(),
             error,
         })?;
