@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use written::{At, Section, Source};
 pub use written::{ConfigError, Place};
 
-use crate::shard;
 use crate::shell::run::ConnectionLimits;
 use crate::sip::frame;
+use crate::{auth, shard};
 
 /// More shards on one core only cost.
 const SHARDS_PER_CORE_MAX: u64 = 64;
@@ -143,6 +143,48 @@ impl Config {
             connections_max: limits.connections_max,
             shard,
         })
+    }
+}
+
+impl Config {
+    /// The keys of the top and the sections that count only at the next start, and that `other` has otherwise.
+    pub fn differs_from(&self, other: &Config) -> Vec<&'static str> {
+        // The realms are `domains`.
+        let auth = |config: &Config| auth::Settings {
+            domains: Vec::new(),
+            ..config.shard.auth.clone()
+        };
+        let presence = |config: &Config| {
+            let shard = &config.shard;
+            (
+                shard.presence,
+                shard.subscription_s,
+                shard.subscriptions_max,
+            )
+        };
+        let limits = |config: &Config| {
+            let shard = &config.shard;
+            (
+                (config.frame, config.connection, config.connections_max),
+                (shard.dialogs_max, shard.pending_max, shard.anonymous_s),
+            )
+        };
+        let (mine, its) = (&self.shard, &other.shard);
+        let same_shards =
+            self.cores == other.cores && self.shards_per_core == other.shards_per_core;
+        let all = [
+            ("domains", self.domains == other.domains),
+            ("data_dir", self.data_dir == other.data_dir),
+            ("[listen]", self.listen == other.listen),
+            ("[shards]", same_shards),
+            ("[auth]", auth(self) == auth(other)),
+            ("[registrar]", mine.registrar == its.registrar),
+            ("[presence]", presence(self) == presence(other)),
+            ("[im]", mine.immcu == its.immcu),
+            ("[limits]", limits(self) == limits(other)),
+        ];
+        let differ = all.into_iter().filter(|(_, same)| !same);
+        differ.map(|(name, _)| name).collect()
     }
 }
 
@@ -347,6 +389,44 @@ mod tests {
     }
 
     #[test]
+    fn what_differs_is_named_and_nothing_else() {
+        let read =
+            |text: &str| Config::read(Path::new("/etc/muster.toml"), text).expect("a config");
+        let plain = read("");
+        for (text, expected) in [
+            ("", ""),
+            ("[tls]\ncert = \"a\"\nkey = \"b\"", ""),
+            // The default of `ntlm_target` follows the domains, and [auth] is as it was.
+            ("domains = [\"example.org\"]", "domains"),
+            ("data_dir = \"elsewhere\"", "data_dir"),
+            ("[listen]\nadmin = \"127.0.0.1:9062\"", "[listen]"),
+            ("[shards]\ncores = [0]", "[shards]"),
+            ("[shards]\nper_core = 2", "[shards]"),
+            ("[auth]\nntlm_target = \"fe01.example.com\"", "[auth]"),
+            ("[auth]\nfailures_max = 6", "[auth]"),
+            ("[registrar]\nendpoints_max = 17", "[registrar]"),
+            ("[presence]\nnote_chars_max = 501", "[presence]"),
+            ("[presence]\nsubscription_min_s = 61", "[presence]"),
+            ("[presence]\nsubscriptions_max = 3001", "[presence]"),
+            ("[im]\nmembers_max = 7", "[im]"),
+            ("[limits]\nheaders_max = 129", "[limits]"),
+            ("[limits]\nunread_s = 31", "[limits]"),
+            ("[limits]\nconnections_max = 77", "[limits]"),
+            ("[limits]\nstranger_s = 31", "[limits]"),
+            ("[limits]\ndialogs_max = 3001", "[limits]"),
+            ("[limits]\npending_max = 257", "[limits]"),
+            (
+                "[im]\nringing_s = 60\n[auth]\nfailures_max = 6",
+                "[auth] [im]",
+            ),
+        ] {
+            let other = read(text);
+            assert_eq!(plain.differs_from(&other).join(" "), expected, "{text}");
+            assert_eq!(other.differs_from(&plain).join(" "), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn every_error_names_line_fault_and_cure() {
         let at = |line: usize, rest: &str| format!("/etc/muster.toml:{line}: {rest}");
         check("", "fine");
@@ -506,7 +586,10 @@ mod tests {
         );
         assert_eq!(config.cores, Some(vec![1, 3]));
         assert_eq!(config.shard.auth.schemes, [crate::auth::Scheme::DigestMd5]);
-        assert_eq!(&*config.shard.auth.ntlm_target, "fe.example.org");
+        assert_eq!(
+            config.shard.auth.ntlm_target.as_deref(),
+            Some("fe.example.org")
+        );
         assert_eq!(
             (
                 config.shard.immcu.members_max,

@@ -37,8 +37,9 @@ pub struct Settings {
     /// What is offered, topmost first: a client takes the first that it knows (RFC 8760 §2.3).
     /// COMPAT(sipp, 3.6): it looks at the first challenge only and knows no SHA-256, so it needs MD5 first.
     pub schemes: Vec<Scheme>,
-    /// What the server is called in NTLM: the name of its host, up to 253 letters. A client puts it into what it signs, and shows it.
-    pub ntlm_target: Box<str>,
+    /// What the server is called in NTLM: the name of its host, up to 253 letters; `None`: the first domain. A client puts it into
+    /// what it signs, and shows it.
+    pub ntlm_target: Option<Box<str>>,
     /// How long a nonce may be used. A client that lives longer meets `stale=true` and goes on without asking its user.
     pub nonce_lifetime: Duration,
     /// Wrong answers in a row on one connection, after which it is to be closed: guessing costs a handshake every few tries.
@@ -50,7 +51,7 @@ impl Default for Settings {
         Settings {
             domains: vec!["example.com".into()],
             schemes: Scheme::ALL.to_vec(),
-            ntlm_target: "example.com".into(),
+            ntlm_target: None,
             nonce_lifetime: Duration::from_secs(300),
             failures_max: 5,
         }
@@ -232,7 +233,7 @@ impl Authenticator {
             .map(|scheme| match scheme {
                 Scheme::DigestSha256 => digest(Algorithm::Sha256),
                 Scheme::DigestMd5 => digest(Algorithm::Md5),
-                Scheme::Ntlm => ntlm::offer(&self.settings.ntlm_target),
+                Scheme::Ntlm => ntlm::offer(self.ntlm_target()),
             })
             .collect()
     }
@@ -240,13 +241,15 @@ impl Authenticator {
     /// The value of the one WWW-Authenticate line of a 401 to a `request` that asks for NTLM.
     pub fn question(&self, request: &Message<'_>, now: Now, peer: SocketAddr) -> String {
         let opaque = self.key.issue(now, peer);
-        let (domain, target) = (self.realm_of(request), &self.settings.ntlm_target);
+        let (domain, target) = (self.realm_of(request), self.ntlm_target());
         ntlm::question(&self.key, &opaque, domain, target, now)
     }
 
     /// The server's name in what is signed.
     pub fn ntlm_target(&self) -> &str {
-        &self.settings.ntlm_target
+        let (settings, first) = (&self.settings, self.settings.domains.first());
+        let target = settings.ntlm_target.as_deref();
+        target.or(first.map(|first| &**first)).unwrap_or_default()
     }
 
     /// Reads who `request` from `peer` says to be.

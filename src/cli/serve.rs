@@ -349,20 +349,6 @@ fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir, log: &
     }
 }
 
-/// What shards keep to of `[limits]`.
-fn limits_of_shards(config: &Config) -> (usize, u16, u64) {
-    let shard = &config.shard;
-    (shard.dialogs_max, shard.pending_max, shard.anonymous_s)
-}
-
-/// What shards keep to besides, and besides `domains`.
-fn rules_of_shards(config: &Config) -> shard::Settings {
-    let mut rules = config.shard.clone();
-    (rules.dialogs_max, rules.pending_max, rules.anonymous_s) = Default::default();
-    rules.auth.domains.clear();
-    rules
-}
-
 /// SIGHUP: the certificate counts from the next connection on; what can't change while running is named and kept.
 fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &DataDir) {
     let config = match Config::load(file) {
@@ -371,31 +357,10 @@ fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &D
             return tracing::error!("the config was not read again, the old one stays: {error}");
         }
     };
-    for (key, same) in [
-        ("domains", running.domains == config.domains),
-        ("data_dir", running.data_dir == config.data_dir),
-        ("[listen]", running.listen == config.listen),
-        (
-            "[shards]",
-            running.cores == config.cores && running.shards_per_core == config.shards_per_core,
-        ),
-        (
-            "[limits]",
-            running.frame == config.frame
-                && running.connection == config.connection
-                && running.connections_max == config.connections_max
-                && limits_of_shards(running) == limits_of_shards(&config),
-        ),
-        (
-            "[auth], [registrar], [presence] or [im]",
-            rules_of_shards(running) == rules_of_shards(&config),
-        ),
-    ] {
-        if !same {
-            tracing::warn!(
-                "{key} can't change while the server runs; the old value stays until it is started again"
-            );
-        }
+    for key in running.differs_from(&config) {
+        tracing::warn!(
+            "{key} can't change while the server runs; the old value stays until it is started again"
+        );
     }
     match certificate(&config, data_dir) {
         Ok((_, tls)) => {

@@ -54,7 +54,7 @@ fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Sett
             None => rules.schemes,
             Some(list) => schemes(list)?,
         },
-        ntlm_target: ntlm_target(&mut section, domains)?,
+        ntlm_target: ntlm_target(&mut section)?,
         nonce_lifetime: seconds(
             &mut section,
             "nonce_lifetime_s",
@@ -67,13 +67,10 @@ fn auth(mut section: Section<'_, '_>, domains: &[Box<str>]) -> Result<auth::Sett
     Ok(settings)
 }
 
-/// What the server is called in NTLM: its host's name, or else its first domain.
-fn ntlm_target(
-    section: &mut Section<'_, '_>,
-    domains: &[Box<str>],
-) -> Result<Box<str>, ConfigError> {
+/// What the server is called in NTLM: its host's name, where the operator gives it.
+fn ntlm_target(section: &mut Section<'_, '_>) -> Result<Option<Box<str>>, ConfigError> {
     let Some(At { value, place }) = section.string("ntlm_target", "\"sip.example.com\"")? else {
-        return Ok(domains.first().cloned().unwrap_or_default());
+        return Ok(None);
     };
     if !is_host_name(&value) {
         return Err(place.wrong(
@@ -81,7 +78,7 @@ fn ntlm_target(
             "write the server's name, as its certificate has it",
         ));
     }
-    Ok(value.into())
+    Ok(Some(value.into()))
 }
 
 fn schemes(list: At<Vec<At<String>>>) -> Result<Vec<Scheme>, ConfigError> {

@@ -294,6 +294,7 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
     server.signal(Signal::HUP);
     assert!(server.says("[limits]").contains("stays"));
     assert_eq!(server.said().matches("[im]").count(), 1, "it is as it was");
+    assert!(!server.said().contains("[auth]"), "nor is that changed");
 
     std::fs::write(place.config(), "nonsense").expect("written");
     server.signal(Signal::HUP);
