@@ -71,9 +71,29 @@ pub fn import(
     })
 }
 
+/// What is read, and whether its end was met.
+struct Source<R> {
+    bytes: R,
+    ended: bool,
+}
+
+impl<R: Read> Read for Source<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.bytes.read(buffer)?;
+        self.ended |= count == 0 && !buffer.is_empty();
+        Ok(count)
+    }
+}
+
+const UNCLOSED: &str = "a quote that begins here is not closed";
+
 fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
-    // Lines end with LF (a CR before it is taken off below) and the last one ends too: so the lines can be counted.
-    let source = source.chain(&b"\n"[..]);
+    // Lines end with LF (a CR before it is taken off below) and the last one ends too: so the lines can be counted, and a row that
+    // only the end of it all ends is within quotes.
+    let source = Source {
+        bytes: source.chain(&b"\n"[..]),
+        ended: false,
+    };
     let mut reader = csv::ReaderBuilder::new()
         .flexible(true)
         .terminator(csv::Terminator::Any(b'\n'))
@@ -92,6 +112,12 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
             return;
         }
     };
+    if reader.get_ref().ended && !header.is_empty() {
+        // It holds the whole file, with the passwords.
+        pack.fault = Some((1, UNCLOSED.to_owned()));
+        let _ = read.send(pack);
+        return;
+    }
     let columns: Vec<&str> = header.iter().map(String::as_str).collect();
     if !matches!(
         columns[..],
@@ -111,14 +137,20 @@ fn read_rows(source: impl Read, read: &Sender<Pack<[String; 3]>>) {
     loop {
         let read_row = reader.read_record(&mut row);
         // The reader's own number is that of the first of the blank lines before the row.
-        let inside = row
-            .iter()
-            .flat_map(str::bytes)
-            .filter(|b| *b == b'\n')
-            .count() as u64;
-        let line = reader.position().line().saturating_sub(1 + inside);
+        let ends = |field: &str| field.bytes().filter(|byte| *byte == b'\n').count() as u64;
+        let is_open = matches!(read_row, Ok(true)) && reader.get_ref().ended;
+        let behind = if is_open {
+            row.iter().next_back().map_or(0, ends)
+        } else {
+            1 + row.iter().map(ends).sum::<u64>()
+        };
+        let line = reader.position().line().saturating_sub(behind);
         match read_row {
             Ok(false) => break,
+            Ok(true) if is_open => {
+                pack.fault = Some((line, UNCLOSED.to_owned()));
+                break;
+            }
             Ok(true) if row.len() == 1 && row.get(0) == Some("\r") => {}
             Ok(true) if row.len() < 2 || row.len() > columns.len() => {
                 pack.fault = Some((
@@ -370,6 +402,22 @@ mod tests {
         check(b"user,password\na@example.com\n", Err((2, "1 fields")));
         check(b"user,password\na@example.com,x,y\n", Err((2, "3 fields")));
         check(b"user,password\na@example.com,\xff\n", Err((2, "UTF-8")));
+        check(
+            b"user,password\na@example.com,x\nb@example.com,\"y\nc@example.com,z\n",
+            Err((3, "a quote that begins here")),
+        );
+        check(
+            b"user,password\n\"b@\nexample.com\",\"y",
+            Err((3, "a quote that begins here")),
+        );
+        check(
+            b"user,password\na@example.com,\"y\n\"",
+            Err((2, "control characters")),
+        );
+        check(
+            b"\"user,password\na@example.com,secret\n",
+            Err((1, "a quote that begins here")),
+        );
         check(
             b"user,password\nim-1@example.com,x\n",
             Err((2, "belong to sessions")),
