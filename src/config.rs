@@ -538,6 +538,8 @@ mod tests {
                 "`shards.cores` is [-1]; a list of whole numbers from 0 to 4095",
             ),
         );
+        check("[im]\nringing_s = 180", "fine");
+        check("[im]\nringing_s = 181", &at(2, "`im.ringing_s` is 181"));
         check(
             "[auth]\nntlm_target = \"fe 01\"",
             &at(2, "`auth.ntlm_target` is \"fe 01\", which is no host name"),

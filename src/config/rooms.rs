@@ -7,7 +7,7 @@ use super::is_host_name;
 use super::written::{At, ConfigError, Section};
 use crate::auth::{self, Scheme};
 use crate::shell::run::ConnectionLimits;
-use crate::sip::{frame, message};
+use crate::sip::{frame, message, transaction};
 use crate::{immcu, presence, registrar, shard};
 
 /// `[limits]`: what peers may cost us.
@@ -255,7 +255,12 @@ fn im(mut section: Section<'_, '_>) -> Result<immcu::Settings, ConfigError> {
     let settings = immcu::Settings {
         members_max: small(&mut section, "members_max", 3..=10_000, rules.members_max)?,
         pager_idle: seconds(&mut section, "pager_idle_s", 1..=86_400, rules.pager_idle)?,
-        ringing: seconds(&mut section, "ringing_s", 1..=600, rules.ringing)?,
+        ringing: seconds(
+            &mut section,
+            "ringing_s",
+            1..=transaction::RINGING_MAX.as_secs(),
+            rules.ringing,
+        )?,
         sessions_max: small(
             &mut section,
             "sessions_max",
