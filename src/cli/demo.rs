@@ -6,7 +6,6 @@ use std::path::Path;
 
 use crate::auth;
 use crate::cli::print;
-use crate::cli::serve::write_private;
 use crate::shard::UserRecord;
 use crate::shell::store::{Admission, DataDir, Store};
 
@@ -27,12 +26,11 @@ pub(super) fn users(
     data_dir: &DataDir,
     auth: &auth::Settings,
 ) -> Result<Vec<DemoUser>, String> {
-    let path = data_dir.demo_users();
     let admission = Admission {
         domains: &auth.domains,
         schemes: &auth.schemes,
     };
-    if let Ok(text) = std::fs::read_to_string(&path) {
+    if let Ok(text) = std::fs::read_to_string(data_dir.demo_users()) {
         let mut users = Vec::new();
         for (name, password) in text.lines().filter_map(|line| line.split_once(' ')) {
             let kept = store.user(name).map_err(|error| error.to_string())?;
@@ -70,8 +68,9 @@ pub(super) fn users(
         .iter()
         .map(|(_, user)| format!("{} {}\n", user.name, user.password))
         .collect();
-    write_private(&path, &text)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    data_dir
+        .write_demo_users(&text)
+        .map_err(|error| error.to_string())?;
     for (record, _) in &users {
         store.add(record).map_err(|error| error.to_string())?;
     }

@@ -1,6 +1,5 @@
 //! `muster serve`: puts the server together, says when it is ready and what to do next, and stops it in order.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -187,30 +186,11 @@ fn generated_pair(config: &Config, data_dir: &DataDir) -> Result<(PathBuf, PathB
             .map(|address| address.ip().to_string()),
     );
     let (cert_pem, key_pem) = tls::generate(&names).map_err(Failure::failed)?;
-    let written = cert
-        .parent()
-        .map_or(Ok(()), std::fs::create_dir_all)
-        .and_then(|()| write_private(&key, &key_pem))
-        .and_then(|()| std::fs::write(&cert, cert_pem));
+    let written = data_dir.write_tls_pair(&cert_pem, &key_pem);
     written.map_err(|error| {
-        Failure::failed(format!(
-            "cannot write the generated certificate to {}: {error}",
-            cert.display()
-        ))
+        Failure::failed(format!("cannot write the generated certificate: {error}"))
     })?;
     Ok((cert, key))
-}
-
-/// Writes a file that only its owner may read, from its first byte on.
-pub(super) fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut file = std::fs::OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)?;
-    file.write_all(text.as_bytes())
 }
 
 /// The cores to run on, and how many shards there are on them for how many connections.

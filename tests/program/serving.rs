@@ -1,5 +1,6 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -44,6 +45,29 @@ fn ready_means_ready_and_sigterm_means_0() {
     for name in ["muster.db", "cdr.db", "tls/cert.pem", "tls/key.pem"] {
         assert!(place.data(name).exists(), "{name}");
     }
+}
+
+/// Whoever could read the old key cannot read the new one, be it that they have the file open.
+#[test]
+fn a_new_key_is_the_owners_alone() {
+    let place = Place::new("");
+    let key = place.data("tls/key.pem");
+    std::fs::create_dir_all(place.data("tls")).expect("a folder");
+    for left_over in [&key, &place.data("tls/key.pem.new")] {
+        std::fs::write(left_over, "old").expect("written");
+        let readable = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(left_over, readable).expect("set");
+    }
+    let mut open = std::fs::File::open(&key).expect("readable");
+    let mut server = place.serve();
+    assert!(tls_handshake(&mut server, &certificate(&place)));
+    let mode = |path| std::fs::metadata(path).expect("it is there").mode() & 0o777;
+    assert_eq!(mode(&key), 0o600);
+    let mut text = String::new();
+    open.read_to_string(&mut text).expect("text");
+    assert_eq!(text, "old");
+    let files = std::fs::read_dir(place.data("tls")).expect("the folder");
+    assert_eq!(files.count(), 2, "no half of anything is left");
 }
 
 /// It would let people in whom it throws out again at once.

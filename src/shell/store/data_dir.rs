@@ -11,6 +11,10 @@ use crate::shell::telemetry::Interval;
 /// What SQLite writes at least.
 const PAGE_BYTES: usize = 4096;
 
+/// For its owner alone, and for all who may look into the folder.
+const PRIVATE: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
+
 /// `data_dir`, which is there.
 #[derive(Clone, Debug)]
 pub struct DataDir(PathBuf);
@@ -108,6 +112,18 @@ impl DataDir {
         (tls.join("cert.pem"), tls.join("key.pem"))
     }
 
+    /// Writes the generated certificate and its key. A start that finds one of them alone makes both anew.
+    pub fn write_tls_pair(&self, cert_pem: &str, key_pem: &str) -> Result<(), StoreError> {
+        let (cert, key) = self.tls_pair();
+        let folder = cert.parent().map_or(Ok(()), std::fs::create_dir_all);
+        folder.map_err(|error| StoreError::Io {
+            path: cert.clone(),
+            error,
+        })?;
+        replace(&key, PRIVATE, key_pem)?;
+        replace(&cert, PUBLIC, cert_pem)
+    }
+
     /// Where SIGUSR1 appends the histograms.
     pub fn latency_log(&self) -> PathBuf {
         self.0.join("latency.hlog")
@@ -124,6 +140,11 @@ impl DataDir {
     /// The demo users' passwords (0600), of the Standard Edition without a config.
     pub fn demo_users(&self) -> PathBuf {
         self.0.join("demo-users.txt")
+    }
+
+    /// Writes them.
+    pub fn write_demo_users(&self, text: &str) -> Result<(), StoreError> {
+        replace(&self.demo_users(), PRIVATE, text)
     }
 
     /// Takes the folder for this process; two servers on it would each believe that the open call records are theirs.
@@ -160,6 +181,28 @@ impl DataDir {
         writeln!(file, "{}", std::process::id()).map_err(io)?;
         Ok(Lock(file))
     }
+}
+
+/// Puts a file of this mode in the place of what is at `path`: nobody reads half of it, and whoever may read the old one, or has it
+/// open, has nothing of the new one.
+fn replace(path: &Path, mode: u32, text: &str) -> Result<(), StoreError> {
+    let new = path.with_added_extension("new");
+    let write = || {
+        match std::fs::remove_file(&new) {
+            // Of a start that was cut short.
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(mode).open(&new)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        std::fs::rename(&new, path)
+    };
+    write().map_err(|error| StoreError::Io {
+        path: path.to_path_buf(),
+        error,
+    })
 }
 
 /// The folders on the way to `path` that are not there, the last first, and the nearest one that is.
