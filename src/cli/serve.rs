@@ -125,7 +125,7 @@ fn forget_unused_credentials(store: &mut Store, config: &Config) -> Result<(), F
     }
     if locked_out > 0 {
         tracing::warn!(
-            "{locked_out} users cannot log in with the enabled schemes: remove them and add them with a new password"
+            "{locked_out} users cannot log in with the enabled schemes: `muster user password` gives them a new password"
         );
     }
     Ok(())

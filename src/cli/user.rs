@@ -46,6 +46,14 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
+    /// Give a user a new password, from standard input as for `add`; all else that is kept of them stays
+    ///
+    /// A running server ends within a second what came in with the old one: all endpoints and connections of the user.
+    Password {
+        /// The user's address
+        #[arg(value_name = "NAME@DOMAIN")]
+        name: String,
+    },
     /// List all users, a line each
     List,
     /// Remove a user; a running server closes their connections
@@ -109,6 +117,20 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
                 Failure::failed(format!("{count} users were added; {failure}"))
             })?;
         }
+        Command::Password { name } => {
+            let aor = admission.name(&name).map_err(Failure::failed)?;
+            let mut store = existing(&config)?.ok_or_else(|| no_such_user(&aor))?;
+            if store.user(aor.as_str()).map_err(Failure::failed)?.is_none() {
+                return Err(no_such_user(&aor));
+            }
+            let password = password(&name)?;
+            let user = admission
+                .user(&name, "", &password)
+                .map_err(Failure::failed)?;
+            if !store.set_credentials(&user).map_err(Failure::failed)? {
+                return Err(no_such_user(&aor));
+            }
+        }
         Command::List => {
             if let Some(store) = existing(&config)? {
                 list(&store)?;
@@ -123,9 +145,7 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
                 None => false,
             };
             if !removed {
-                return Err(Failure::failed(format!(
-                    "there is no user {aor}; `muster user list` shows who there is"
-                )));
+                return Err(no_such_user(&aor));
             }
         }
         Command::Contacts(command) => contacts::contacts(&config, command)?,

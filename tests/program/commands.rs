@@ -14,6 +14,7 @@ fn every_command_explains_itself() {
         (&["user", "--help"], "import"),
         (&["user", "add", "--help"], "--display-name"),
         (&["user", "import", "--help"], "user,password,display_name"),
+        (&["user", "password", "--help"], "standard input"),
         (&["user", "list", "--help"], "--config"),
         (&["user", "remove", "--help"], "NAME@DOMAIN"),
         (&["cdr", "--help"], "--since"),
@@ -115,7 +116,7 @@ fn users_are_added_listed_and_removed() {
     );
 
     let add = |name: &str, password: &str| place.muster(&["user", "add", name], password);
-    add("bob@example.com", "x\n").refused(1, &["bob@example.com", "there"]);
+    add("bob@example.com", "x\n").refused(1, &["user password bob@example.com"]);
     add("carol@example.com", "\n").refused(1, &["empty"]);
     add("carol@example.com", "").refused(1, &["empty"]);
     add("carol@elsewhere.com", "x\n").refused(1, &["elsewhere.com", "example.com"]);
@@ -123,6 +124,16 @@ fn users_are_added_listed_and_removed() {
     add("conference@example.com", "x\n").refused(1, &["conference factory"]);
     add("im-00@example.com", "x\n").refused(1, &["belong to sessions"]);
     add("a:b@example.com", "x\n").refused(1, &["cannot be a name"]);
+
+    let password = |name: &str, password: &str| place.muster(&["user", "password", name], password);
+    password("bob@example.com", "another\n").fine();
+    password("bob@example.com", "").refused(1, &["empty"]);
+    password("carol@example.com", "x\n").refused(1, &["no user carol@example.com"]);
+    password("carol", "x\n").refused(1, &["NAME@DOMAIN"]);
+    assert_eq!(
+        place.muster(&["user", "list"], "").fine(),
+        "alice@example.com\nbob@example.com\tBob, the second\n"
+    );
 
     place
         .muster(&["user", "remove", "bob@example.com"], "")

@@ -189,6 +189,20 @@ fn a_change_of_users_is_noticed_within_a_second() {
     let mut again = Phone::connect(&mut server, "alice");
     assert_eq!(again.register("another"), 200);
 
+    // A new password ends what came in with the old one, and is all that changes.
+    let note = ["user", "note", "set", "alice@example.com", "back soon"];
+    place.muster(&note, "").fine();
+    let new_password = ["user", "password", "alice@example.com"];
+    place.muster(&new_password, "a new one\n").fine();
+    let took = again.closed_after();
+    assert!(took < A_SECOND + A_SECOND, "closed only after {took:?}");
+    let mut again = Phone::connect(&mut server, "alice");
+    assert_ne!(again.register("another"), 200);
+    let mut again = Phone::connect(&mut server, "alice");
+    assert_eq!(again.register("a new one"), 200);
+    let noted = place.muster(&["user", "note", "show", "alice@example.com"], "");
+    assert!(noted.fine().contains("back soon"), "{noted:#?}");
+
     // Out and in again before the server looks: who came in with the old password does not stay.
     place
         .muster(&["user", "remove", "alice@example.com"], "")

@@ -77,7 +77,7 @@ impl core::fmt::Display for AddError {
             AddError::Exists(aor) => {
                 write!(
                     f,
-                    "there is a user {aor} already; to give them a new password, remove and add them"
+                    "there is a user {aor} already; `muster user password {aor}` gives them a new password"
                 )
             }
             AddError::Store(error) => error.fmt(f),
@@ -134,6 +134,32 @@ impl Store {
             Ok(false) => Err(AddError::Exists(user.aor.clone())),
             Err(error) => Err(failed(error)),
         }
+    }
+
+    /// Gives a user the credentials of `user`, and leaves all else as it is; false where there is none of that name.
+    pub fn set_credentials(&mut self, user: &UserRecord) -> Result<bool, StoreError> {
+        let path = self.path.clone();
+        let failed = |error| StoreError::Sql {
+            path: path.clone(),
+            error,
+        };
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let [md5, sha256, nt_hash, md5_address, sha256_address] = credentials(user);
+        let changed = transaction
+            .execute(
+                "UPDATE user SET ha1_md5 = ?2, ha1_sha256 = ?3, nt_hash = ?4, ha1_md5_address = ?5, ha1_sha256_address = ?6
+                 WHERE aor = ?1",
+                params![user.aor.as_str(), md5, sha256, nt_hash, md5_address, sha256_address],
+            )
+            .map_err(failed)?;
+        if changed > 0 {
+            journal(&transaction, &user.aor).map_err(failed)?;
+        }
+        transaction.commit().map_err(failed)?;
+        Ok(changed > 0)
     }
 
     /// Removes a user; false where there is none.
@@ -290,17 +316,29 @@ pub(super) fn write(
     let mut statement = connection.prepare_cached(&format!(
         "INSERT INTO {table}({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING"
     ))?;
-    let (md5, sha256) = (user.ha1_md5.as_ref(), user.ha1_sha256.as_ref());
+    let [md5, sha256, nt_hash, md5_address, sha256_address] = credentials(user);
     let written = statement.execute(params![
         user.aor.as_str(),
         user.display_name,
+        md5,
+        sha256,
+        nt_hash,
+        md5_address,
+        sha256_address
+    ])?;
+    Ok(written > 0)
+}
+
+/// What is kept of a password, in the order of [`COLUMNS`].
+fn credentials(user: &UserRecord) -> [Option<&[u8]>; 5] {
+    let (md5, sha256) = (user.ha1_md5.as_ref(), user.ha1_sha256.as_ref());
+    [
         md5.map(|ha1| &ha1.name[..]),
         sha256.map(|ha1| &ha1.name[..]),
         user.nt_hash.as_ref().map(|hash| &hash[..]),
         md5.and_then(|ha1| Some(&ha1.address.as_ref()?[..])),
-        sha256.and_then(|ha1| Some(&ha1.address.as_ref()?[..]))
-    ])?;
-    Ok(written > 0)
+        sha256.and_then(|ha1| Some(&ha1.address.as_ref()?[..])),
+    ]
 }
 
 /// Is there a user of that name?
@@ -330,6 +368,43 @@ mod tests {
             user.ha1_md5.is_some(),
             user.nt_hash.is_some(),
         ]
+    }
+
+    #[test]
+    fn a_new_password_leaves_all_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(&DataDir::open(folder.path()).unwrap()).unwrap();
+        let domains = ["example.com".into()];
+        let admission = |schemes: &'static [Scheme]| Admission {
+            domains: &domains,
+            schemes,
+        };
+        let all = admission(&Scheme::ALL);
+        let anna = all.user("anna@example.com", "Anna Berg", "old").unwrap();
+        assert!(!store.set_credentials(&anna).unwrap());
+        assert_eq!(
+            (store.count().unwrap(), store.journal_lines().unwrap()),
+            (0, 0)
+        );
+        store.add(&anna).unwrap();
+        let add = |standing: &mut crate::shard::standing::Standing| {
+            standing.waiting.new = 3;
+            Ok::<_, String>(())
+        };
+        let (before, _) = store.edit(&anna.aor, add).unwrap();
+        let lines = store.journal_lines().unwrap();
+        let new = all.user("anna@example.com", "", "new").unwrap();
+        assert!(store.set_credentials(&new).unwrap());
+        assert_eq!(store.journal_lines().unwrap(), lines + 1);
+        let after = store.user("anna@example.com").unwrap().unwrap();
+        assert!(after.credentials() == new.credentials());
+        assert_eq!(after.display_name, before.display_name);
+        assert_eq!(after.standing, before.standing);
+        // What no scheme needs any more is not left from the old one.
+        let one = admission(&[Scheme::DigestSha256]);
+        let newer = one.user("anna@example.com", "", "newer").unwrap();
+        assert!(store.set_credentials(&newer).unwrap());
+        assert_eq!(kept(&store, "anna@example.com"), [true, false, false]);
     }
 
     /// A database from before NTLM is brought up, its users stay, and what no scheme needs any more is forgotten.
