@@ -20,12 +20,7 @@ use crate::sip::uri::Aor;
 
 /// A Front End Server for instant messaging and presence.
 #[derive(Debug, Parser)]
-#[command(
-    name = "muster",
-    version,
-    about,
-    args_conflicts_with_subcommands = true
-)]
+#[command(name = "muster", version, about)]
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,

@@ -52,6 +52,16 @@ fn bad_usage_is_status_2() {
 }
 
 #[test]
+fn the_config_may_be_named_before_the_command() {
+    let place = Place::new("");
+    place.add("alice");
+    let listed = place.bare(&["--config", "muster.toml", "user", "list"], "");
+    assert_eq!(listed.fine(), "alice@example.com\n");
+    let checked = place.bare(&["--config", "absent.toml", "check"], "");
+    checked.refused(2, &["absent.toml", "cannot be read"]);
+}
+
+#[test]
 fn a_bad_config_is_status_2_with_file_and_line() {
     let place = Place::new("");
     for command in [&["serve"][..], &["check"], &["user", "list"], &["cdr"]] {
