@@ -23,7 +23,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{Failure, print, say};
 use crate::config::Config;
 use crate::shard::standing::Standing;
-use crate::shell::store::{Admission, DataDir, EditError, ImportError, Store, import};
+use crate::shell::store::{Admission, DataDir, EditError, ImportError, Imported, Store, import};
 use crate::sip::uri::Aor;
 
 /// The longest line that is read as a password, in bytes.
@@ -112,7 +112,11 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
             }
         }
         Command::Import { file } => {
-            let count = import_with_progress(&mut open(&config)?, &file, &admission)?;
+            let imported = import_with_progress(&mut open(&config)?, &file, &admission)?;
+            if let Some(caution) = imported.caution() {
+                say(&caution);
+            }
+            let count = imported.users;
             print(|out| writeln!(out, "{count} users were added")).map_err(|failure| {
                 Failure::failed(format!("{count} users were added; {failure}"))
             })?;
@@ -247,7 +251,7 @@ fn import_with_progress(
     store: &mut Store,
     file: &Path,
     admission: &Admission<'_>,
-) -> Result<u64, Failure> {
+) -> Result<Imported, Failure> {
     let bytes = std::fs::metadata(file).map_or(0, |metadata| metadata.len());
     // Shows nothing where standard error is no terminal.
     let bar = ProgressBar::new(bytes);

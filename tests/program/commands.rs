@@ -218,11 +218,20 @@ fn an_import_is_all_or_nothing() {
         std::fs::write(&file, text).expect("written");
         place.muster(&["user", "import", "users.csv"], "")
     };
-    import("user,password,display_name\na@example.com,x,\"A, B\"\nb@example.com,y,\n").fine();
+    let plain = import("user,password,display_name\na@example.com,x,\"A, B\"\nb@example.com,y,\n");
+    assert_eq!(plain.fine(), "2 users were added\n");
+    assert_eq!(plain.err, "");
     assert_eq!(
         place.muster(&["user", "list"], "").fine(),
         "a@example.com\tA, B\nb@example.com\n"
     );
+    let capital = import("user,password\nC@example.com,x\nd@example.com,x\nE@example.com,y\n");
+    assert_eq!(capital.fine(), "3 users were added\n");
+    assert!(capital.err.starts_with("2 of them have"), "{capital:#?}");
+    for name in ["C", "d", "E"] {
+        let aor = format!("{name}@example.com");
+        place.muster(&["user", "remove", &aor], "").fine();
+    }
     import("user,password\nc@example.com,x\nb@example.com,x\nd@example.com,x\n")
         .refused(1, &["users.csv", "3", "b@example.com"]);
     import("user,password\nc@example.com,x\nconference@example.com,x\n")

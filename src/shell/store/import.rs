@@ -44,13 +44,35 @@ struct Pack<T> {
     fault: Option<(u64, String)>,
 }
 
-/// Imports `file` and returns how many users it had. `progress` hears of the bytes that were dealt with.
+/// What a file was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Imported {
+    /// The users it had, who are all added.
+    pub users: u64,
+    /// Those of them whom clients of Lync's dialect will not find.
+    pub surprising: u64,
+}
+
+impl Imported {
+    /// What may surprise with these users.
+    pub fn caution(&self) -> Option<String> {
+        (self.surprising > 0).then(|| {
+            format!(
+                "{} of them have other than plain lower-case letters in their names, and clients of Lync's dialect, which write all \
+                 addresses so, will not find them: for these clients, add users of such names",
+                self.surprising
+            )
+        })
+    }
+}
+
+/// Imports `file`. `progress` hears of the bytes that were dealt with.
 pub fn import(
     store: &mut Store,
     file: &Path,
     admission: &Admission<'_>,
     mut progress: impl FnMut(u64),
-) -> Result<u64, ImportError> {
+) -> Result<Imported, ImportError> {
     let unreadable = |error: std::io::Error| ImportError::File {
         line: None,
         what: format!("cannot be read: {error}"),
@@ -67,7 +89,7 @@ pub fn import(
         }
         // Only the workers hold these now: when one side stops, so do the others.
         drop((to_hash, hashed));
-        write_rows(store, to_write, &mut progress)
+        write_rows(store, to_write, admission, &mut progress)
     })
 }
 
@@ -230,8 +252,9 @@ fn hash_rows(
 fn write_rows(
     store: &mut Store,
     to_write: Receiver<Pack<UserRecord>>,
+    admission: &Admission<'_>,
     progress: &mut impl FnMut(u64),
-) -> Result<u64, ImportError> {
+) -> Result<Imported, ImportError> {
     let path = store.path.clone();
     let failed = |error| {
         ImportError::Store(StoreError::Sql {
@@ -251,13 +274,19 @@ fn write_rows(
         ))
         .map_err(failed)?;
     let mut early = BTreeMap::new();
-    let (mut next, mut count) = (0, 0);
+    let mut next = 0;
+    let mut imported = Imported {
+        users: 0,
+        surprising: 0,
+    };
     for pack in to_write {
         early.insert(pack.number, pack);
         while let Some(pack) = early.remove(&next) {
             next += 1;
             gather(connection, &pack.rows).map_err(failed)??;
-            count += pack.rows.len() as u64;
+            let surprising = |(_, user): &&(u64, UserRecord)| admission.surprises(&user.aor);
+            imported.users += pack.rows.len() as u64;
+            imported.surprising += pack.rows.iter().filter(surprising).count() as u64;
             if let Some((line, what)) = pack.fault {
                 return Err(ImportError::File {
                     line: Some(line),
@@ -269,7 +298,7 @@ fn write_rows(
     }
     let added_meanwhile = take_in(connection).map_err(failed)?;
     match added_meanwhile {
-        None => Ok(count),
+        None => Ok(imported),
         Some(user) => Err(ImportError::File {
             line: None,
             what: format!("has {user}, whom another program has added meanwhile"),
@@ -345,8 +374,8 @@ mod tests {
             .take(200)
             .collect::<String>();
         match (import(&mut store, &file, &admission, |_| {}), expected) {
-            (Ok(count), Ok(right)) => {
-                assert_eq!(count, right, "{shown}");
+            (Ok(imported), Ok(right)) => {
+                assert_eq!(imported.users, right, "{shown}");
                 assert_eq!(store.count().unwrap(), 1 + right, "{shown}");
             }
             (
@@ -449,7 +478,7 @@ mod tests {
             let (packs, to_write) = bounded(PACKS_WAITING_MAX);
             packs.send(pack(0, "alice")).unwrap();
             let mut packs = Some(packs);
-            let outcome = write_rows(&mut store, to_write, &mut |_| {
+            let outcome = write_rows(&mut store, to_write, &admission, &mut |_| {
                 // After the first pack, and before the second.
                 let Some(packs) = packs.take() else { return };
                 let mut other_store = Store::open(&dir).unwrap();
@@ -463,7 +492,7 @@ mod tests {
                 .users(|user| names.push(user.aor.user().to_owned()))
                 .unwrap();
             if other == "bob" {
-                assert_eq!(outcome.unwrap(), 2);
+                assert_eq!(outcome.unwrap().users, 2);
                 assert_eq!(names, ["alice", "bob", "carol"]);
                 for name in ["alice", "carol"] {
                     assert!(store.remove(&row(name).1.aor).unwrap());

@@ -20,7 +20,7 @@ use rusqlite::{Connection, OpenFlags};
 
 pub use data_dir::{DataDir, Lock};
 pub use follow::Follower;
-pub use import::{ImportError, import};
+pub use import::{ImportError, Imported, import};
 pub use keeper::{Errand, Keeper, Told};
 pub use new_user::Admission;
 pub use standing::EditError;

@@ -84,16 +84,20 @@ impl Admission<'_> {
         })
     }
 
+    /// Whether clients of Lync's dialect, who may come in here, cannot write this name.
+    pub(super) fn surprises(&self, aor: &Aor) -> bool {
+        let plain = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
+        self.schemes.contains(&Scheme::Ntlm) && !aor.user().chars().all(plain)
+    }
+
     /// What may surprise with this name, though it is a good one.
     pub fn caution(&self, aor: &Aor) -> Option<String> {
-        let plain = |c: char| c.is_ascii() && !c.is_ascii_uppercase();
-        if !self.schemes.contains(&Scheme::Ntlm) || aor.user().chars().all(plain) {
-            return None;
-        }
-        Some(format!(
-            "{aor} is added; but clients of Lync's dialect write all addresses in plain lower-case letters, and will not find it: \
-             for them, add a user of such a name"
-        ))
+        self.surprises(aor).then(|| {
+            format!(
+                "{aor} is added; but clients of Lync's dialect write all addresses in plain lower-case letters, and will not find \
+                 it: for them, add a user of such a name"
+            )
+        })
     }
 
     fn domains_text(&self) -> String {
