@@ -252,6 +252,27 @@ fn sigusr1_prints_a_table_and_appends_the_log() {
     assert_eq!(alice.register("alice-secret"), 200);
 }
 
+/// A disk that fails for a while is told of once, and so is its end.
+#[test]
+fn changes_that_are_not_noticed_for_a_while_are_told_and_then_noticed() {
+    let place = Place::new("");
+    let mut server = place.serve();
+    let database = rusqlite::Connection::open(place.data("muster.db")).expect("a database");
+    let rename = |from: &str, to: &str| {
+        let statement = format!("ALTER TABLE {from} RENAME TO {to}");
+        database.execute_batch(&statement).expect("renamed");
+    };
+    rename("change", "away");
+    server.says("changes of users are not noticed for now");
+    std::thread::sleep(A_SECOND);
+    rename("away", "change");
+    server.says("changes of users are noticed again");
+    assert_eq!(server.said().matches("not noticed for now").count(), 1);
+    place.add("alice");
+    std::thread::sleep(A_SECOND);
+    Phone::registered(&mut server, "alice");
+}
+
 /// The table and the file do not take each other down, and nobody who waits for a terminal keeps the server from ending.
 #[test]
 fn sigusr1_does_what_can_be_done() {

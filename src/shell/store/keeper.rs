@@ -152,7 +152,9 @@ impl<T: FnMut(Told)> Work<T> {
         let tell = &mut self.tell;
         match self.follower.poll(|change| tell(Told::User(change))) {
             Ok(more) => {
-                self.failing.0 = false;
+                if core::mem::take(&mut self.failing.0) {
+                    tracing::info!("changes of users are noticed again");
+                }
                 more
             }
             // Said once, tried on: the disk may come back.
