@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::documents::imdn;
 use crate::documents::multipart;
-use crate::documents::timestamp::{self, Timestamp};
+use crate::documents::timestamp::Timestamp;
 use crate::sip::time::Now;
 
 /// The media type of these documents.
@@ -118,11 +118,6 @@ impl<'a> Cpim<'a> {
             .and_then(|header| uri_of(header.raw))
     }
 
-    /// When it was written.
-    pub fn date_time(&self) -> Option<Now> {
-        timestamp::read(&self.header("DateTime")?)
-    }
-
     /// `imdn.Message-ID` (RFC 5438 §6.3).
     pub fn message_id(&self) -> Option<Cow<'a, str>> {
         self.header_in(imdn::CPIM_NAMESPACE, "Message-ID")
@@ -191,29 +186,6 @@ pub fn write(
     write_line(out, "Content-Type", content_type);
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(content);
-}
-
-/// Appends a notification about a message in an envelope to `out` (RFC 5438 §7.2.1.1), with `message_id` for the
-/// notification itself. `document` comes from `imdn::write`.
-pub fn write_notification(
-    out: &mut Vec<u8>,
-    envelope: &Envelope<'_>,
-    at: Now,
-    message_id: &str,
-    document: &[u8],
-) {
-    write_addresses(out, envelope);
-    // Bytes, for `write_line` would escape nothing in it but must not meet `NS` values from outside.
-    out.extend_from_slice(b"NS: imdn <");
-    out.extend_from_slice(imdn::CPIM_NAMESPACE.as_bytes());
-    out.extend_from_slice(b">\r\n");
-    write_line(out, "imdn.Message-ID", message_id);
-    write_line(out, "DateTime", &Timestamp(at).to_string());
-    out.extend_from_slice(b"\r\n");
-    write_line(out, "Content-Type", imdn::CONTENT_TYPE);
-    write_line(out, "Content-Disposition", "notification");
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(document);
 }
 
 /// Appends `message` to `out` under a new envelope: From, To and cc are replaced, all else stays as it was sent.

@@ -235,12 +235,6 @@ impl Categories {
             .next()
     }
 
-    /// Is anything noted, in whatever container, be it that there is no note?
-    pub fn tells_note(&self) -> bool {
-        let is_note = |one: &Instance| matches!(one.meaning, Meaning::Note(..));
-        self.0.iter().any(is_note)
-    }
-
     /// The user's note: the newest of any container.
     pub fn note(&self) -> Option<(&str, NoteKind)> {
         newest_note(self.0.iter())

@@ -99,11 +99,6 @@ impl<K: Key, T> Chained<K, T> {
         })
     }
 
-    /// All keys in slot order: for shutting down, not for a hot path.
-    pub fn all_keys(&self) -> impl Iterator<Item = K> + '_ {
-        self.slots.keys()
-    }
-
     /// How many slots there are.
     pub fn len(&self) -> usize {
         self.slots.len()

@@ -230,7 +230,6 @@ fn the_newest_note_of_a_container_is_the_one_there() {
         Meaning::Note(text, NoteKind::Personal)
     };
     let mut all = Categories::default();
-    assert!(!all.tells_note());
     all.put(instance("note", 200, 1, Life::Static, note("for all")));
     all.put(instance("note", 400, 2, Life::Static, note("for friends")));
     all.put(instance("note", 300, 3, Life::Static, note("")));

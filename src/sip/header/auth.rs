@@ -52,14 +52,6 @@ impl<'a> AuthParams<'a> {
         Ok(AuthParams { scheme, list })
     }
 
-    /// Reads the value of Authentication-Info, which has no scheme (RFC 7616 §3.5).
-    pub fn parse_info(text: &'a str) -> Result<AuthParams<'a>, BadValue> {
-        Ok(AuthParams {
-            scheme: "",
-            list: read(text)?,
-        })
-    }
-
     /// The value of a parameter, without quotes and escapes; names are compared without case.
     pub fn get(&self, name: &str) -> Option<Cow<'a, str>> {
         self.raw(name).map(grammar::unquote)
