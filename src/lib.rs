@@ -33,7 +33,7 @@
 //!
 //! Alice writes to Bob. Her socket was adopted by her core when she registered. `shell` reads and opens TLS,
 //! `sip::frame` cuts one message by its Content-Length, `sip::message` reads it in place. `shard::handle` asks whether
-//! this connection may speak as this From, opens a server transaction, and leads to `on_message`: a letter goes to the
+//! this connection may speak as this From, and leads to `on_message`, which opens a server transaction: a letter goes to the
 //! keeper of the pair, whose order of letters is the order of the conversation, and from there to Bob's owner. There
 //! `deliver` writes one MESSAGE to each endpoint whose turn it is straight into the outgoing arena. The executor flushes once for all
 //! that the turn produced. Bob's 200 finds its client transaction by its branch, goes back as a letter by way of the keeper,

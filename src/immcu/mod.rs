@@ -24,7 +24,7 @@ use core::time::Duration;
 pub struct Settings {
     /// Members a conference takes, those who are being rung included.
     pub members_max: usize,
-    /// Sessions that users of one shard may have started at a time.
+    /// Sessions and calls that users of one shard may have started at a time.
     pub sessions_max: usize,
     /// After this long without a message, a pair's pager session is over.
     pub pager_idle: Duration,

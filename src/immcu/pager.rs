@@ -1,4 +1,4 @@
-//! Pager messages (RFC 3428) as sessions: one for a pair of users until ten minutes pass without a message.
+//! Pager messages (RFC 3428) as sessions: one for a pair of users until `pager_idle` passes without a message.
 //!
 //! Both directions belong to one session, so its owner follows from the pair alone: the shard of whichever of the two
 //! comes first in order. No shard has to ask another one who has it. (An IM session by INVITE is owned by its

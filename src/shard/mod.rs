@@ -184,7 +184,7 @@ pub struct Settings {
     pub auth: crate::auth::Settings,
     /// How long bindings live.
     pub registrar: crate::registrar::Settings,
-    /// How long publications live.
+    /// How many publications a user may have, and how long they live; how long a note may be; when a device is idle.
     pub presence: crate::presence::Limits,
     /// The MCU's limits.
     pub immcu: crate::immcu::Settings,
@@ -192,7 +192,7 @@ pub struct Settings {
     pub subscription_s: (u32, u32),
     /// Subscriptions that one user may have over all connections, an entry of a list counted as one.
     pub subscriptions_max: usize,
-    /// Subscriptions and legs that one connection may have.
+    /// Subscriptions, legs, dialogs with a focus and ends of calls that one connection may have, all together.
     pub dialogs_max: usize,
     /// Requests of one connection that may wait for an answer; past it 503.
     pub pending_max: u16,
@@ -355,7 +355,7 @@ pub struct Census {
     pub endpoints: usize,
     /// Presentities that are more than offline, and audiences of users who are no more.
     pub presentities: usize,
-    /// Subscriptions and legs.
+    /// Subscriptions, legs and dialogs with a focus.
     pub dialogs: usize,
     /// Requests of peers that wait.
     pub server_transactions: usize,

@@ -350,7 +350,7 @@ impl Shard {
         );
     }
 
-    /// Gives a kept INVITE a provisional answer, each status once.
+    /// Gives a kept INVITE a provisional answer: each status once, and none after a higher one.
     pub(crate) fn provisional(
         &mut self,
         key: ServerKey,
