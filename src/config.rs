@@ -409,7 +409,7 @@ mod tests {
             ("[presence]\nsubscription_min_s = 61", "[presence]"),
             ("[presence]\nsubscriptions_max = 3001", "[presence]"),
             ("[im]\nmembers_max = 7", "[im]"),
-            ("[limits]\nheaders_max = 129", "[limits]"),
+            ("[limits]\nheaders_max = 127", "[limits]"),
             ("[limits]\nunread_s = 31", "[limits]"),
             ("[limits]\nconnections_max = 77", "[limits]"),
             ("[limits]\nstranger_s = 31", "[limits]"),
