@@ -26,6 +26,8 @@ pub fn reason(status: u16) -> &'static str {
         406 => "Not Acceptable",
         407 => "Proxy Authentication Required",
         408 => "Request Timeout",
+        // Lync's, of RFC 2543 §7.4.10.
+        409 => "Conflict",
         410 => "Gone",
         412 => "Conditional Request Failed",
         413 => "Request Entity Too Large",
