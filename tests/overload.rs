@@ -62,7 +62,8 @@ impl Client {
         Client::up_with(world, name, "")
     }
 
-    fn up_with(world: &mut World, name: &str, lines: &'static str) -> Client {
+    /// With these lines in its REGISTER.
+    pub fn up_with(world: &mut World, name: &str, lines: &'static str) -> Client {
         world.add_user(&format!("{name}@example.com"), name, "secret");
         let mut client = Client::connect(world, name);
         client.lines = lines;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::client::Heard;
 use crate::overload::Client;
 use crate::world::World;
-use muster::presence::{Level, Member};
+use muster::presence::{Choice, Level, Manual, Member};
 use muster::shard::Settings;
 use muster::sip::uri::Aor;
 
@@ -271,4 +271,47 @@ fn two_mailboxes_of_a_user_lose_no_message() {
     let known = answer(&mut world, &mut one).expect("an answer");
     assert_eq!(known.status, Some(200));
     assert!(world.in_flight().is_empty());
+}
+
+/// What is noted by other means while a publication waits for the store is told to the user's own clients, also where that
+/// publication comes to nothing.
+#[test]
+fn a_refused_publication_swallows_no_news() {
+    const LYNC: &str = "Supported: msrtc-event-categories\r\n";
+    for (store_fails, expected) in [(false, 409), (true, 503)] {
+        let mut world = World::new(1, 5, &Settings::default());
+        let mut alice = Client::up_with(&mut world, "alice", LYNC);
+        let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: vnd-microsoft-roaming-self\r\n\
+                     Supported: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\n";
+        let own = alice.ask(&mut world, "SUBSCRIBE", "alice", lines, "");
+        assert_eq!(own.status, Some(200), "{}", own.full());
+        alice.read(&mut world);
+        let lines = "Content-Type: application/msrtc-category-publish+xml\r\n";
+        let body = "<publish xmlns=\"http://schemas.microsoft.com/2006/09/sip/rich-presence\"><publications uri=\"sip:alice@example.com\">\
+                    <publication categoryName=\"state\" instance=\"536870912\" container=\"3\" version=\"0\" expireType=\"static\">\
+                    <state xmlns=\"http://schemas.microsoft.com/2006/09/sip/state\" xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" \
+                    xsi:type=\"userState\"><availability>6500</availability></state></publication></publications></publish>";
+        alice.send(&mut world, "SERVICE", "alice", lines, body);
+        let number = alice.requests();
+        assert_eq!(world.in_flight(), [(0, 1)], "the store is asked");
+        world
+            .edit("alice@example.com", |standing| {
+                standing.choice = Some(Choice {
+                    state: Some(Manual::Away),
+                    note: Some("By other means".into()),
+                    ..Choice::default()
+                });
+                Ok(())
+            })
+            .expect("it may be");
+        world.store_fails = store_fails;
+        world.settle();
+        let heard = alice.read(&mut world);
+        assert_eq!(status(&heard, number), Some(expected));
+        let told = requests(&heard, "BENOTIFY");
+        let noted = told
+            .iter()
+            .filter(|one| one.text().contains("By other means"));
+        assert_eq!(noted.count(), 1, "{expected}");
+    }
 }

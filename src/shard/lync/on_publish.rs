@@ -128,12 +128,17 @@ pub(in crate::shard) fn kept(
     effects: &mut Effects,
 ) {
     let user = pending.publication.user.clone();
-    let publishing = shard.publishing.remove(&user).unwrap_or_default();
+    let mut publishing = shard.publishing.remove(&user).unwrap_or_default();
     let key = shard.by_aor.get(&user).copied();
     if let Some(key) = key {
         on_publish::choice_changed(shard, key);
         if outcome.is_err() {
             on_watch::tell(shard, Package::Presence, key, None, effects);
+            let news = News {
+                categories: core::mem::take(&mut publishing.news),
+                ..News::default()
+            };
+            on_own::tell(shard, key, &news, None, effects);
         }
     }
     match (outcome, key) {
