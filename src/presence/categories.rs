@@ -24,6 +24,8 @@ pub const NAME_BYTES_MAX: usize = 64;
 
 /// The container whose states others see folded.
 const PUBLISHED: u32 = 3;
+/// The container whose version of a note SIPE writes when it takes the note back, whatever the container.
+const COLLEAGUES: u32 = 200;
 
 /// Which instance.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -357,6 +359,27 @@ impl<'a> Held<'a> {
         newest_note(all.filter(|one| one.key.container == container))
     }
 
+    /// The version of a key; 0 where there is no such instance.
+    fn version(&self, key: &Key) -> u32 {
+        self.get(key).map_or(0, |one| one.version)
+    }
+
+    /// COMPAT(SIPE, 1.25): it takes a note back in all containers with the version that it has in one, and learns nothing from
+    /// being refused: it would try for ever, or show the note again.
+    fn is_taken_back_with_all(&self, item: &PublishItem) -> bool {
+        let first = Key {
+            container: COLLEAGUES,
+            ..item.key.clone()
+        };
+        let is_note = |key| {
+            let one = self.get(key);
+            one.is_some_and(|one| matches!(one.meaning, Meaning::Note(..)))
+        };
+        item.put.is_none()
+            && (is_note(&item.key) || is_note(&first))
+            && item.version == self.version(&first)
+    }
+
     /// What a request of `endpoint` at `now` comes to: all of it, or nothing. Versions are as [MS-PRES] §3.1.4.1 wants them:
     /// a publication names the one that there is. `overwrites`: one that names none is taken all the same.
     ///
@@ -378,8 +401,10 @@ impl<'a> Held<'a> {
             .iter()
             .enumerate()
             .filter_map(|(index, item)| {
-                let current = self.get(&item.key).map_or(0, |one| one.version);
-                let follows = item.version == current || (overwrites && item.version == 0);
+                let current = self.version(&item.key);
+                let follows = item.version == current
+                    || (overwrites && item.version == 0)
+                    || self.is_taken_back_with_all(item);
                 (!follows).then_some(Conflict {
                     index,
                     given: item.version,

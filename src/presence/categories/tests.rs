@@ -119,6 +119,40 @@ fn a_request_is_taken_whole_or_not_at_all() {
     );
 }
 
+/// As SIPE takes it back, which never learns that the others have other versions.
+#[test]
+fn a_note_is_taken_back_with_the_version_of_one_container() {
+    let forever = Some(Life::Static);
+    let note = |container, version, life| {
+        let mut item = item("note", container, version, life);
+        if let Some(put) = &mut item.put {
+            put.meaning = Meaning::Note(Some("x".into()), NoteKind::Personal);
+        }
+        item
+    };
+    let all = |version, life| [200, 300, 400].map(|container| note(container, version, life));
+    let mut user = User::default();
+    user.publish(1, &[note(400, 0, forever)]);
+    let [colleagues, workgroup, _] = all(0, forever);
+    assert_eq!(
+        user.publish(2, &[colleagues, workgroup, note(400, 1, forever)]),
+        "note 200 v1; note 300 v1; note 400 v2; "
+    );
+    assert_eq!(user.publish(3, &all(2, None)), "0: 2 is 1; 1: 2 is 1; ");
+    assert_eq!(user.publish(4, &all(1, forever)), "2: 1 is 2; ");
+    assert_eq!(user.publish(5, &all(1, None)), "");
+    // Also where not every container has it.
+    for container in [200, 300, 400] {
+        user.publish(6, &[note(container, 0, forever)]);
+        let version = u32::from(container == 200);
+        assert_eq!(user.publish(7, &all(version, None)), "", "{container}");
+    }
+    // No other category.
+    user.publish(8, &[item("x", 200, 0, forever)]);
+    user.publish(9, &[item("x", 200, 1, forever), item("x", 400, 0, forever)]);
+    assert_eq!(user.publish(10, &[item("x", 400, 2, None)]), "0: 2 is 1; ");
+}
+
 #[test]
 fn there_is_room_for_so_much() {
     let mut user = User::default();
