@@ -3,8 +3,11 @@
 //!
 //! A client that finds a category named forgets all that it knew of it. So where one is named all its instances are there, of
 //! every container; one without any is named alone.
+//!
+//! COMPAT(SIPE, 1.25): it takes any category that is named alone for the end of its user's note, and would soon take the note
+//! back for everybody. So those come first, and the notes that there are behind them.
 
-use crate::dialect::lync::published::STATE;
+use crate::dialect::lync::published::{NOTE, STATE};
 use crate::dialect::lync::{categories, containers};
 use crate::documents::timestamp::Zoneless;
 use crate::documents::xml::write::Writer;
@@ -86,6 +89,13 @@ pub struct Own<'a> {
     pub now: Now,
 }
 
+impl Own<'_> {
+    /// Is there nothing of this category to tell?
+    fn is_empty(&self, name: &str) -> bool {
+        self.held.of(Some(name)).is_empty() && !(name == STATE && self.seen.is_some())
+    }
+}
+
 /// What of it a document says.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct News {
@@ -110,6 +120,11 @@ pub fn full(own: &Own<'_>, wanted: Wanted) -> Vec<u8> {
     let mut xml = begin(&mut out);
     if wanted.categories {
         open_categories(&mut xml, own.user);
+        for name in own.emptied {
+            if own.is_empty(name) {
+                named_alone(&mut xml, name);
+            }
+        }
         let all = own.held.of(None);
         let mut told = false;
         for (at, one) in all.iter().enumerate() {
@@ -122,12 +137,6 @@ pub fn full(own: &Own<'_>, wanted: Wanted) -> Vec<u8> {
         }
         if !told {
             aggregates(&mut xml, own);
-        }
-        for name in own.emptied {
-            let folded = **name == *STATE && own.seen.is_some();
-            if !folded && !all.iter().any(|one| one.key.category == *name) {
-                xml.open("category").attribute("name", name).close();
-            }
         }
         xml.close();
     }
@@ -156,16 +165,20 @@ pub fn news(own: &Own<'_>, news: &News, wanted: Wanted) -> Option<Vec<u8>> {
         let mut names: Vec<&str> = news.categories.iter().map(|name| &**name).collect();
         names.sort_unstable();
         names.dedup();
-        for name in names {
-            let all = own.held.of(Some(name));
-            for one in &all {
+        let (empty, mut others): (Vec<&str>, Vec<&str>) =
+            names.into_iter().partition(|name| own.is_empty(name));
+        for name in &empty {
+            named_alone(&mut xml, name);
+        }
+        if !empty.is_empty() && !own.is_empty(NOTE) && !others.contains(&NOTE) {
+            others.push(NOTE);
+        }
+        for name in others {
+            for one in &own.held.of(Some(name)) {
                 instance(&mut xml, one, own.now);
             }
-            let folded = name == STATE && own.seen.is_some();
-            if folded {
+            if name == STATE {
                 aggregates(&mut xml, own);
-            } else if all.is_empty() {
-                xml.open("category").attribute("name", name).close();
             }
         }
         xml.close();
@@ -200,6 +213,11 @@ fn open_categories(xml: &mut Writer<'_>, user: &Aor) {
     xml.open("categories")
         .attribute("xmlns", Space::Categories.name())
         .attribute("uri", user.uri());
+}
+
+/// A category that has lost its last instance.
+fn named_alone(xml: &mut Writer<'_>, name: &str) {
+    xml.open("category").attribute("name", name).close();
 }
 
 fn instance(xml: &mut Writer<'_>, one: &Instance, now: Now) {
