@@ -7,12 +7,12 @@
 //! COMPAT(SIPE, 1.25): it takes any category that is named alone for the end of its user's note, and would soon take the note
 //! back for everybody. So those come first, and the notes that there are behind them.
 
-use crate::dialect::lync::published::{NOTE, STATE};
+use crate::dialect::lync::published::{NOTE, STATE, write_note};
 use crate::dialect::lync::{categories, containers};
 use crate::documents::timestamp::Zoneless;
 use crate::documents::xml::write::Writer;
 use crate::documents::xml::{Reader, Space};
-use crate::presence::{Access, Held, Instance, Life, Seen, Subscribers};
+use crate::presence::{Access, Held, Instance, Life, Meaning, NoteKind, Seen, Subscribers};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -237,7 +237,15 @@ fn instance(xml: &mut Writer<'_>, one: &Instance, now: Now) {
     if let Life::Until(end) = one.life {
         xml.attribute("expires", end.since(now).as_secs());
     }
-    xml.document(&one.document).close();
+    match &one.meaning {
+        // COMPAT(SIPE, 1.25): where its user is out of office it publishes the note that it finds once more, in an instance of its
+        // own, and never takes that back. Instance 0 is where clients have what is personal.
+        Meaning::Note(Some(text), NoteKind::OutOfOffice) if one.key.instance == 0 => {
+            xml.document(&write_note(Some(text), NoteKind::Personal))
+        }
+        _ => xml.document(&one.document),
+    };
+    xml.close();
 }
 
 fn aggregates(xml: &mut Writer<'_>, own: &Own<'_>) {
