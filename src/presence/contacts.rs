@@ -21,8 +21,11 @@ pub struct Contacts {
     /// Address and name of each entry, one after the other.
     text: Box<str>,
     entries: Box<[Entry]>,
-    /// The group of each bit; empty where the bit is free. A group keeps its bit as long as it lives.
+    /// The group of each bit, or the last one that had it; empty where none had. A group keeps its bit as long as it lives, and
+    /// gets it again when it is made again: there are clients that keep a group that is gone until they sign in anew.
     groups: Box<[Box<str>]>,
+    /// The bits whose group is there.
+    there: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -98,6 +101,7 @@ impl Contacts {
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             return Err(ContactError::GroupExists);
         }
+        let there = used(&groups);
         contacts.sort_by(|one, other| one.0.cmp(&other.0));
         let bytes = contacts
             .iter()
@@ -113,7 +117,7 @@ impl Contacts {
             if !name.is_empty() && !line::is_line(name, NAME_CHARS_MAX) {
                 return Err(ContactError::BadName);
             }
-            if bits & !used(&groups) != 0 {
+            if bits & !there != 0 {
                 return Err(ContactError::NoSuchGroup);
             }
             entries.push(Entry {
@@ -131,7 +135,40 @@ impl Contacts {
             text: text.into(),
             entries: entries.into(),
             groups: groups.into(),
+            there,
         })
+    }
+
+    /// This list, which remembers these groups that are no more: the bit that each had, and its name. What contradicts the
+    /// groups that are there is left out.
+    #[must_use]
+    pub fn remembering<'g>(mut self, gone: impl IntoIterator<Item = (u32, &'g str)>) -> Contacts {
+        let mut groups = self.groups.to_vec();
+        for (bit, name) in gone {
+            let at = bit as usize;
+            let known = groups.iter().any(|each| **each == *name);
+            if at >= GROUPS_MAX || self.there & (1 << bit) != 0 || known {
+                continue;
+            }
+            if groups.len() <= at {
+                groups.resize(at + 1, "".into());
+            }
+            groups[at] = name.into();
+        }
+        self.groups = groups.into();
+        self
+    }
+
+    /// These contacts in this list's groups.
+    ///
+    /// # Errors
+    /// Where [`Contacts::build`] has them.
+    pub fn with_contacts(
+        &self,
+        contacts: Vec<(Aor, Box<str>, u64)>,
+    ) -> Result<Contacts, ContactError> {
+        let built = Contacts::build(self.version, self.groups_there(), contacts)?;
+        Ok(built.remembering(self.gone()))
     }
 
     /// Rises with each change. Two lists of one user with the same version are the same.
@@ -141,7 +178,10 @@ impl Contacts {
 
     /// The same contacts in the same groups, whatever the versions say?
     pub fn is_same_list(&self, other: &Contacts) -> bool {
-        self.text == other.text && self.entries == other.entries && self.groups == other.groups
+        self.text == other.text
+            && self.entries == other.entries
+            && self.groups == other.groups
+            && self.there == other.there
     }
 
     /// This list with a version of at least `version`.
@@ -179,9 +219,18 @@ impl Contacts {
 
     /// The groups: bit and name.
     pub fn groups(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.named(self.there)
+    }
+
+    /// The groups that are no more: the bit that each had, and its name.
+    pub fn gone(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.named(!self.there)
+    }
+
+    fn named(&self, bits: u64) -> impl Iterator<Item = (u32, &str)> {
         (0..)
             .zip(self.groups.iter().map(|name| &**name))
-            .filter(|(_, name)| !name.is_empty())
+            .filter(move |(bit, name)| bits & (1_u64 << *bit) != 0 && !name.is_empty())
     }
 
     /// The bit of the group of this name.
@@ -218,7 +267,7 @@ impl Contacts {
                 .is_ok()
     }
 
-    /// Makes a group; its bit.
+    /// Makes a group; its bit. It is the one that a group of this name had, else one that no group had, as long as there is one.
     pub fn add_group(&mut self, name: &str) -> Result<u32, ContactError> {
         if name.is_empty() {
             return Err(ContactError::BadGroupName);
@@ -226,14 +275,25 @@ impl Contacts {
         if self.group(name).is_some() {
             return Err(ContactError::GroupExists);
         }
+        let had = self.gone().find(|(_, each)| *each == name);
+        let had_by_none = (0..GROUPS_MAX as u32).find(|bit| {
+            self.groups
+                .get(*bit as usize)
+                .is_none_or(|each| each.is_empty())
+        });
+        let free = (0..GROUPS_MAX as u32).find(|bit| self.there & (1_u64 << *bit) == 0);
+        let bit = had
+            .map(|(bit, _)| bit)
+            .or(had_by_none)
+            .or(free)
+            .ok_or(ContactError::TooManyGroups)?;
         self.edit(|groups, _| {
-            match groups.iter_mut().find(|each| each.is_empty()) {
-                Some(free) => *free = name.into(),
-                None => groups.push(name.into()),
-            }
+            let at = bit as usize;
+            groups.resize(groups.len().max(at + 1), "".into());
+            groups[at] = name.into();
             Ok(())
         })?;
-        self.group(name).ok_or(ContactError::NoSuchGroup)
+        Ok(bit)
     }
 
     /// Gives a group another name.
@@ -256,9 +316,6 @@ impl Contacts {
         let bit = self.group(name).ok_or(ContactError::NoSuchGroup)?;
         self.edit(|groups, contacts| {
             groups[bit as usize] = "".into();
-            while groups.last().is_some_and(|name| name.is_empty()) {
-                groups.pop();
-            }
             for (_, _, bits) in contacts {
                 *bits &= !(1 << bit);
             }
@@ -273,14 +330,23 @@ impl Contacts {
             &mut Vec<(Aor, Box<str>, u64)>,
         ) -> Result<(), ContactError>,
     ) -> Result<(), ContactError> {
-        let mut groups = self.groups.to_vec();
+        let mut groups = self.groups_there();
         let mut contacts = self
             .iter()
             .map(|contact| (contact.aor(), contact.name.into(), contact.groups))
             .collect();
         change(&mut groups, &mut contacts)?;
-        *self = Contacts::build(self.version.saturating_add(1), groups, contacts)?;
+        let edited = Contacts::build(self.version.saturating_add(1), groups, contacts)?;
+        *self = edited.remembering(self.named(u64::MAX));
         Ok(())
+    }
+
+    fn groups_there(&self) -> Vec<Box<str>> {
+        let mut groups = self.groups.to_vec();
+        for (bit, _) in self.gone() {
+            groups[bit as usize] = "".into();
+        }
+        groups
     }
 
     fn contact(&self, entry: &Entry) -> Contact<'_> {
@@ -382,8 +448,8 @@ mod tests {
             told(&contacts),
             r#"carol@x.y "" Büro; dora@x.y "Dora" Büro"#
         );
-        // The free bit is used again, and nobody is in the new group by that.
-        assert_eq!(contacts.add_group("Family"), Ok(0));
+        // Another group gets another bit.
+        assert_eq!(contacts.add_group("Family"), Ok(2));
         contacts
             .rename_group("Büro", "Office")
             .expect("it is there");
@@ -393,6 +459,53 @@ mod tests {
         );
         assert!(contacts.remove(&aor("carol@x.y")) && !contacts.remove(&aor("carol@x.y")));
         assert_eq!((contacts.len(), contacts.version()), (1, 8));
+    }
+
+    #[test]
+    fn a_group_that_is_gone_leaves_its_bit_to_no_other() {
+        let mut contacts = Contacts::default();
+        let add = |contacts: &mut Contacts, name: &str| contacts.add_group(name);
+        for (bit, name) in (0..).zip(["~", "Work", "Play"]) {
+            assert_eq!(add(&mut contacts, name), Ok(bit));
+        }
+        contacts.put(&aor("a@b"), "", 0b110).expect("room");
+        for name in ["Work", "Play"] {
+            contacts.remove_group(name).expect("it is there");
+        }
+        assert_eq!(contacts.groups().collect::<Vec<_>>(), [(0, "~")]);
+        assert_eq!(
+            contacts.gone().collect::<Vec<_>>(),
+            [(1, "Work"), (2, "Play")]
+        );
+        assert_eq!(add(&mut contacts, "Friends"), Ok(3));
+        // Made again it has its own one, and nobody is in it.
+        assert_eq!(add(&mut contacts, "Play"), Ok(2));
+        assert_eq!(told(&contacts), r#"a@b "" "#);
+        // A name is of one group, there or gone.
+        contacts.rename_group("Play", "Work").expect("room");
+        assert_eq!(contacts.gone().count(), 0);
+        contacts.remove_group("~").expect("it is there");
+        // The last ones to be given are those that another had.
+        assert_eq!(add(&mut contacts, "g1"), Ok(1));
+        for bit in 4..64 {
+            assert_eq!(add(&mut contacts, &format!("g{bit}")), Ok(bit));
+        }
+        assert_eq!(add(&mut contacts, "one more"), Ok(0));
+        assert_eq!(
+            add(&mut contacts, "too many"),
+            Err(ContactError::TooManyGroups)
+        );
+    }
+
+    #[test]
+    fn a_list_remembers_what_does_not_contradict_it() {
+        let groups = vec!["~".into(), "".into(), "Play".into()];
+        let list = Contacts::build(7, groups, Vec::new()).expect("room");
+        let gone = [(0, "a"), (1, "~"), (1, "Work"), (64, "b"), (u32::MAX, "c")];
+        let list = list.remembering(gone);
+        assert_eq!(list.gone().collect::<Vec<_>>(), [(1, "Work")]);
+        assert_eq!(list.groups().collect::<Vec<_>>(), [(0, "~"), (2, "Play")]);
+        assert_eq!(list.remembering([(5, "Late")]).gone().count(), 2);
     }
 
     #[test]

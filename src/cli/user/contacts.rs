@@ -148,7 +148,7 @@ pub(super) fn contacts(config: &Config, command: Command) -> Result<(), Failure>
         Command::Import { whose, file } => {
             let written: Written = read_json(&file, FILE_BYTES_MAX)?;
             edit(config, &whose, |standing| {
-                standing.contacts = read(written)?;
+                standing.contacts = read(written, &standing.contacts)?;
                 Ok::<(), String>(())
             })
         }
@@ -180,12 +180,18 @@ fn written(contacts: &Contacts) -> Written {
     }
 }
 
-/// The list, or which entry is wrong and what would be right.
-fn read(written: Written) -> Result<Contacts, String> {
-    let mut list = Contacts::default();
-    for (at, group) in written.groups.iter().enumerate() {
-        list.add_group(group)
-            .map_err(|error| format!("groups[{at}] {group:?}: {error}"))?;
+/// The list, or which entry is wrong and what would be right. A group that there was `before` keeps its number: clients know
+/// it by that.
+fn read(written: Written, before: &Contacts) -> Result<Contacts, String> {
+    let old = before.groups().chain(before.gone());
+    let mut list = Contacts::default().remembering(old);
+    for there_before in [true, false] {
+        for (at, group) in written.groups.iter().enumerate() {
+            if before.group(group).is_some() == there_before {
+                list.add_group(group)
+                    .map_err(|error| format!("groups[{at}] {group:?}: {error}"))?;
+            }
+        }
     }
     let mut contacts: Vec<(Aor, Box<str>, u64)> = Vec::with_capacity(written.contacts.len());
     let mut places = std::collections::HashMap::new();
@@ -216,6 +222,36 @@ fn read(written: Written) -> Result<Contacts, String> {
         }
         contacts.push((address, contact.name, bits));
     }
-    let groups = list.groups().map(|(_, name)| name.into()).collect();
-    Contacts::build(0, groups, contacts).map_err(|error| format!("contacts: {error}"))
+    list.with_contacts(contacts)
+        .map_err(|error| format!("contacts: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_keep_their_numbers() {
+        let mut before = Contacts::default();
+        for group in ["~", "Work", "Play"] {
+            before.add_group(group).expect("room");
+        }
+        before.remove_group("Work").expect("it is there");
+        let written = Written {
+            groups: vec!["New".into(), "Play".into(), "Work".into()],
+            contacts: vec![WrittenContact {
+                address: "bob@example.com".into(),
+                name: "".into(),
+                groups: vec!["Play".into()],
+            }],
+        };
+        let list = read(written, &before).expect("a list");
+        assert_eq!(
+            list.groups().collect::<Vec<_>>(),
+            [(1, "Work"), (2, "Play"), (3, "New")]
+        );
+        assert_eq!(list.gone().collect::<Vec<_>>(), [(0, "~")]);
+        let groups: Vec<u64> = list.iter().map(|contact| contact.groups).collect();
+        assert_eq!(groups, [0b100]);
+    }
 }

@@ -33,7 +33,7 @@ pub(super) const MIGRATION: &str = "
     ) WITHOUT ROWID;
     CREATE TABLE contact_group(
         aor  TEXT NOT NULL,
-        slot INTEGER NOT NULL,            -- 0 to 63: the bit in contact.groups
+        slot INTEGER NOT NULL,            -- 0 to 63: the bit in contact.groups; 64 more: of a group that is gone
         name TEXT NOT NULL,
         PRIMARY KEY (aor, slot)
     ) WITHOUT ROWID;

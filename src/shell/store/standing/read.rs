@@ -253,8 +253,13 @@ fn contact_list(
     contacts: &mut Cursor<'_>,
 ) -> Result<Contacts, Unreadable> {
     let mut names: Vec<Box<str>> = Vec::new();
+    let mut gone: Vec<(u32, Box<str>)> = Vec::new();
     groups.take(aor, |row| {
-        let slot = usize::try_from(number(row, 1)?).unwrap_or(GROUPS_MAX);
+        let slot = usize::try_from(number(row, 1)?).unwrap_or(usize::MAX);
+        if (GROUPS_MAX..2 * GROUPS_MAX).contains(&slot) {
+            gone.push(((slot - GROUPS_MAX) as u32, text(row, 2)?.into()));
+            return Ok(());
+        }
         if slot >= GROUPS_MAX {
             return Err(Unreadable::Strange(format!(
                 "{aor}: contact group in slot {slot}"
@@ -276,8 +281,9 @@ fn contact_list(
         ));
         Ok(())
     })?;
-    Contacts::build(version, names, list)
-        .map_err(|error| Unreadable::Strange(format!("contacts of {aor}: {error}")))
+    let built = Contacts::build(version, names, list)
+        .map_err(|error| Unreadable::Strange(format!("contacts of {aor}: {error}")))?;
+    Ok(built.remembering(gone.iter().map(|(bit, name)| (*bit, &**name))))
 }
 
 fn choice(row: &Row<'_>) -> Result<Option<Choice>, Unreadable> {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use crate::calls::Rules;
-use crate::presence::{Access, Card, Categories, Contacts, Subscribers};
+use crate::presence::{Access, Card, Categories, Contacts, GROUPS_MAX, Subscribers};
 use crate::shard::standing::Standing;
 use crate::sip::uri::Aor;
 
@@ -122,6 +122,9 @@ fn contacts(connection: &Connection, aor: &Aor, contacts: &Contacts) -> rusqlite
         .prepare_cached("INSERT INTO contact_group(aor, slot, name) VALUES (?1, ?2, ?3)")?;
     for (slot, name) in contacts.groups() {
         group.execute(params![aor.as_str(), slot, name])?;
+    }
+    for (bit, name) in contacts.gone() {
+        group.execute(params![aor.as_str(), GROUPS_MAX as u32 + bit, name])?;
     }
     let mut one = connection.prepare_cached(
         "INSERT INTO contact(aor, address, name, groups) VALUES (?1, ?2, ?3, ?4)",
