@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::dialect::lync::{Roaming, contact_list};
-use crate::presence::Contacts;
+use crate::presence::{Contacts, Item};
 use crate::shard::effect::Effects;
 use crate::shard::usage::{Association, Subject, Usage};
 use crate::shard::{Shard, UserKey};
@@ -11,8 +11,8 @@ use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
-/// The store has put another list in the place of `before`. Who has been told that one is told the difference, all others
-/// the whole.
+/// The store has put another list in the place of `before`. Who has been told that one is told the difference, and the whole
+/// where that does not say all; all others are told the whole.
 pub(in crate::shard) fn changed(
     shard: &mut Shard,
     key: UserKey,
@@ -25,13 +25,10 @@ pub(in crate::shard) fn changed(
         _ => return,
     };
     let none = Contacts::default();
-    let standing = shard.users.get(key).map(|user| &user.record.standing);
-    let after = match standing {
-        Some(Some(standing)) => &standing.contacts,
-        _ => &none,
-    };
+    let after = list(shard, key).unwrap_or(&none);
     let (from, to) = (contact_list::number(before), contact_list::number(after));
-    let delta: Option<Arc<[u8]>> = contact_list::delta(before, after).map(Arc::from);
+    let news = contact_list::news(before, after);
+    let (delta, whole): (Option<Arc<[u8]>>, bool) = (news.delta.map(Arc::from), news.whole);
     for key in keys {
         let Some(told) = told(shard, key) else {
             continue;
@@ -43,10 +40,15 @@ pub(in crate::shard) fn changed(
             }
             _ => false,
         };
-        if !told_it {
+        if whole || !told_it {
             shard.notify(key, effects);
         }
     }
+}
+
+fn list(shard: &Shard, key: UserKey) -> Option<&Contacts> {
+    let standing = shard.users.get(key)?.record.standing.as_deref()?;
+    Some(&standing.contacts)
 }
 
 /// The number of the list that a connection has been told of; `None` where it did not ask.
@@ -55,16 +57,27 @@ pub(super) fn told_on(shard: &mut Shard, user: &Aor, connection: ConnectionId) -
     *told(shard, key)?
 }
 
-/// A connection is told the whole list again.
-pub(super) fn tell_all_of_it(
+/// A connection that has asked for a change of which nothing came is told the whole list again, and before it how that is
+/// what it has asked to change.
+pub(super) fn tell_again(
     shard: &mut Shard,
     user: &Aor,
     connection: ConnectionId,
+    item: &Item,
     effects: &mut Effects,
 ) {
-    if let Some(key) = subscription_on(shard, user, connection) {
-        shard.notify(key, effects);
+    let Some(key) = subscription_on(shard, user, connection) else {
+        return;
+    };
+    let owner = shard.by_aor.get(user).copied();
+    let reminder: Option<Arc<[u8]>> = owner
+        .and_then(|owner| list(shard, owner))
+        .and_then(|contacts| contact_list::reminder(contacts, item))
+        .map(Arc::from);
+    if let Some(reminder) = reminder {
+        shard.notify_of(key, contact_list::CONTENT_TYPE, &reminder, effects);
     }
+    shard.notify(key, effects);
 }
 
 fn subscription_on(shard: &mut Shard, user: &Aor, connection: ConnectionId) -> Option<DialogKey> {

@@ -1,8 +1,8 @@
 //! SOAP over SERVICE ([MS-SIP] §3.5): a user's client changes the contact list, or searches the directory.
 //!
 //! A change goes to the store and is made in the list that is there then; the answer waits for that, and what has changed goes to
-//! all of the user's endpoints before it. Whoever is refused, or has changed nothing, gets the whole list again: SIPE
-//! shows its user what it has asked for, and does not look at the answer.
+//! all of the user's endpoints before it. Whoever is refused, or has changed nothing, is told how it is, and gets the whole list
+//! again: SIPE shows its user what it has asked for, and does not look at the answer.
 
 use crate::dialect::lync::contact_list;
 use crate::dialect::lync::soap::{self, Bad, Call};
@@ -80,7 +80,7 @@ fn change(
             shard.answer_with(request, 409, reason, effects, |draft| {
                 draft.body(soap::CONTENT_TYPE, &fault);
             });
-            return on_contacts::tell_all_of_it(shard, &user, connection, effects);
+            return on_contacts::tell_again(shard, &user, connection, &item, effects);
         }
         let next = number.saturating_add(1);
         subscriber.edits.add(next, connection, item);
@@ -132,10 +132,11 @@ pub(in crate::shard) fn kept(
             });
         }
     }
+    let item = editing.edit.item();
     if let Some(subscriber) = shard.subscribers.get_mut(user) {
-        subscriber.edits.forget(connection, &editing.edit.item());
+        subscriber.edits.forget(connection, &item);
     }
-    on_contacts::tell_all_of_it(shard, user, connection, effects);
+    on_contacts::tell_again(shard, user, connection, &item, effects);
 }
 
 /// The status for what was not kept, and what the limit is.
