@@ -130,12 +130,21 @@ impl Server {
 
     /// A user's state is as if they had chosen it, from now on (`muster user state set`).
     pub fn chooses(&self, user: &str, state: &str) {
+        let aor = format!("{user}@{DOMAIN}");
+        self.operator(&["user", "state", "set", &aor, state]);
+    }
+
+    /// A contact list is changed (`muster user contacts …`).
+    pub fn contacts(&self, command: &[&str]) {
+        self.operator(&[&["user", "contacts"], command].concat());
+    }
+
+    fn operator(&self, command: &[&str]) {
         let config = self.folder.sub("server").join("muster.toml");
-        let config = config.to_string_lossy();
-        let (aor, folder) = (format!("{user}@{DOMAIN}"), self.folder.sub("operator"));
-        let command = ["user", "state", "set", &aor, state, "--config", &config];
-        let status = Child::start("muster user state", &folder, MUSTER, &command).wait();
-        assert!(status.success(), "the state could not be set: {status}");
+        let (config, folder) = (config.to_string_lossy(), self.folder.sub("operator"));
+        let command = [command, &["--config", &config]].concat();
+        let status = Child::start("muster user", &folder, MUSTER, &command).wait();
+        assert!(status.success(), "{command:?} ended with {status}");
     }
 
     /// The certificate that it made for itself, which clients are told to trust.

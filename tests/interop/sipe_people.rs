@@ -85,6 +85,44 @@ fn contacts_and_groups_of_sipe_are_the_users_on_each_machine_and_after_a_restart
     server.stop();
 }
 
+/// SIPE keeps a group that is gone, and its number, until it signs in anew.
+#[test]
+fn a_group_that_goes_on_one_machine_of_sipe_takes_nothing_in_on_the_other() {
+    if !sipe_installed() {
+        return;
+    }
+    let server = Server::start("sipe-groups", &["alice", "bob", "carol", "dave"]);
+    let mut alice = Sipe::start(&server, "alice");
+    let mut laptop = Sipe::start_on(&server, "alice", "laptop");
+    alice.adds("bob", "Friends");
+    laptop.has_contacts(&["Friends/bob"]);
+    alice.adds("carol", "Work");
+    laptop.has_contacts(&["Friends/bob", "Work/carol"]);
+    alice.tell(&["group-remove", "Work"]);
+    laptop.has_contacts(&["Friends/bob"]);
+    // Another group is not the one that went, and the same one is.
+    alice.adds("dave", "Play");
+    laptop.has_contacts(&["Friends/bob", "Play/dave"]);
+    alice.tell(&["move", "bob@example.com", "Work"]);
+    laptop.has_contacts(&["Play/dave", "Work/bob"]);
+    // By other means its contacts stay, among the others.
+    server.contacts(&["remove-group", "alice@example.com", "Work"]);
+    laptop.has_contacts(&["Other Contacts/bob", "Play/dave"]);
+    alice.has_contacts(&["Other Contacts/bob", "Play/dave"]);
+    // Whoever is in no group stays there with a new name.
+    server.contacts(&[
+        "add",
+        "alice@example.com",
+        "bob@example.com",
+        "--name",
+        "Bob",
+    ]);
+    laptop.has_contacts(&["Other Contacts/bob=Bob", "Play/dave"]);
+    alice.quit();
+    laptop.quit();
+    server.stop();
+}
+
 #[test]
 fn sipe_finds_people_by_what_it_knows_of_them() {
     if !sipe_installed() {
