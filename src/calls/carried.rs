@@ -343,6 +343,10 @@ pub struct Passing {
     pub identity: Box<str>,
     /// What goes along.
     pub carried: Carried,
+    /// True where who called says it, false where who was called does.
+    pub caller: bool,
+    /// True where it is a message, which the call's record counts; false for a signal, and for all else.
+    pub counts: bool,
 }
 
 /// What Max-Forwards says after one more hop (RFC 3261 §16.6 step 3). Zero was refused before.

@@ -1,4 +1,4 @@
-//! What the records say of a call: two participants, why it ended, and for one that nobody answered why nobody did.
+//! What the records say of a call: two participants, what they wrote in it, why it ended, and for one that nobody answered why nobody did.
 
 use crate::calls::carried::Answer;
 use crate::immcu::SessionId;
@@ -51,13 +51,27 @@ pub(super) fn joined(
     }));
 }
 
+/// A message that somebody wrote in it has reached the other side since it ended.
+pub(super) fn one_more(session: SessionId, participant: u32, effects: &mut Effects) {
+    effects.list.push(Effect::Record(CdrEvent::OneMore {
+        session,
+        participant,
+    }));
+}
+
 /// Both leave, and it is over.
-pub(super) fn ended(session: SessionId, reason: &'static str, at: Now, effects: &mut Effects) {
-    for participant in 0..2 {
+pub(super) fn ended(
+    session: SessionId,
+    messages_sent: [u32; 2],
+    reason: &'static str,
+    at: Now,
+    effects: &mut Effects,
+) {
+    for (participant, messages_sent) in (0..).zip(messages_sent) {
         effects.list.push(Effect::Record(CdrEvent::Left {
             session,
             participant,
-            messages_sent: 0,
+            messages_sent,
             reason,
             at,
         }));

@@ -585,6 +585,13 @@ pub enum Letter {
         /// Why, for the CDR.
         reason: &'static str,
     },
+    /// To a call's owner: a message in it has reached the other side.
+    CallSaid {
+        /// The call.
+        call: SessionId,
+        /// Whose: 0 who called, 1 who was called.
+        participant: u32,
+    },
     /// To a client's shard: a request of the other side.
     CallPass {
         /// The call.

@@ -109,6 +109,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         search: Search::new(reach::ACTIVE_FIRST, ringing),
         answered: None,
         began: shard.now,
+        messages_sent: [0; 2],
         armed: Armed::default(),
     };
     let call = shard.calls.entry(id).insert_entry(call).into_mut();
@@ -398,7 +399,20 @@ fn missed(
     call_record::started(id, &call.caller, began, effects);
     call_record::joined(id, 0, call.caller, call.endpoint, began, effects);
     call_record::joined(id, 1, dialled, "".into(), began, effects);
-    call_record::ended(id, reason, now, effects);
+    call_record::ended(id, [0; 2], reason, now, effects);
+}
+
+/// A message in it has reached the other side. What is answered when the call is over counts all the same.
+pub(super) fn said(shard: &mut Shard, id: SessionId, participant: u32, effects: &mut Effects) {
+    let Some(call) = shard.calls.get_mut(&id) else {
+        return call_record::one_more(id, participant, effects);
+    };
+    let count = usize::try_from(participant)
+        .ok()
+        .and_then(|at| call.messages_sent.get_mut(at));
+    if let Some(count) = count {
+        *count = count.saturating_add(1);
+    }
 }
 
 /// The call is over for one of its clients: it has said BYE, or its connection is gone.
@@ -417,6 +431,7 @@ pub(super) fn ended(
     match (call.answered, branch_of(end)) {
         (Some(answered), branch) if branch.is_none() || branch == Some(answered) => {
             let call = shard.calls.remove(&id);
+            let sent = call.as_ref().map_or([0; 2], |call| call.messages_sent);
             let other = call.as_ref().and_then(|call| call.search.branch(answered));
             let (to, other) = match (branch, other) {
                 (None, Some(branch)) => (ShardId(branch.place.shard), end_of(answered)),
@@ -431,7 +446,7 @@ pub(super) fn ended(
                 },
                 effects,
             );
-            call_record::ended(id, reason, now, effects);
+            call_record::ended(id, sent, reason, now, effects);
         }
         (None, None) => {
             call.search.cancel(&mut deeds);
@@ -459,12 +474,13 @@ pub(super) fn stop(shard: &mut Shard, effects: &mut Effects) {
         });
         match answered {
             Some((branch, to)) => {
-                shard.calls.remove(&id);
+                let call = shard.calls.remove(&id);
+                let sent = call.map_or([0; 2], |call| call.messages_sent);
                 let letter = |end| Letter::CallOver { call: id, end };
                 shard.post(shard.me, letter(0), effects);
                 shard.post(ShardId(to), letter(end_of(branch)), effects);
                 let now = shard.now;
-                call_record::ended(id, REASON, now, effects);
+                call_record::ended(id, sent, REASON, now, effects);
             }
             None => {
                 let waiting = shard

@@ -1,17 +1,19 @@
 //! What the two sides of a call say to each other: requests in the call's dialogs, and answers to all requests.
 //!
 //! Who may speak in a call says the connection: it has a part in it, and tags and CSeq are those of its dialog. A route with
-//! another's call opens nothing.
+//! another's call opens nothing. Text in a call is looked at as all text is, for a client shows it as any other: nobody writes in
+//! another's name, and nobody before the call is answered.
 
 use crate::calls::carried::{Answer, Carried, Passing, is_challenge, one_hop_less, route_uri};
 use crate::calls::threads::{Peer, Stray};
 use crate::dialect::simple;
 use crate::immcu::SessionId;
+use crate::immcu::content::Sort;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
 use crate::shard::usage::{EndKey, Errand, Purpose, Stage};
-use crate::shard::{Shard, ShardId, on_call, on_call_end};
+use crate::shard::{Shard, ShardId, on_call, on_call_end, on_message};
 use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
@@ -78,7 +80,26 @@ pub(super) fn on_request(
             return shard.answer(request, status, reason, effects);
         }
     };
-    let passing = Box::new(passing(shard, key, request));
+    let mut counts = false;
+    if method == Method::Message {
+        let user = shard.ends.get(key).map(|end| end.user.clone());
+        let Some(user) = user else {
+            return;
+        };
+        match simple::content(message, &user) {
+            Ok(content) => {
+                shard
+                    .connections
+                    .wrote(request.connection, &content, shard.now);
+                counts = content.sort == Sort::Text;
+            }
+            Err(bad) => return on_message::refuse_content(shard, request, bad, effects),
+        }
+    }
+    let passing = Box::new(Passing {
+        counts,
+        ..passing(shard, key, request)
+    });
     let Some(server) = shard.open(request) else {
         return;
     };
@@ -145,6 +166,10 @@ fn admit(
     key: EndKey,
     message: &Message<'_>,
 ) -> Result<Peer, (u16, &'static str)> {
+    let early = shard
+        .ends
+        .get(key)
+        .is_some_and(|end| matches!(end.stage, Stage::Ringing | Stage::Cancelled));
     let waits = shard.ends.get(key).is_some_and(|end| {
         end.stage == Stage::Ringing
             && end
@@ -155,6 +180,8 @@ fn admit(
         Method::Register | Method::Publish => return Err((405, "")),
         // The INVITE that began it has not been answered: there is nothing to change yet (RFC 3261 §14.2).
         Method::Invite if waits => return Err((491, "")),
+        // Whoever is called has not agreed to hear anything yet.
+        Method::Message if early => return Err((403, "Not Before The Call Is Answered")),
         _ => {}
     }
     take(shard, key, message).map_err(|stray| match stray {
@@ -201,6 +228,8 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
             identity.into()
         },
         carried: Carried::request(message, |route| is_ours(shard, route, request)),
+        caller: end.is_some_and(|end| end.number == 0),
+        counts: false,
     }
 }
 
@@ -240,6 +269,7 @@ pub(super) fn deliver(
                 end: key,
                 tags: (passing.from_tag.clone(), passing.to_tag.clone()),
                 cseq: passing.cseq,
+                speaker: passing.counts.then_some(u32::from(!passing.caller)),
             };
             let purpose = Purpose::Pass(Box::new(errand));
             let Some(client) = shard.open_client(connection, passing.method, purpose) else {
@@ -290,7 +320,7 @@ pub(super) fn answered(
         return;
     };
     let (ticket, call, key, method) = (errand.ticket, errand.call, errand.end, transaction.method);
-    let tags = errand.tags.clone();
+    let (tags, speaker) = (errand.tags.clone(), errand.speaker);
     match step {
         Step::Provisional(cancel) => {
             if cancel {
@@ -305,6 +335,10 @@ pub(super) fn answered(
                 on_call_end::acknowledge(shard, client, Some(key), message, effects);
             }
             shard.close_client(client);
+            // In the record before its sender is told.
+            if let Some(participant) = speaker.filter(|_| status < 300) {
+                shard.post_session(call, Letter::CallSaid { call, participant }, effects);
+            }
         }
         Step::Again | Step::Absorbed => return,
     }

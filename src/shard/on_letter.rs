@@ -304,6 +304,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::CallEnded { call, end, reason } => {
             on_call::ended(shard, call, end, reason, effects);
         }
+        Letter::CallSaid { call, participant } => on_call::said(shard, call, participant, effects),
         Letter::CallPass {
             call,
             end,

@@ -37,6 +37,8 @@ pub(crate) struct Call {
     pub answered: Option<usize>,
     /// When the INVITE came.
     pub began: Now,
+    /// Messages that reached the other side, of who called and of who was called.
+    pub messages_sent: [u32; 2],
     pub armed: Armed,
 }
 
@@ -91,6 +93,8 @@ pub(crate) struct Errand {
     /// The sender's tag and the receiver's.
     pub tags: (Box<str>, Box<str>),
     pub cseq: u32,
+    /// Whose message it is in the call's record, where it is one.
+    pub speaker: Option<u32>,
 }
 
 /// A pager message on its way: answered as soon as one endpoint has taken it, or when all have refused.

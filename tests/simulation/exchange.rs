@@ -457,7 +457,7 @@ fn who_is_blocked_hears_what_an_offline_user_gives() {
     assert_eq!(heard(true), offline);
 }
 
-/// What the records say of the calls so far: kind, users, whether messages were counted, and why each ended.
+/// What the records say of the calls so far: kind, users, how many messages they wrote, and why each ended.
 fn recorded(world: &mut World) -> Vec<String> {
     use muster::shard::cdr_event::CdrEvent;
     let mut said = Vec::new();
@@ -475,10 +475,13 @@ fn recorded(world: &mut World) -> Vec<String> {
                 reason,
                 ..
             } => {
-                assert_eq!(messages_sent, 0);
-                said.push(reason.to_owned());
+                let wrote = match messages_sent {
+                    0 => String::new(),
+                    count => format!(", wrote {count}"),
+                };
+                said.push(format!("{reason}{wrote}"));
             }
-            CdrEvent::OneMore { .. } => panic!("a call has no messages"),
+            CdrEvent::OneMore { participant, .. } => said.push(format!("{participant} wrote one")),
             CdrEvent::Ended { reason, .. } => said.push(reason.to_owned()),
         }
     }
@@ -544,10 +547,18 @@ fn every_call_has_its_record_and_a_missed_one_too() {
         assert_eq!(recorded(world), began);
     };
     talk(&mut world, &mut phones, &mut step);
-    let last = phones[1].parts.len() - 1;
-    phones[1].hang_up(&mut world, last);
+    let last = [0, 1].map(|phone: usize| phones[phone].parts.len() - 1);
+    for phone in [1, 0, 1] {
+        phones[phone].within(&mut world, last[phone], "MESSAGE", "");
+        step(&mut world, &mut phones);
+    }
+    // One is answered when the call is over.
+    phones[0].within(&mut world, last[0], "MESSAGE", "");
+    world.settle();
+    phones[0].hang_up(&mut world, last[0]);
     step(&mut world, &mut phones);
-    assert_eq!(recorded(&mut world), ["left"; 3]);
+    let ended = ["left, wrote 1", "left, wrote 2", "left", "0 wrote one"];
+    assert_eq!(recorded(&mut world), ended);
 
     talk(&mut world, &mut phones, &mut step);
     if let Some(socket) = phones[1].socket {
