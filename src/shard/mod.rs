@@ -19,6 +19,7 @@ mod lync;
 mod notify;
 mod on_alert;
 mod on_answer;
+mod on_blocked;
 mod on_call;
 mod on_call_ask;
 mod on_call_end;

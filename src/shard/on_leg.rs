@@ -321,8 +321,13 @@ pub(super) fn on_ack(shard: &mut Shard, request: Request<'_>, effects: &mut Effe
     confirm(shard, key, effects);
 }
 
-/// Nothing can be said in the dialog: BYE, and the session is told.
-fn give_up(shard: &mut Shard, key: DialogKey, reason: &'static str, effects: &mut Effects) {
+/// Nothing can be said in the dialog, or nothing is to be: BYE, and the session is told.
+pub(super) fn give_up(
+    shard: &mut Shard,
+    key: DialogKey,
+    reason: &'static str,
+    effects: &mut Effects,
+) {
     let leg = shard.leg_ref(key);
     let Some(Leg { session, pages, .. }) = shard.leg(key) else {
         return;

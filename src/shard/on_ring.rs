@@ -423,6 +423,19 @@ fn give_up(shard: &mut Shard, key: RingingKey, why: Stop, effects: &mut Effects)
     declined(shard, session, invitation, outcome, pages, effects);
 }
 
+/// Whom it rings wants to hear nothing of who invites any more.
+pub(super) fn turn_away(shard: &mut Shard, key: RingingKey, effects: &mut Effects) {
+    let Some(ringing) = end_ringing(shard, key) else {
+        return;
+    };
+    for leg in &ringing.legs {
+        cancel(shard, *leg, Stop::GivenUp, effects);
+    }
+    let outcome = Outcome::with(480, OFFLINE);
+    let (session, invitation) = (ringing.session, ringing.invitation);
+    declined(shard, session, invitation, outcome, false, effects);
+}
+
 /// The session has lost interest.
 pub(super) fn stop(
     shard: &mut Shard,

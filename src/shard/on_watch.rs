@@ -9,8 +9,8 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::standing::Standing;
 use crate::shard::{
-    Shard, ShardId, User, UserKey, lync, on_lines, on_list, on_publish, on_register, on_waiting,
-    on_winfo,
+    Shard, ShardId, User, UserKey, lync, on_blocked, on_lines, on_list, on_publish, on_register,
+    on_waiting, on_winfo,
 };
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -131,6 +131,7 @@ pub(super) fn standing_changed(
     let lists = (before.contacts != after.contacts).then(|| user.record.aor.clone());
     if asks {
         relevel(shard, key, effects);
+        on_blocked::part(shard, key, effects);
     }
     if let Some(user) = added {
         lync::on_pending::changed(shard, &user, effects);
