@@ -315,3 +315,38 @@ fn a_refused_publication_swallows_no_news() {
         assert_eq!(noted.count(), 1, "{expected}");
     }
 }
+
+/// Whoever fills the one queue of the store would let all others wait.
+#[test]
+fn so_many_changes_of_one_user_wait_for_the_store() {
+    let mut world = World::new(1, 6, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut more = Client::another(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    for new in 1..=10 {
+        publish(&mut world, &mut alice, new, "");
+        publish(&mut world, &mut more, 100 + new, "");
+    }
+    let heard = [alice.read(&mut world), more.read(&mut world)].concat();
+    let refused: Vec<&Heard> = heard.iter().collect();
+    assert_eq!(refused.len(), 4, "what is past 16, on whichever connection");
+    for answer in refused {
+        assert_eq!(answer.status, Some(503), "{}", answer.full());
+        assert!(answer.header("Retry-After").is_some());
+    }
+    // Another user's is not counted with them.
+    let lines = "Event: message-summary\r\nContent-Type: application/simple-message-summary\r\n";
+    let body = "Messages-Waiting: yes\r\nVoice-Message: 1/0 (0/0)\r\n";
+    assert_eq!(
+        bob.ask(&mut world, "PUBLISH", "bob", lines, body).status,
+        Some(200)
+    );
+    // All that waited has been kept by now, and there is room.
+    let heard = [alice.read(&mut world), more.read(&mut world)].concat();
+    let taken = heard.iter().filter(|heard| heard.status == Some(200));
+    assert_eq!(taken.count(), 16);
+    publish(&mut world, &mut alice, 50, "");
+    world.settle();
+    let answer = answer(&mut world, &mut alice).expect("an answer");
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+}

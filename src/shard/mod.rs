@@ -87,7 +87,7 @@ use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::lync::directory::Directory;
 use crate::shard::on_fanout::Telling;
-use crate::shard::on_kept::{KeepKey, Keeping};
+use crate::shard::on_kept::{Keep, KeepKey};
 use crate::shard::overload::Overload;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::reach::Stages;
@@ -326,7 +326,9 @@ pub struct Shard {
     /// Users of whom a publication waits for the store.
     publishing: HashMap<Aor, lync::on_publish::Publishing, ahash::RandomState>,
     /// What the store was asked to keep and has not answered.
-    keeping: Slab<KeepKey, Keeping>,
+    keeping: Slab<KeepKey, Keep>,
+    /// How many of it each user has asked for.
+    keeps: BTreeMap<Aor, usize>,
     /// How many of it are some user's voice messages.
     mailboxes: BTreeMap<Aor, usize>,
 
@@ -474,6 +476,7 @@ impl Shard {
             newest_version: 0,
             publishing,
             keeping: Slab::default(),
+            keeps: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             wheel: Wheel::new(now),
             looks: Vec::new(),

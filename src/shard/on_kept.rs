@@ -15,9 +15,21 @@ use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
+/// Changes of one user's own that may wait for the store; past it 503. All users share one queue there, and each waits for those
+/// in front: so nobody fills it for the others.
+const KEEPS_MAX: usize = 16;
+
 slotmap::new_key_type! {
     /// Something that waits for the store's word.
     pub(crate) struct KeepKey;
+}
+
+/// What was asked, until the store has answered.
+#[derive(Debug)]
+pub(crate) struct Keep {
+    /// Whose doing it is; `None` where it is the server's.
+    by: Option<Aor>,
+    keeping: Keeping,
 }
 
 /// What is to be done when the store has answered. A script that owes somebody an answer adds what it needs to give it.
@@ -42,9 +54,22 @@ pub(crate) enum Keeping {
 }
 
 impl Shard {
-    /// Asks the store to keep a change. Its answer is certain to come, `Kept` or not, if the process lives.
+    /// Asks the store to keep a change. Its answer is certain to come, `Kept` or not, if the process lives: at once where as many
+    /// changes of the user's as may wait do.
     pub(crate) fn keep(&mut self, change: Change, keeping: Keeping, effects: &mut Effects) {
-        let key = self.keeping.insert(keeping);
+        let by = match keeping {
+            // Once for each contact or choice: nobody can make them come often, and nobody waits.
+            Keeping::Nobody | Keeping::AlertTold(_) => None,
+            _ => Some(change.user().clone()),
+        };
+        if let Some(user) = &by {
+            let count = self.keeps.get(user).copied().unwrap_or(0);
+            if count >= KEEPS_MAX {
+                return done(self, keeping, Err(NotKept::Failed), effects);
+            }
+            self.keeps.insert(user.clone(), count + 1);
+        }
+        let key = self.keeping.insert(Keep { by, keeping });
         let ticket = KeepTicket {
             shard: self.me,
             key: key.data().as_ffi(),
@@ -61,31 +86,46 @@ pub(super) fn on_kept(
     effects: &mut Effects,
 ) {
     let key: KeepKey = KeyData::from_ffi(ticket.key).into();
-    match (shard.keeping.remove(key), outcome) {
-        (Some(Keeping::Nobody) | None, _) => {}
-        (Some(Keeping::Alert(dialog)), Ok(())) => {
+    let Some(Keep { by, keeping }) = shard.keeping.remove(key) else {
+        return;
+    };
+    if let Some(user) = by
+        && let Some(count) = shard.keeps.get_mut(&user)
+    {
+        *count -= 1;
+        if *count == 0 {
+            shard.keeps.remove(&user);
+        }
+    }
+    done(shard, keeping, outcome, effects);
+}
+
+fn done(shard: &mut Shard, keeping: Keeping, outcome: Result<(), NotKept>, effects: &mut Effects) {
+    match (keeping, outcome) {
+        (Keeping::Nobody, _) => {}
+        (Keeping::Alert(dialog), Ok(())) => {
             if let Some((watcher, whom)) = on_subscribe::watcher_and_watched(shard, dialog) {
                 on_alert::kept(shard, &watcher, &whom, effects);
             }
             on_subscribe::grant(shard, dialog, effects);
         }
-        (Some(Keeping::Alert(dialog)), Err(not_kept)) => {
+        (Keeping::Alert(dialog), Err(not_kept)) => {
             on_subscribe::refused(shard, dialog, &not_kept.outcome(), effects);
         }
-        (Some(Keeping::AlertTold(told)), outcome) => on_alert::taken_out(shard, *told, outcome),
-        (Some(Keeping::Publish(publishing)), outcome) => {
+        (Keeping::AlertTold(told), outcome) => on_alert::taken_out(shard, *told, outcome),
+        (Keeping::Publish(publishing), outcome) => {
             on_publish::kept(shard, *publishing, outcome, effects);
         }
-        (Some(Keeping::Service(server)), outcome) => {
+        (Keeping::Service(server), outcome) => {
             on_relations::kept(shard, server, outcome, effects);
         }
-        (Some(Keeping::Categories(pending)), outcome) => {
+        (Keeping::Categories(pending), outcome) => {
             on_publish_lync::kept(shard, *pending, outcome, effects);
         }
-        (Some(Keeping::Waiting(published)), outcome) => {
+        (Keeping::Waiting(published), outcome) => {
             on_waiting::kept(shard, &published, outcome, effects);
         }
-        (Some(Keeping::Contacts(editing)), outcome) => {
+        (Keeping::Contacts(editing), outcome) => {
             on_soap::kept(shard, &editing, outcome, effects);
         }
     }
