@@ -4,6 +4,7 @@
 //! connected, what waits for an answer, which dialogs there are. Two services meet only in a script.
 //! Not here: sockets, the clock, threads, randomness (a seeded generator is lent at the start).
 
+mod brought;
 mod call_record;
 pub mod cdr_event;
 pub mod change;
@@ -193,7 +194,8 @@ pub struct Settings {
     pub subscription_s: (u32, u32),
     /// Subscriptions that one user may have over all connections, an entry of a list counted as one.
     pub subscriptions_max: usize,
-    /// Subscriptions, legs, dialogs with a focus and ends of calls that one connection may have, all together.
+    /// Subscriptions, legs, dialogs with a focus and ends of calls that one connection may have, all together; what others bring, a
+    /// quarter of it (`brought`).
     pub dialogs_max: usize,
     /// Requests of one connection that may wait for an answer; past it 503.
     pub pending_max: u16,

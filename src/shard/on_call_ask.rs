@@ -8,6 +8,7 @@
 //! | to one endpoint (GRUU, RFC 5627) | that one rings, and no rule counts; 486 where its user does not want to be disturbed |
 //! | to somebody who forwards every call | it goes there |
 //! | to somebody who does not want to be disturbed | it goes where their calls go when they are busy, else 486 |
+//! | from somebody who rings there often enough | 486 |
 //! | any other | their endpoints ring in their order, and whoever rings beside them |
 
 use core::time::Duration;
@@ -97,6 +98,9 @@ fn whom(
             busy: forward_busy,
             ..Found::default()
         };
+    }
+    if shard.rings_enough(key, from) {
+        return refused(486, "");
     }
     let wanted = Wanted {
         except: Some(except.1).filter(|_| except.0 == shard.me),

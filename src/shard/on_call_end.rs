@@ -28,7 +28,7 @@ pub(super) struct Ring {
 /// Rings one endpoint.
 pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut Effects) {
     let (call, number, connection) = (ring.call, ring.end, ring.connection);
-    let has_room = shard.has_room_for_dialog(connection);
+    let has_room = shard.has_room_for_ring(connection);
     let dialog = invite.dialog.aimed(&ring.contact);
     let end = End {
         call,

@@ -53,6 +53,9 @@ pub(super) fn ring(
     if let Some(outcome) = held_back(shard, user, &from.aor, to.priority) {
         return decline(shard, outcome, effects);
     }
+    if shard.rings_enough(user, &from.aor) {
+        return decline(shard, Outcome::of(486), effects);
+    }
     let wanted = Wanted {
         gruu: to.gruu.as_ref(),
         method: Some(Method::Invite),
@@ -217,7 +220,7 @@ pub(super) fn invite<'s>(
 ) -> Option<(Link, Branch, &'s mut Dialog)> {
     let ringing = shard.ringings.get(key)?;
     let (session, focus, user) = (ringing.session, ringing.focus, ringing.to.clone());
-    if !shard.has_room_for_dialog(connection) {
+    if !shard.has_room_for_ring(connection) {
         return None;
     }
     let call_id = shard.fresh_call_id();

@@ -48,6 +48,46 @@ fn who_is_invited_by_many_has_room_for_so_many_dialogs() {
     assert_eq!(others[2].titles(&mut world), ["100", "480"]);
 }
 
+/// Who rings and rings takes neither the room in which the user would do something, nor that of others who ring.
+#[test]
+fn rings_leave_room_for_the_user_and_for_others() {
+    let settings = Settings {
+        dialogs_max: 40,
+        ..Settings::default()
+    };
+    for description in [MESSAGES, AUDIO] {
+        let mut world = World::new(1, 24, &settings);
+        let mut bob = Client::up(&mut world, "bob");
+        let mut mallory = Client::up(&mut world, "mallory");
+        for number in 0..20 {
+            mallory.invite(&mut world, "bob", description);
+            let expected: &[&str] = if number < 8 {
+                &["100"]
+            } else {
+                &["100", "486"]
+            };
+            assert_eq!(mallory.titles(&mut world), expected, "{number}");
+        }
+        assert_eq!(bob.titles(&mut world), ["INVITE"; 8]);
+        // A quarter of 40 for all who ring.
+        let mut others = ["carol", "dave", "erin"].map(|name| Client::up(&mut world, name));
+        for other in &mut others {
+            other.invite(&mut world, "bob", description);
+        }
+        assert_eq!(bob.titles(&mut world), ["INVITE"; 2]);
+        assert_eq!(others[2].titles(&mut world), ["100", "480"]);
+        let watches = bob.watch(&mut world, "carol", 600);
+        assert_eq!(watches.status, Some(200), "{}", watches.full());
+        bob.titles(&mut world);
+        bob.invite(&mut world, "carol", description);
+        assert_eq!(
+            bob.titles(&mut world).first().map(String::as_str),
+            Some("100")
+        );
+        assert!(others[0].titles(&mut world).contains(&"INVITE".to_owned()));
+    }
+}
+
 #[test]
 fn conversations_and_calls_share_the_room_of_their_shard() {
     let settings = Settings {

@@ -1,0 +1,70 @@
+//! What others bring to a user, invitations and calls, has a share of what the user's connections may hold: else who rings
+//! often enough takes the room in which the user would do something themself.
+
+use crate::immcu::leg::{Leg, State};
+use crate::shard::usage::{Stage, Usage};
+use crate::shard::{Shard, UserKey};
+use crate::sip::header::NameAddr;
+use crate::sip::link::ConnectionId;
+use crate::sip::uri::Aor;
+
+/// What others bring is at most the whole divided by this, but [`SHARE_MIN`] in any case: who talks can be rung.
+const SHARE: usize = 4;
+const SHARE_MIN: usize = 2;
+/// Unanswered rings of one caller at one user.
+const RINGS_MAX: usize = 8;
+
+impl Shard {
+    /// Whether one more conversation or call that somebody else begins may be on this connection.
+    pub(crate) fn has_room_for_ring(&self, connection: ConnectionId) -> bool {
+        let Some(place) = self.connections.get(connection) else {
+            return false;
+        };
+        let legs = self.dialogs.keys(&place.dialogs).filter(|key| {
+            let usage = self.dialogs.get(*key).map(|association| &association.usage);
+            matches!(usage, Some(Usage::Leg(leg)) if !leg.theirs)
+        });
+        let ends = self.ends.keys(&place.ends).filter(|key| {
+            let end = self.ends.get(*key);
+            end.is_some_and(|end| end.number > 0)
+        });
+        let share = (self.settings.dialogs_max / SHARE).max(SHARE_MIN);
+        self.has_room_for_dialog(connection) && legs.count() + ends.count() < share
+    }
+
+    /// Whether `from` rings at this user so often already that once more would say nothing new.
+    pub(crate) fn rings_enough(&self, key: UserKey, from: &Aor) -> bool {
+        let Some(user) = self.users.get(key) else {
+            return false;
+        };
+        user.bindings.endpoints(self.now).any(|endpoint| {
+            let Some(place) = self.connections.get(endpoint.connection) else {
+                return false;
+            };
+            let legs = self.dialogs.keys(&place.dialogs);
+            let ends = self.ends.keys(&place.ends);
+            let invited = legs.filter(|leg| {
+                let Some(Leg {
+                    state: State::Ringing(ringing, _),
+                    ..
+                }) = self.leg(*leg)
+                else {
+                    return false;
+                };
+                let ringing = self.ringings.get(*ringing);
+                ringing.is_some_and(|ringing| ringing.from.aor == *from)
+            });
+            let called = ends.filter(|key| {
+                let end = self.ends.get(*key);
+                end.is_some_and(|end| {
+                    end.number > 0 && end.stage == Stage::Ringing && {
+                        let caller = NameAddr::parse(end.threads.template().local());
+                        let caller = caller.ok().and_then(|caller| caller.uri().ok()?.aor());
+                        caller.as_ref() == Some(from)
+                    }
+                })
+            });
+            invited.count() + called.count() >= RINGS_MAX
+        })
+    }
+}
