@@ -10,9 +10,11 @@
 //! Nothing is kept for it: the calls' clients are here anyway, with their user. What changes in one turn is told once.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use crate::documents::dialog_info::{self, Call, Direction, Identity, Ids, State};
+use crate::immcu::SessionId;
 use crate::presence::{Level, Package, Phone};
 use crate::shard::effect::Effects;
 use crate::shard::usage::{End, Stage};
@@ -20,7 +22,7 @@ use crate::shard::{Shard, UserKey, on_publish, on_watch};
 use crate::sip::header::NameAddr;
 use crate::sip::uri::Aor;
 
-/// Calls of one user in one document; further ones are made all the same, they only light no lamp.
+/// Calls of one user in one document, those that go furthest; further ones are made all the same, they only light no lamp.
 const LINES_MAX: usize = 32;
 
 /// A call of a user, as one of their clients has it.
@@ -37,16 +39,19 @@ struct Line {
 }
 
 impl Line {
-    fn of(end: &End) -> Option<Line> {
+    fn state(end: &End) -> Option<State> {
+        match end.stage {
+            Stage::Cancelled => None,
+            Stage::Talking(_) => Some(State::Confirmed),
+            Stage::Accepted => Some(State::Early),
+            Stage::Ringing if end.threads.iter().next().is_some() => Some(State::Early),
+            Stage::Ringing => Some(State::Trying),
+        }
+    }
+
+    fn of(end: &End, state: State) -> Option<Line> {
         let mut threads = end.threads.iter();
         let (first, more) = (threads.next(), threads.next().is_some());
-        let state = match end.stage {
-            Stage::Cancelled => return None,
-            Stage::Talking(_) => State::Confirmed,
-            Stage::Accepted => State::Early,
-            Stage::Ringing if first.is_some() => State::Early,
-            Stage::Ringing => State::Trying,
-        };
         let began_it = end.number == 0;
         // Dialogs are kept as the other side has them, so what is local there is remote here.
         let template = end.threads.template();
@@ -71,40 +76,48 @@ impl Line {
     }
 }
 
-/// All calls of a user, by their ids: where several of their endpoints ring for one call it is one line.
-fn lines(shard: &Shard, user: &Aor) -> Vec<Line> {
-    let mut lines: BTreeMap<String, Line> = BTreeMap::new();
+/// The clients' parts in calls of a user.
+fn ends<'s>(shard: &'s Shard, user: &'s Aor) -> impl Iterator<Item = &'s End> {
     let endpoints = shard
         .user(user)
         .map(|user| user.bindings.endpoints(shard.now));
-    for endpoint in endpoints.into_iter().flatten() {
-        for key in shard.ends_on(endpoint.connection) {
-            let end = shard.ends.get(key).filter(|end| end.user == *user);
-            let Some(line) = end.and_then(Line::of) else {
-                continue;
-            };
-            let further = lines
-                .get(&line.id)
-                .is_none_or(|known| known.state < line.state);
-            if further && (lines.len() < LINES_MAX || lines.contains_key(&line.id)) {
-                lines.insert(line.id.clone(), line);
+    endpoints
+        .into_iter()
+        .flatten()
+        .flat_map(|endpoint| shard.ends_on(endpoint.connection))
+        .filter_map(|key| shard.ends.get(key))
+        .filter(move |end| end.user == *user)
+}
+
+/// The calls of a user, by their ids: where several of their endpoints ring for one call it is one line. Those that go furthest come
+/// first, so none is made that would not be shown, however many there are.
+fn lines(shard: &Shard, user: &Aor) -> Vec<Line> {
+    let mut lines: BTreeMap<(SessionId, bool), Line> = BTreeMap::new();
+    for state in [State::Confirmed, State::Early, State::Trying] {
+        for end in ends(shard, user) {
+            if lines.len() >= LINES_MAX {
+                break;
+            }
+            if Line::state(end) == Some(state)
+                && let Entry::Vacant(place) = lines.entry((end.call, end.number == 0))
+                && let Some(line) = Line::of(end, state)
+            {
+                place.insert(line);
             }
         }
     }
-    lines.into_values().collect()
+    let mut lines: Vec<Line> = lines.into_values().collect();
+    lines.sort_by(|one, other| one.id.cmp(&other.id));
+    lines
 }
 
 /// The document that the watchers of `level` see.
 pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u8]>> {
     let user = &shard.users.get(key)?.record.aor;
-    let lines = match level {
-        Level::Blocked | Level::External => Vec::new(),
-        _ => lines(shard, user),
-    };
     let mut document = Vec::with_capacity(512);
     if level == Level::Colleagues {
         // One lamp, however many calls; what only rings keeps nobody from calling.
-        let talks = lines.iter().any(|line| line.state == State::Confirmed);
+        let talks = ends(shard, user).any(|end| Line::state(end) == Some(State::Confirmed));
         let busy = talks.then_some(Call {
             id: "busy",
             state: State::Confirmed,
@@ -114,6 +127,10 @@ pub(super) fn render(shard: &Shard, key: UserKey, level: Level) -> Option<Arc<[u
         });
         dialog_info::write(&mut document, &user.uri(), busy);
     } else {
+        let lines = match level {
+            Level::Blocked | Level::External => Vec::new(),
+            _ => lines(shard, user),
+        };
         let own = level == Level::Own;
         let calls = lines.iter().map(|line| call(line, own));
         dialog_info::write(&mut document, &user.uri(), calls);

@@ -3,7 +3,9 @@
 use super::Client;
 use crate::world::World;
 use muster::immcu;
+use muster::presence::{Level, Member};
 use muster::shard::Settings;
+use muster::shard::standing::Standing;
 
 const MESSAGES: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=message 5061 sip null\r\n\
                         a=accept-types:text/plain\r\n";
@@ -85,6 +87,67 @@ fn rings_leave_room_for_the_user_and_for_others() {
             Some("100")
         );
         assert!(others[0].titles(&mut world).contains(&"INVITE".to_owned()));
+    }
+}
+
+/// Dave calls Bob, who answers.
+fn talk(world: &mut World, bob: &mut Client, dave: &mut Client) {
+    dave.invite(world, "bob", AUDIO);
+    let bytes = world.read(bob.socket);
+    let heard = bob.inbox.push(&bytes);
+    let invite = heard
+        .iter()
+        .find(|heard| heard.method == "INVITE" && heard.status.is_none());
+    let lines =
+        "Contact: <sip:bob@10.0.0.1:5060;transport=tls>\r\nContent-Type: application/sdp\r\n";
+    let answer = invite
+        .expect("it rings")
+        .response(200, "OK", "b", lines, AUDIO);
+    world.send(bob.socket, &answer);
+    world.settle();
+    assert_eq!(dave.titles(world), ["100", "200"]);
+}
+
+/// A lamp has room for 32 calls: whoever lets more of them ring would else hide the one that matters.
+#[test]
+fn who_talks_is_seen_to_talk_however_much_rings() {
+    for level in [Level::Colleagues, Level::Workgroup] {
+        for talks_first in [true, false] {
+            let mut world = World::new(1, 25, &Settings::default());
+            let [mut bob, mut carol, mut dave] =
+                ["bob", "carol", "dave"].map(|name| Client::up(&mut world, name));
+            let rule = |standing: &mut Standing| {
+                let set = standing.access.set(Member::Everyone, level);
+                set.map(drop).map_err(|error| error.to_string())
+            };
+            world.edit("bob@example.com", rule).expect("a rule");
+            if talks_first {
+                talk(&mut world, &mut bob, &mut dave);
+            }
+            for number in 0..5 {
+                let callee = Client::up(&mut world, &format!("u{number}"));
+                for _ in 0..8 {
+                    bob.invite(&mut world, &callee.name, AUDIO);
+                }
+            }
+            let heard = bob.titles(&mut world);
+            assert_eq!(heard.iter().filter(|title| *title == "100").count(), 40);
+            if !talks_first {
+                talk(&mut world, &mut bob, &mut dave);
+            }
+            let lines = "Contact: <sip:carol@10.0.0.1:5060;transport=tls>\r\nEvent: dialog\r\nExpires: 600\r\n";
+            carol.send(&mut world, "SUBSCRIBE", "bob", lines, "");
+            let heard = carol.read_all(&mut world);
+            let lamp = heard
+                .iter()
+                .find(|heard| heard.method == "NOTIFY" && heard.status.is_none());
+            let text = lamp.expect("a lamp").text();
+            assert_eq!(
+                text.matches("<state>confirmed</state>").count(),
+                1,
+                "{level} {text}"
+            );
+        }
     }
 }
 
