@@ -1,8 +1,8 @@
 //! What of a message goes along from one client of a call to another: its header lines as they were written, and its body.
 //!
 //! What belongs to a hop is left out here and written anew where the message goes out: the topmost Via, Max-Forwards, our own
-//! Route and Record-Route, Content-Length (RFC 3261 §16.6, §16.7). So is what only this server may say, P-Asserted-Identity
-//! (RFC 3325 §5), and all that proves or asks who somebody is (`between_client_and_us`).
+//! Route and Record-Route, Content-Length (RFC 3261 §16.6, §16.7). So is what only this server may say (`only_ours`), and all
+//! that proves or asks who somebody is (`between_client_and_us`).
 
 use std::sync::Arc;
 
@@ -51,7 +51,8 @@ impl Carried {
         self.bytes.get(self.head_bytes..).unwrap_or(&[])
     }
 
-    /// What of a request goes along. `ours` says which route is.
+    /// What of a request goes along. `ours` says which route is. How it has come here only this server knows, which sends calls on
+    /// (Diversion, RFC 5806; History-Info, RFC 7044); in an answer both say where a client would have it go, or repeat ours.
     pub fn request(message: &Message<'_>, ours: impl Fn(&str) -> bool) -> Carried {
         let mut head = Vec::with_capacity(message.head().len() + 64);
         build::vias(&mut head, message);
@@ -61,9 +62,9 @@ impl Carried {
                 Name::Via
                 | Name::MaxForwards
                 | Name::ContentLength
-                | Name::PAssertedIdentity
-                | Name::PPreferredIdentity => continue,
-                _ if between_client_and_us(name, text) => continue,
+                | Name::Diversion
+                | Name::HistoryInfo => continue,
+                _ if only_ours(name, text) || between_client_and_us(name, text) => continue,
                 Name::Route if !routed => {
                     routed = true;
                     // Our own is the first, if it is there at all (RFC 3261 §16.4).
@@ -97,10 +98,8 @@ impl Carried {
                 | Name::To
                 | Name::CallId
                 | Name::CSeq
-                | Name::ContentLength
-                | Name::PAssertedIdentity
-                | Name::PPreferredIdentity => {}
-                _ if between_client_and_us(name, text) => {}
+                | Name::ContentLength => {}
+                _ if only_ours(name, text) || between_client_and_us(name, text) => {}
                 Name::RecordRoute => {
                     for value in crate::sip::header::split_values(value) {
                         line(&mut head, text, if ours(value) { route } else { value });
@@ -111,6 +110,13 @@ impl Carried {
         }
         Carried::new(head, message.body())
     }
+}
+
+/// Whether a header says who somebody is: then it is this server's to say, by P-Asserted-Identity (RFC 3325 §5), and phones show
+/// the one that came before that just as well.
+fn only_ours(name: Name, text: &str) -> bool {
+    matches!(name, Name::PAssertedIdentity | Name::PPreferredIdentity)
+        || name == Name::Other && text.eq_ignore_ascii_case("Remote-Party-ID")
 }
 
 /// Whether a header proves who somebody is, asks for it, or signs the message: never carried, whatever its realm.

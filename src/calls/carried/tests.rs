@@ -32,6 +32,9 @@ const INVITE: &str = "INVITE sip:bob@example.com SIP/2.0\n\
     Authentication-Info: NTLM rspauth=\"0\"\n\
     WWW-Authenticate: Digest realm=\"elsewhere\"\n\
     Proxy-Authenticate: NTLM realm=\"x\"\n\
+    remote-party-id: \"The Boss\" <sip:boss@example.com>;party=calling;screen=yes\n\
+    Diversion: <sip:boss@example.com>;reason=unconditional\n\
+    History-Info: <sip:boss@example.com>;index=1\n\
     X-Strange:   kept \n\
     Content-Type: application/sdp\n\
     l: 5\n\nv=0\r\n";
@@ -70,6 +73,8 @@ fn an_answer_goes_along_but_for_what_the_request_says() {
         Record-Route: <sip:far;lr>, <sip:near;lr>, <sip:call-7@theirs;lr>, <sip:behind;lr>\n\
         Contact: <sip:bob@192.0.2.2>;isfocus\n\
         P-Asserted-Identity: <sip:boss@example.com>\n\
+        Remote-Party-ID: <sip:boss@example.com>;party=called\n\
+        Diversion: <sip:bob@example.com>;reason=user-busy\n\
         Proxy-Authenticate: NTLM realm=\"x\"\n\
         WWW-Authenticate: NTLM realm=\"x\"\n\
         Authentication-Info: NTLM rspauth=\"0\"\n\
@@ -97,7 +102,8 @@ fn an_answer_goes_along_but_for_what_the_request_says() {
     assert_eq!(
         lines.replace("\r\n", "\n"),
         "Record-Route: <sip:far;lr>\nRecord-Route: <sip:near;lr>\nRecord-Route: <sip:call-7@ours;lr>\n\
-         Record-Route: <sip:behind;lr>\nContact: <sip:bob@192.0.2.2>;isfocus\nX-Strange: kept\n"
+         Record-Route: <sip:behind;lr>\nContact: <sip:bob@192.0.2.2>;isfocus\n\
+         Diversion: <sip:bob@example.com>;reason=user-busy\nX-Strange: kept\n"
     );
 }
 
