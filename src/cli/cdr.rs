@@ -122,11 +122,11 @@ fn table(mut out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopped> {
             lasted.as_deref().unwrap_or("-"),
             session.kind,
             session.end_reason.as_deref().unwrap_or("goes on"),
-            if who.is_empty() {
+            plain(&if who.is_empty() {
                 session.initiator
             } else {
                 who.join(", ")
-            },
+            }),
         )?;
         Ok(())
     })?;
@@ -204,7 +204,7 @@ fn comma_separated(out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopp
         for each in session.participants {
             let back = [
                 each.user,
-                each.endpoint,
+                cell(&each.endpoint),
                 each.joined_ms.to_string(),
                 number(each.left_ms),
                 number(each.messages_sent),
@@ -215,6 +215,17 @@ fn comma_separated(out: impl Write, sessions: &Sessions<'_>) -> Result<(), Stopp
         Ok(())
     })?;
     Ok(lines.flush()?)
+}
+
+/// What a terminal shows and does not obey.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "?")
+}
+
+/// What a client calls itself, for a spreadsheet: no formula, whatever it begins with.
+fn cell(text: &str) -> String {
+    let formula = text.starts_with(['=', '+', '-', '@']);
+    format!("{}{}", if formula { "'" } else { "" }, plain(text))
 }
 
 /// What `--since` means, in Unix milliseconds.
@@ -232,6 +243,22 @@ fn moment_ms(written: &str, now: &ZonedDateTime) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_client_calls_itself_is_text_to_whoever_reads_it() {
+        for (instance, expected) in [
+            ("<urn:uuid:1>", "<urn:uuid:1>"),
+            ("", ""),
+            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("a=b", "a=b"),
+            ("\u{1b}]0;pwned\u{7}\u{9b}2J", "?]0;pwned??2J"),
+        ] {
+            assert_eq!(cell(instance), expected);
+        }
+    }
 
     #[test]
     fn times_as_people_write_them() {

@@ -463,6 +463,12 @@ impl<'a> Wish<'a> {
         {
             return Err(Refusal::ContactTooLong);
         }
+        // The records show it to people, and an escaped control character is one there.
+        if let Some(value) = &instance
+            && value.contains(char::is_control)
+        {
+            return Err(Refusal::BadContact);
+        }
         // A reg-id without an instance means nothing (RFC 5626 §6).
         let reg_id = match &instance {
             Some(_) => params

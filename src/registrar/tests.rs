@@ -322,6 +322,15 @@ fn equivalent_contacts_are_one() {
     ]);
 }
 
+/// What a client calls itself is printed with the records: also escaped, it commands no terminal.
+#[test]
+fn an_instance_id_is_text() {
+    for control in ["\u{1b}", "\u{7}", "\0", "\u{7f}", "\u{9b}"] {
+        let contact = format!("{A};+sip.instance=\"<=1\\{control}2J>\"");
+        check(&[(0, 1, "a/1", &[&contact], "400 Bad Contact")]);
+    }
+}
+
 /// RFC 5626 §6: instance and reg-id are the binding, whatever the URI.
 #[test]
 fn an_instance_is_one_endpoint_wherever_it_is() {

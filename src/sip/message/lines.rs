@@ -223,6 +223,7 @@ pub(super) fn scan_slow(bytes: &mut [u8], lines: &mut Lines) -> Option<Fault> {
     });
     let head = bytes.get_mut(..end).unwrap_or(&mut []);
     unfold(head);
+    replace_control(head);
     if replace_invalid(head) {
         fault.get_or_insert(Fault::Utf8);
     }
@@ -260,7 +261,7 @@ impl Lines {
         let (name, value) = text.split_once(':').ok_or(Fault::HeaderLine)?;
         let name = name.trim_end_matches([' ', '\t']);
         let value = grammar::trim(value);
-        if !grammar::all(name, TOKEN) || value.bytes().any(|byte| matches!(byte, b'\r' | b'\n')) {
+        if !grammar::all(name, TOKEN) || !is_text(value) {
             return Err(Fault::HeaderLine);
         }
         let value_at = line_at + grammar::offset(text, value);
@@ -269,6 +270,37 @@ impl Lines {
             return Err(Fault::HeadersTooMany);
         }
         Ok(())
+    }
+}
+
+/// Whether a value has no control characters but tabs, and in a quoted string those that are escaped, which are no line ends
+/// (RFC 3261 §25.1, `quoted-pair`). Whoever is shown one as it is takes it for a command to their terminal.
+fn is_text(value: &str) -> bool {
+    let (mut quoted, mut escaped) = (false, false);
+    value.bytes().all(|byte| {
+        let pair = core::mem::take(&mut escaped);
+        match byte {
+            b'\r' | b'\n' => return false,
+            _ if pair => {}
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            b'\t' => {}
+            _ => return !byte.is_ascii_control(),
+        }
+        true
+    })
+}
+
+/// Puts a question mark for each control character of a response's first line: its reason phrase says nothing that counts, and is
+/// told to others.
+fn replace_control(head: &mut [u8]) {
+    if head.starts_with(b"SIP/") {
+        let end = memchr::memmem::find(head, b"\r\n").unwrap_or(0);
+        for byte in head.iter_mut().take(end) {
+            if byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n') {
+                *byte = b'?';
+            }
+        }
     }
 }
 
@@ -376,6 +408,23 @@ mod tests {
         check("S\r\nA b: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
         check("S\r\nA: b\nB: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
         check("S\r\nA: b\rB: c\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
+        for control in ["\0", "\u{7}", "\u{1b}", "\u{7f}"] {
+            for value in [
+                "a{}b",
+                "\\{}",
+                "\"{}\"",
+                "\"\\\\{}\"",
+                "\"a\" \\{}",
+                "\"\\\"\"{}",
+            ] {
+                let value = value.replace("{}", control);
+                check(
+                    &format!("S\r\nA: {value}\r\nC: d\r\n\r\n"),
+                    "slow C=d HeaderLine",
+                );
+            }
+        }
+        check("S\r\nA: \"\\\rb\"\r\nC: d\r\n\r\n", "slow C=d HeaderLine");
         check("S\nA: b\r\nC: d\r\n\r\n", "slow C=d");
         check("S\r\nA: b\r\nC: d", "slow A=b HeadTooLarge");
         check("", "slow HeadTooLarge");
@@ -410,6 +459,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_reason_phrase_commands_no_terminal() {
+        let mut bytes = b"SIP/2.0 486 \x1b]0;x\x07Busy\tnow\x7f\r\nA: b\r\n\r\n\x1b".to_vec();
+        let (lines, fault) = slow(&mut bytes);
+        assert_eq!((lines.all().len(), fault), (1, None));
+        assert_eq!(bytes, b"SIP/2.0 486 ?]0;x?Busy\tnow?\r\nA: b\r\n\r\n\x1b");
     }
 
     #[test]
