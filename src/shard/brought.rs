@@ -29,7 +29,9 @@ impl Shard {
             end.is_some_and(|end| end.number > 0)
         });
         let share = (self.settings.dialogs_max / SHARE).max(SHARE_MIN);
-        self.has_room_for_dialog(connection) && legs.count() + ends.count() < share
+        self.connections.has_room_to_say(connection, 0)
+            && self.has_room_for_dialog(connection)
+            && legs.count() + ends.count() < share
     }
 
     /// Whether `from` rings at this user so often already that once more would say nothing new.

@@ -3,6 +3,7 @@
 use crate::auth::{Association, Seen};
 use crate::dialect::Dialect;
 use crate::immcu::content::{Content, Sort};
+use crate::shard::held::Held;
 use crate::shard::usage::EndKey;
 use crate::sip::armed::Armed;
 use crate::sip::chain::Chain;
@@ -13,9 +14,9 @@ use crate::sip::time::Now;
 use crate::sip::transaction::{ClientKey, ServerKey};
 use crate::sip::uri::Aor;
 
-/// Bytes of notifications to one connection in a turn; one may go past it. What is more than that waits for the next turn. A
+/// Bytes of requests to one connection in a turn; one may go past it. What is more than that waits for the next turn. A
 /// peer is cut at four times as much unsent (`unsent_bytes_max` of the shell), and that it is behind is known a turn later: so
-/// there is room for what waited before, for the last notification, and for answers.
+/// there is room for what waited before, for the last one, and for answers.
 pub(crate) const TOLD_BYTES_MAX: usize = 256 * 1024;
 
 /// Typing (RFC 3994).
@@ -36,9 +37,11 @@ pub(crate) struct Connection {
     pub behind: bool,
     /// It stands in the shard's list of those who are told more in the next turn.
     pub told_later: bool,
-    /// Bytes of notifications in the turn of `told_at`: a turn has one time.
+    /// Bytes of requests in the turn of `told_at`: a turn has one time.
     told_bytes: usize,
     told_at: Now,
+    /// Requests to the peer that wait for room; most have none.
+    pub held: Option<Box<Held>>,
     /// Requests of the peer that wait for an answer.
     pub pending: u16,
     /// No message to it may be short; see `padding`.
@@ -84,6 +87,7 @@ impl Connections {
             told_later: false,
             told_bytes: 0,
             told_at: Now(0),
+            held: None,
             pending: 0,
             padded: false,
             last_act: None,
@@ -147,8 +151,15 @@ impl Connections {
     }
 
     /// Bytes of notifications that there is room for at `now`; zero where they are to wait: for the next turn, or until a slow
-    /// peer has caught up.
+    /// peer has caught up. Half of a turn is for what else waits, where something does.
     pub fn room(&self, id: ConnectionId, now: Now) -> usize {
+        let held = self.get(id).is_some_and(|place| place.held.is_some());
+        let reserved = if held { TOLD_BYTES_MAX / 2 } else { 0 };
+        self.room_to_say(id, now).saturating_sub(reserved)
+    }
+
+    /// The same for all other requests.
+    pub fn room_to_say(&self, id: ConnectionId, now: Now) -> usize {
         match self.get(id) {
             Some(connection) if connection.behind => 0,
             Some(connection) if connection.told_at == now => {
@@ -159,7 +170,13 @@ impl Connections {
         }
     }
 
-    /// So many bytes of notifications have been written at `now`.
+    /// Whether somebody may write so many bytes to whoever is there: not where as much waits for them as may.
+    pub fn has_room_to_say(&self, id: ConnectionId, bytes: usize) -> bool {
+        let held = self.get(id).and_then(|place| place.held.as_ref());
+        held.is_none_or(|held| held.has_room(bytes))
+    }
+
+    /// So many bytes of requests have been written at `now`.
     pub fn told(&mut self, id: ConnectionId, now: Now, bytes: usize) {
         if let Some(connection) = self.get_mut(id) {
             if connection.told_at != now {

@@ -7,8 +7,8 @@ use crate::shard::input::Input;
 use crate::shard::request::{Request, Target, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Shard, lync, on_answer, on_call_pass, on_command, on_connection, on_invite, on_kept, on_leg,
-    on_letter, on_lines, on_message,
+    Shard, held, lync, on_answer, on_call_pass, on_command, on_connection, on_invite, on_kept,
+    on_leg, on_letter, on_lines, on_message,
 };
 use crate::shard::{
     on_publish, on_refer, on_register, on_reinvite, on_subscribe, on_tick, overload, padding,
@@ -73,6 +73,7 @@ impl Shard {
                 break;
             }
         }
+        held::hold(self, start, effects);
         sealing::seal(self, start, effects);
         padding::fill(self, start, effects);
     }

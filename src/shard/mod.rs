@@ -12,6 +12,7 @@ mod connection;
 mod correspondence;
 pub mod effect;
 mod handle;
+mod held;
 mod identity;
 pub mod input;
 mod interrupt;
@@ -334,6 +335,9 @@ pub struct Shard {
     /// How many of it are some user's voice messages.
     mailboxes: BTreeMap<Aor, usize>,
 
+    /// Connections that may have room again for what waits for them (`held`).
+    eased: Vec<ConnectionId>,
+
     wheel: Wheel<Look>,
     looks: Vec<Look>,
     /// Letters to this shard itself: handled before the door closes, so that a script never re-enters another.
@@ -480,6 +484,7 @@ impl Shard {
             keeping: Slab::default(),
             keeps: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
+            eased: Vec::new(),
             wheel: Wheel::new(now),
             looks: Vec::new(),
             to_self: VecDeque::new(),

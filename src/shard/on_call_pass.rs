@@ -10,6 +10,7 @@ use crate::dialect::simple;
 use crate::immcu::SessionId;
 use crate::immcu::content::Sort;
 use crate::shard::effect::Effects;
+use crate::shard::held::AGAIN_AFTER_S;
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
 use crate::shard::usage::{EndKey, Errand, Purpose, Stage};
@@ -250,7 +251,10 @@ pub(super) fn deliver(
     });
     let refuse = |shard: &mut Shard, status: u16, effects: &mut Effects| {
         if let Some(ticket) = ticket {
-            let answer = Box::new(Answer::of(status, ""));
+            let answer = Box::new(Answer {
+                retry_after_s: (status == 503).then_some(AGAIN_AFTER_S),
+                ..Answer::of(status, "")
+            });
             shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
         }
     };
@@ -260,6 +264,11 @@ pub(super) fn deliver(
     let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
         return refuse(shard, 480, effects);
     };
+    // There is one BYE; and whoever misses an ACK asks for it again (RFC 3261 §13.3.1.4).
+    let bytes = passing.carried.body().len();
+    if passing.method != Method::Bye && !shard.connections.has_room_to_say(connection, bytes) {
+        return refuse(shard, 503, effects);
+    }
     let branch = match ticket {
         None => format!("z9hG4bK{}", shard.fresh_tag()),
         Some(ticket) => {
@@ -393,10 +402,15 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
             },
         );
     }
-    let fresh = shard.fresh_tag();
+    let (now, fresh) = (shard.now, shard.fresh_tag());
     let Some(transaction) = shard.servers.get_mut(server) else {
         return;
     };
+    let (connection, written) = (transaction.connection, effects.bytes.len());
+    // Of these the other side may send as many as it likes, and each counts little: one that counts is sent again (RFC 3262 §3).
+    if answer.carried.is_some() && shard.connections.room_to_say(connection, now) == 0 {
+        return;
+    }
     let tag = match tag {
         Some(tag) => tag,
         // Of ours, such as 181: one dialog that nobody is in.
@@ -407,7 +421,7 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
     } else {
         &answer.reason
     };
-    effects.send(transaction.connection, |out| {
+    effects.send(connection, |out| {
         let mut draft = crate::sip::build::response_from_reason(
             out,
             &transaction.echo,
@@ -423,6 +437,8 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
             None => draft.finish(),
         }
     });
+    let bytes = effects.bytes.len() - written;
+    shard.connections.told(connection, now, bytes);
 }
 
 impl Shard {

@@ -99,11 +99,14 @@ pub(super) fn drained(shard: &mut Shard, id: ConnectionId, effects: &mut Effects
     }
 }
 
-/// What was kept back goes out as its newest state, as far as there is room in this turn; the rest in those that follow.
+/// What was kept back goes out, states as the newest of them, as far as there is room in this turn; the rest in those that follow.
 pub(super) fn tell_on(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
     let Some(connection) = shard.connections.get(id) else {
         return;
     };
+    if connection.held.is_some() {
+        shard.eased.push(id);
+    }
     let chain = connection.dialogs;
     let keys: Vec<_> = shard.dialogs.keys(&chain).collect();
     for key in keys {

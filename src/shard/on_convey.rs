@@ -9,12 +9,12 @@ use crate::dialect::simple::{self, Reads};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Party, Sort};
 use crate::immcu::leg::State;
-use crate::shard::Shard;
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Awaited, Letter, Speaker};
 use crate::shard::lync::{on_typing, on_undelivered};
 use crate::shard::on_leg::{key_of, lost};
 use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
+use crate::shard::{Shard, held};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
 use crate::sip::time::Now;
@@ -45,6 +45,18 @@ pub(super) fn convey(
                 .map(|association| association.connection),
             _ => None,
         };
+        let conveyance = || Conveyance {
+            session,
+            leg: key,
+            speaker,
+            awaited,
+            counts,
+        };
+        let bytes = content.body.len();
+        if ready.is_some_and(|connection| !shard.connections.has_room_to_say(connection, bytes)) {
+            conveyed(shard, &conveyance(), 503, held::no_room(), effects);
+            continue;
+        }
         let speaks = ready.map_or(Dialect::Simple, |connection| {
             shard.connections.dialect(connection)
         });
@@ -66,13 +78,6 @@ pub(super) fn convey(
                     continue;
                 }
             },
-        };
-        let conveyance = || Conveyance {
-            session,
-            leg: key,
-            speaker,
-            awaited,
-            counts,
         };
         let purpose = || Purpose::Convey(Box::new(conveyance()));
         let client = ready.and_then(|connection| {

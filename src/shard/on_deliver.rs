@@ -17,7 +17,7 @@ use crate::shard::lync::on_typing;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
 use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Staged, Usage, Wording};
-use crate::shard::{Look, Shard, UserKey};
+use crate::shard::{Look, Shard, UserKey, held};
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
@@ -198,6 +198,13 @@ fn send(
         ..
     } in endpoints
     {
+        let bytes = wording.content.body.len();
+        if !shard.connections.has_room_to_say(*connection, bytes) {
+            if let Some(delivery) = shard.deliveries.get_mut(key) {
+                delivery.refused(held::no_room());
+            }
+            continue;
+        }
         let leg = shard.paging_leg(*connection, author);
         let bare = match shard.connections.dialect(*connection) {
             Dialect::Simple => None,
@@ -424,10 +431,7 @@ pub(super) fn answered(
     // A 6xx speaks for the person, not for the endpoint (RFC 3261 §21.6): who was not asked yet need not be, whoever else
     // answers after it (§16.7 step 5).
     let everywhere = outcome.status >= 600;
-    delivery.best = Some(match delivery.best.take() {
-        Some(best) => best.better(outcome),
-        None => outcome,
-    });
+    delivery.refused(outcome);
     if everywhere && delivery.staged.take().is_some() {
         let to = delivery.to.clone();
         shard.no_longer_staged(key, &to);

@@ -393,7 +393,8 @@ impl Shard {
         Some(key)
     }
 
-    /// Opens a client transaction whose request is written by the caller.
+    /// Opens a client transaction whose request is written by the caller. `None` where the connection is gone, or a message has no
+    /// room there.
     pub(crate) fn open_client(
         &mut self,
         connection: ConnectionId,
@@ -402,6 +403,9 @@ impl Shard {
     ) -> Option<ClientKey> {
         let now = self.now;
         let deadline = now.after(TIMEOUT);
+        if method == Method::Message && !self.connections.has_room_to_say(connection, 0) {
+            return None;
+        }
         let connection = self.connections.get_mut(connection)?;
         let key = self
             .clients

@@ -113,6 +113,16 @@ pub(crate) struct Delivery {
     pub staged: Option<Box<Staged>>,
 }
 
+impl Delivery {
+    /// An endpoint has refused it, or has no room for it.
+    pub fn refused(&mut self, outcome: Outcome) {
+        self.best = Some(match self.best.take() {
+            Some(best) => best.better(outcome),
+            None => outcome,
+        });
+    }
+}
+
 /// What a message needs for its next stage.
 #[derive(Debug)]
 pub(crate) struct Staged {

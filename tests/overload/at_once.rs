@@ -1,9 +1,11 @@
-//! What one connection is told in one turn has a bound, however much there is to tell, and in the end all is told as it is then. The
+//! What one connection is told in one turn has a bound, however much there is to tell, and in the end all is told as it is then. What
+//! people write to it has the same one: it waits in its order, and what is more than may wait is refused to who writes it. The
 //! shell cuts a peer at 1,104 KiB unsent and tells the core only in the next turn that one is behind; 256 KiB may wait before that.
 
 use std::time::Duration;
 
-use super::{Client, far_from};
+use super::limits::MESSAGES;
+use super::{Client, far_from, paged};
 use crate::client::Heard;
 use crate::world::World;
 use muster::presence::Contacts;
@@ -364,4 +366,120 @@ fn a_brief_request_of_a_list_is_answered_too() {
             );
         }
     }
+}
+
+const INVITE: &str =
+    "Contact: <sip:x@10.0.0.1:5060;transport=tls>\r\nContent-Type: application/sdp\r\n";
+
+/// So many bytes, and which one it is.
+fn letter(number: usize) -> String {
+    format!("{number} {}", "x".repeat(60_000))
+}
+
+fn number_of(heard: &Heard) -> usize {
+    let text = heard.text();
+    let number = text.split(' ').next().and_then(|word| word.parse().ok());
+    number.expect("a letter")
+}
+
+const TEXT: &str = "Content-Type: text/plain\r\n";
+
+/// The numbers of the letters that have come.
+fn letters(heard: &[Heard]) -> Vec<usize> {
+    let those = heard.iter();
+    let those = those.filter(|heard| heard.status.is_none() && heard.method == "MESSAGE");
+    those.map(number_of).collect()
+}
+
+/// How many requests have been taken; the others were refused, and may be tried again.
+fn taken(heard: &[Heard]) -> usize {
+    let finals = heard.iter().filter(|heard| heard.status >= Some(200));
+    let (taken, refused): (Vec<&Heard>, Vec<&Heard>) =
+        finals.partition(|heard| heard.status == Some(200));
+    for answer in refused {
+        assert_eq!(answer.status, Some(503), "{}", answer.full());
+        assert!(answer.header("Retry-After").is_some(), "{}", answer.full());
+    }
+    taken.len()
+}
+
+/// The shell cuts who has more than 1,104 KiB unread: 120 letters would be 7 MB.
+#[test]
+fn who_writes_much_at_once_cuts_nobody() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 8, &Settings::default());
+        let mut bob = Client::up(&mut world, "bob");
+        let mut mallory = Client::up(&mut world, &far_from("bob"));
+        for number in 0..120 {
+            mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(number));
+        }
+        let got = letters(&bob.read_all(&mut world));
+        assert_bounded(&world, &bob);
+        // A turn's bytes and one past that, and nearly as many that wait.
+        assert!(got.len() >= 8, "{got:?}");
+        assert!(got.is_sorted(), "{got:?}");
+        let heard = mallory.read(&mut world);
+        assert_eq!(taken(&heard), got.len(), "each has one answer");
+        assert_eq!(heard.len(), 120);
+        // There is room again for everybody.
+        let answer = paged(&mut world, &mut mallory, &mut bob);
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+    }
+}
+
+#[test]
+fn what_is_written_to_who_does_not_read_waits_in_its_order() {
+    let mut world = World::new(1, 9, &Settings::default());
+    let mut bob = Client::up(&mut world, "bob");
+    let mut mallory = Client::up(&mut world, "mallory");
+    let mut carol = Client::up(&mut world, "carol");
+    // With Carol he converses.
+    carol.send(&mut world, "INVITE", "bob", INVITE, MESSAGES);
+    world.settle();
+    let bytes = world.read(bob.socket);
+    let invite = bob.inbox.push(&bytes).remove(0);
+    let accepts = invite.response(200, "OK", "b", INVITE, MESSAGES);
+    world.send(bob.socket, &accepts);
+    let heard = carol.read_all(&mut world);
+    let accepted = heard.last().expect("an answer");
+    assert_eq!(accepted.status, Some(200), "{}", accepted.full());
+    let to = accepted.header("To").expect("To");
+    let dialog = format!("To: {to}\r\nCall-ID: {}\r\n{TEXT}", accepted.call_id());
+    bob.read_all(&mut world);
+
+    world.set_reading(bob.socket, false);
+    for number in 0..4 {
+        mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(2 * number));
+        carol.send(
+            &mut world,
+            "MESSAGE",
+            "bob",
+            &dialog,
+            &letter(2 * number + 1),
+        );
+        world.settle();
+    }
+    // Four wait behind the one that made him slow, and there is room for a few words.
+    for (client, refused) in [(&mut mallory, 1), (&mut carol, 2)] {
+        let heard = client.read(&mut world);
+        assert_eq!((taken(&heard), heard.len()), (0, refused), "at once");
+    }
+    carol.send(&mut world, "MESSAGE", "bob", &dialog, "9 too");
+    // And what ends a conversation goes its way.
+    carol.send(&mut world, "BYE", "bob", dialog.trim_end_matches(TEXT), "");
+    world.settle();
+    carol.read(&mut world);
+
+    world.set_reading(bob.socket, true);
+    let heard = bob.read_all(&mut world);
+    assert_bounded(&world, &bob);
+    let got = letters(&heard);
+    assert_eq!(got, [0, 1, 2, 3, 4, 9]);
+    assert_eq!(taken(&mallory.read_all(&mut world)), 3);
+    assert_eq!(taken(&carol.read_all(&mut world)), 3);
+    let mut requests = heard.iter().filter(|heard| heard.status.is_none());
+    let last = requests.next_back().map(|heard| &*heard.method);
+    assert_eq!(last, Some("BYE"), "behind what was said before it");
+    let answer = paged(&mut world, &mut mallory, &mut bob);
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
 }

@@ -1,0 +1,125 @@
+//! What people write to a connection that reads too slowly, or that this turn has sent enough, waits here in its order, until there is
+//! room. Else whoever may write to somebody could have them cut off: a peer is cut who leaves too much unread
+//! (`unsent_bytes_max` of the shell).
+//!
+//! Requests are held, all that go to the connection once one is: two in a dialog keep their order (RFC 3261 §12.2.1.1). Answers
+//! are not, for how many come is up to who asks. Notifications are not even written where there is no room
+//! (`Connections::room`), so they wait only behind others. What waits has a bound, and what would come past it is refused before
+//! it is written (`Connections::has_room_to_say`): those who write hear so, and can write again.
+
+use std::collections::VecDeque;
+
+use crate::immcu::content::Outcome;
+use crate::shard::effect::{Effect, Effects};
+use crate::shard::{Shard, on_fanout};
+use crate::sip::link::ConnectionId;
+
+/// Bytes of requests that wait for one connection; one may go past it.
+const HELD_BYTES_MAX: usize = 256 * 1024;
+/// Who is refused for that comes again after so many seconds.
+pub(super) const AGAIN_AFTER_S: u32 = 2;
+
+/// What waits for one connection, the first first.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    waiting: VecDeque<Waiting>,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    request: Box<[u8]>,
+    /// It is in what its connection has been told in a turn already.
+    is_told: bool,
+}
+
+impl Held {
+    /// Whether a body of so many bytes may wait too. There is room for a line where there is none for a picture: who sends many
+    /// of those does not keep others from a word.
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.bytes.saturating_add(bytes) < HELD_BYTES_MAX
+    }
+
+    fn push(&mut self, request: &[u8], is_told: bool) {
+        self.bytes += request.len();
+        let request = request.into();
+        self.waiting.push_back(Waiting { request, is_told });
+    }
+}
+
+/// What is said of an endpoint that has no room for what somebody writes.
+pub(super) fn no_room() -> Outcome {
+    Outcome {
+        retry_after_s: Some(AGAIN_AFTER_S),
+        ..Outcome::with(503, "The Other Side Reads Too Slowly")
+    }
+}
+
+/// Keeps back what there is no room for among `effects` from `start` on, and sends what there is room for again.
+pub(super) fn hold(shard: &mut Shard, start: usize, effects: &mut Effects) {
+    let mut holding: Vec<ConnectionId> = Vec::new();
+    let Effects { list, bytes } = &mut *effects;
+    for effect in list.iter_mut().skip(start) {
+        if let Effect::Send { connection, range } = effect
+            && let Some(request) = bytes.get(range.clone())
+            && !request.starts_with(b"SIP/2.0 ")
+            && holds(shard, *connection, request)
+        {
+            // Nothing else is as short.
+            range.end = range.start;
+            holding.push(*connection);
+        }
+    }
+    if !holding.is_empty() {
+        let is_held =
+            |effect: &Effect| matches!(effect, Effect::Send { range, .. } if range.is_empty());
+        list.retain(|effect| !is_held(effect));
+    }
+    for id in holding {
+        on_fanout::later(shard, id, effects);
+    }
+    for id in core::mem::take(&mut shard.eased) {
+        release(shard, id, effects);
+    }
+}
+
+/// Whether a request is kept back.
+fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8]) -> bool {
+    let now = shard.now;
+    let is_told = request.starts_with(b"NOTIFY ") || request.starts_with(b"BENOTIFY ");
+    let has_room = is_told || shard.connections.room_to_say(id, now) > 0;
+    let Some(place) = shard.connections.get_mut(id) else {
+        return false;
+    };
+    if place.held.is_none() && has_room {
+        if !is_told {
+            shard.connections.told(id, now, request.len());
+        }
+        return false;
+    }
+    place.held.get_or_insert_default().push(request, is_told);
+    true
+}
+
+/// Sends what waits, as far as there is room.
+fn release(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    let now = shard.now;
+    while shard.connections.room_to_say(id, now) > 0 {
+        let Some(place) = shard.connections.get_mut(id) else {
+            return;
+        };
+        let Some(held) = &mut place.held else {
+            return;
+        };
+        let Some(Waiting { request, is_told }) = held.waiting.pop_front() else {
+            place.held = None;
+            return;
+        };
+        held.bytes -= request.len();
+        effects.send(id, |out| out.extend_from_slice(&request));
+        if !is_told {
+            shard.connections.told(id, now, request.len());
+        }
+    }
+    on_fanout::later(shard, id, effects);
+}
