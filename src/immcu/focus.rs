@@ -19,7 +19,7 @@ pub const AWAITED: Duration = Duration::from_secs(300);
 pub const LASTS_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long somebody who has accepted an invitation may take to arrive by themself.
 pub const ARRIVING: Duration = Duration::from_secs(60);
-/// Conferences that one user has made and that are not over.
+/// Conferences that one user has made or begun and that are not over.
 pub const MADE_MAX: usize = 32;
 /// Users who have left that a roster remembers; past it the first of them is forgotten.
 pub const DEPARTED_MAX: usize = 250;

@@ -306,7 +306,7 @@ pub struct Shard {
     /// Whose calls have changed in this turn: their lamps are told at its end, each once.
     lamps: Vec<Aor>,
     sessions: HashMap<SessionId, Session, ahash::RandomState>,
-    /// The conferences that users of this shard have made and that are not over.
+    /// The conferences that users of this shard have made or begun and that are not over; not two who became one.
     made: HashMap<Aor, Vec<SessionId>, ahash::RandomState>,
     /// Calls of users of this shard.
     calls: HashMap<SessionId, Call, ahash::RandomState>,

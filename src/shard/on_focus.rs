@@ -54,7 +54,7 @@ pub(super) fn make(
     if let Some(id) = mine.iter().find(same) {
         return Ok(*id);
     }
-    if mine.len() >= MADE_MAX {
+    if shard.has_made_enough(user) {
         return Err(NotMade::TooMany);
     }
     if wish.ends.is_some_and(|ends| ends <= shard.now) {
@@ -76,6 +76,14 @@ pub(super) fn make(
     shard.made.entry(user.clone()).or_default().push(id);
     arm(shard, id);
     Ok(id)
+}
+
+impl Shard {
+    /// Whether a user has as many conferences as they may, however they were made.
+    pub(super) fn has_made_enough(&self, user: &Aor) -> bool {
+        let mine = self.made.get(user);
+        mine.is_some_and(|mine| mine.len() >= MADE_MAX)
+    }
 }
 
 /// A session is over: who made it may make another.

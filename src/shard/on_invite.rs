@@ -129,6 +129,9 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     if !shard.has_room_for_session() && !matches!(target, Target::Session(_) | Target::Focus(_)) {
         return shard.answer(request, 503, "Too Many Sessions", effects);
     }
+    if target == Target::Factory && shard.has_made_enough(&user) {
+        return shard.answer(request, 403, "Too Many Conferences Of Yours", effects);
+    }
     let session = match target {
         Target::Session(session) | Target::Focus(session) => session,
         _ => shard.fresh_session(&user),

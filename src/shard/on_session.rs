@@ -68,6 +68,8 @@ pub(super) fn start(shard: &mut Shard, beginning: Beginning, effects: &mut Effec
     }
     shard.sessions.insert(id, session);
     if !two {
+        let mine = shard.made.entry(starter.aor.clone()).or_default();
+        mine.push(id);
         record_start(shard, id, None, effects);
         let welcome = Letter::Welcome { leg, focus: true };
         shard.post(ShardId(leg.shard), welcome, effects);

@@ -151,6 +151,30 @@ fn who_talks_is_seen_to_talk_however_much_rings() {
     }
 }
 
+/// However many connections a user has.
+#[test]
+fn a_user_has_so_many_conferences_at_a_time() {
+    let mut world = World::new(1, 26, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut more = Client::another(&mut world, "alice");
+    for _ in 0..16 {
+        for client in [&mut alice, &mut more] {
+            client.invite(&mut world, "conference", MESSAGES);
+            assert_eq!(client.titles(&mut world), ["100", "200"]);
+        }
+    }
+    alice.invite(&mut world, "conference", MESSAGES);
+    assert_eq!(alice.titles(&mut world), ["403"]);
+    // Others begin theirs, and when some are over there is room again.
+    let mut bob = Client::up(&mut world, "bob");
+    bob.invite(&mut world, "conference", MESSAGES);
+    assert_eq!(bob.titles(&mut world), ["100", "200"]);
+    world.cut(more.socket);
+    world.settle();
+    alice.invite(&mut world, "conference", MESSAGES);
+    assert_eq!(alice.titles(&mut world), ["100", "200"]);
+}
+
 #[test]
 fn conversations_and_calls_share_the_room_of_their_shard() {
     let settings = Settings {
