@@ -95,19 +95,15 @@ impl Endpoint {
         }
     }
 
-    /// Whether a Contact means this endpoint: by instance and reg-id where it has an instance (RFC 5626 §6), else by
-    /// the equivalence of URIs (RFC 3261 §10.3 step 7, §19.1.4).
-    pub(super) fn is(&self, uri: &Uri<'_>, instance: Option<&str>, reg_id: u32) -> bool {
-        match instance {
-            // The hexadecimal digits of a UUID have no case (RFC 9562 §4).
-            Some(instance) => {
-                self.reg_id == reg_id && self.instance_written().eq_ignore_ascii_case(instance)
-            }
-            None => {
-                self.instance_written().is_empty()
-                    && Uri::parse(self.contact()).is_ok_and(|own| own.equivalent(uri))
-            }
-        }
+    /// Whether a Contact means this endpoint by its instance and reg-id (RFC 5626 §6).
+    pub(super) fn has_instance(&self, instance: &str, reg_id: u32) -> bool {
+        // The hexadecimal digits of a UUID have no case (RFC 9562 §4).
+        self.reg_id == reg_id && self.instance_written().eq_ignore_ascii_case(instance)
+    }
+
+    /// Whether a Contact means this endpoint by the equivalence of URIs (RFC 3261 §10.3 step 7, §19.1.4).
+    pub(super) fn has_uri(&self, uri: &Uri<'_>) -> bool {
+        Uri::parse(self.contact()).is_ok_and(|own| own.equivalent(uri))
     }
 
     /// The value of the Contact line that tells the client of this binding.

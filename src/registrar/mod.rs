@@ -298,10 +298,7 @@ impl Bindings {
         let mut touched: SmallVec<[EndpointId; 4]> = SmallVec::new();
         for contact in contacts {
             let wish = Wish::read(settings, contact, expires_s)?;
-            let at = self
-                .list
-                .iter()
-                .position(|endpoint| endpoint.is(&wish.uri, wish.instance.as_deref(), wish.reg_id));
+            let at = self.meant(&wish);
             if let Some(endpoint) = at.and_then(|at| self.list.get(at)) {
                 let fresh = endpoint.id.0 >= before || touched.contains(&endpoint.id);
                 if !fresh && order.is_late_for(endpoint) {
@@ -309,7 +306,12 @@ impl Bindings {
                 }
             }
             if wish.granted_s == 0 {
-                if let Some(at) = at {
+                // A client whose address has changed takes back the one that it had: its instance has left there already, and
+                // is not to be taken from where it has gone.
+                let has_left = |endpoint: &Endpoint| {
+                    touched.contains(&endpoint.id) && !endpoint.has_uri(&wish.uri)
+                };
+                if let Some(at) = at.filter(|at| !self.list.get(*at).is_some_and(has_left)) {
                     change.forget(self.list.remove(at), before);
                     self.list.shrink_to_fit();
                 }
@@ -335,6 +337,19 @@ impl Bindings {
             change.endpoint.get_or_insert(id);
         }
         Ok(change)
+    }
+
+    /// Where the endpoint is that a Contact means: by its instance where it names one, else by its URI. Who names none means
+    /// whoever is at that URI; and who names one without a reg-id, whoever there had none (RFC 3261 §10.3 step 7, RFC 5626 §6).
+    fn meant(&self, wish: &Wish<'_>) -> Option<usize> {
+        let place = |means: &dyn Fn(&Endpoint) -> bool| self.list.iter().position(means);
+        let Some(instance) = wish.instance.as_deref() else {
+            return place(&|one| one.has_uri(&wish.uri));
+        };
+        let nameless = |one: &Endpoint| {
+            wish.reg_id == 0 && one.instance().is_empty() && one.has_uri(&wish.uri)
+        };
+        place(&|one| one.has_instance(instance, wish.reg_id)).or_else(|| place(&nameless))
     }
 
     /// Binds or refreshes one contact; `at` is where it already is.

@@ -397,6 +397,36 @@ fn an_instance_is_one_endpoint_wherever_it_is() {
     assert_eq!(bindings.list.capacity(), 0, "who is offline needs no room");
 }
 
+/// A phone that moves says so in one REGISTER: the new address, and the old one to be removed (RFC 3261 §10.3 step 7).
+#[test]
+fn the_old_address_is_removed_and_not_the_phone() {
+    const X: &str = r#";+sip.instance="<urn:uuid:1>""#;
+    let line = |host: &str, more: &str| format!("Contact: <sip:a@{host}>{more}");
+    let (old, new) = (line("h:1", X), line("h:2", X));
+    let (old_gone, new_gone) = (format!("{old};expires=0"), format!("{new};expires=0"));
+    let told = |host: &str, more: &str| format!("200 <sip:a@{host}>;expires=3600{more}");
+    let (at_old, at_new, plain) = (told("h:1", X), told("h:2", X), told("h:1", ""));
+    let bare = line("h:1", "");
+    let bare_gone = line("h:1", ";expires=0");
+    check(&[
+        (0, 1, "a/1", &[&old], &at_old),
+        (0, 1, "a/2", &[&new, &old_gone], &at_new),
+        (0, 1, "a/3", &[&new_gone, &old], &at_old),
+        // What was bound a moment ago is removed by its own URI, as before.
+        (0, 1, "a/4", &[&new, &new_gone], "200"),
+        (0, 1, "a/5", &[&old], &at_old),
+        // Alone it names the phone by its instance, wherever that is.
+        (0, 1, "a/6", &[&new_gone], "200"),
+        (0, 1, "a/7", &[&old], &at_old),
+        // Without the instance it is the URI that counts, to remove and to bind: there is one phone at one address.
+        (0, 1, "a/8", &[&bare_gone], "200"),
+        (0, 1, "a/9", &[&old], &at_old),
+        (0, 1, "b/1", &[&bare], &plain),
+        (0, 1, "a/10", &[&old], &at_old),
+        (0, 1, "a/11", &["Contact: *", "Expires: 0"], "200"),
+    ]);
+}
+
 /// RFC 5626 §6.
 #[test]
 fn flows_one_at_a_time() {
