@@ -65,6 +65,9 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
     let Some(server) = shard.open(request) else {
         return;
     };
+    if let Some(transaction) = shard.servers.get_mut(server) {
+        transaction.echo.leave_routes();
+    }
     shard.connections.acted(request.connection, shard.now);
     // The person hears at once that the server has it (RFC 3261 §17.2.1).
     shard.provisional(server, 100, "", "", effects);

@@ -390,6 +390,12 @@ impl Actor {
             ));
         }
         check_lines(&heard, step, memory)?;
+        // Each hop is in the route once: whoever answers has what the request had, and nobody adds it again.
+        let routes: Vec<&str> = heard.all("Record-Route").collect();
+        let hops: BTreeSet<&str> = routes.iter().copied().collect();
+        if hops.len() < routes.len() {
+            return Err(format!("one Record-Route twice:\n{}", heard.full()));
+        }
         let mut acknowledgement = None;
         if let Some(status) = heard.status {
             acknowledgement = self.learn_from_answer(&heard, status);

@@ -6,14 +6,16 @@ use super::push;
 use super::value::{Value, push_number};
 use crate::sip::grammar;
 use crate::sip::header::{Name, Via, split_values};
-use crate::sip::message::Message;
+use crate::sip::message::{Message, Method};
 
 /// The headers that each response repeats (RFC 3261 §8.2.6.2): all Via, From, Call-ID, CSeq and To, kept by a pending
-/// server transaction after its request is gone.
+/// server transaction after its request is gone. And Record-Route, which an answer repeats that makes a dialog (§12.1.1).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Echo {
-    /// Whole lines; To is the last and without its line end, so that a tag can follow.
+    /// Whole lines, those of Record-Route before all others; To is the last and without its line end, so that a tag can follow.
     bytes: Box<[u8]>,
+    /// Where the lines of Record-Route end.
+    routes_end: u32,
     takes_tag: bool,
     has_to_tag: bool,
 }
@@ -31,9 +33,13 @@ impl Echo {
     /// Copies them.
     pub fn of(message: &Message<'_>) -> Echo {
         let mut bytes = Vec::with_capacity(512);
+        write_routes(&mut bytes, message);
+        // They came in a head, whose offsets are 16 bits (`HEAD_BYTES_MAX`).
+        let routes_end = bytes.len() as u32;
         write_lines(&mut bytes, message);
         Echo {
             bytes: bytes.into_boxed_slice(),
+            routes_end,
             takes_tag: takes_tag(message),
             has_to_tag: message.to().tag().is_some(),
         }
@@ -44,21 +50,61 @@ impl Echo {
         self.has_to_tag
     }
 
-    pub(super) fn write(&self, out: &mut Vec<u8>, to_tag: Option<&str>) {
-        out.extend_from_slice(&self.bytes);
+    /// Record-Route is not repeated: whoever else answers the request has it in what they say.
+    pub fn leave_routes(&mut self) {
+        let rest = self.bytes.get(self.routes_end as usize..);
+        if self.routes_end > 0 {
+            self.bytes = rest.unwrap_or_default().into();
+            self.routes_end = 0;
+        }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>, status: u16, to_tag: Option<&str>) {
+        let (routes, lines) = self
+            .bytes
+            .split_at_checked(self.routes_end as usize)
+            .unwrap_or((&[], &self.bytes));
+        out.extend_from_slice(lines);
         end_to(out, to_tag.filter(|_| self.takes_tag));
+        if makes_dialog(status) {
+            out.extend_from_slice(routes);
+        }
     }
 }
 
 /// Writes what `Echo` keeps straight from the request.
-pub(super) fn write(out: &mut Vec<u8>, message: &Message<'_>, to_tag: Option<&str>) {
+pub(super) fn write(out: &mut Vec<u8>, message: &Message<'_>, status: u16, to_tag: Option<&str>) {
     write_lines(out, message);
     end_to(out, to_tag.filter(|_| takes_tag(message)));
+    if makes_dialog(status) {
+        write_routes(out, message);
+    }
 }
 
 /// Whether a tag can be added: there is a readable To without one.
 fn takes_tag(message: &Message<'_>) -> bool {
     !message.to().uri.is_empty() && message.to().tag().is_none()
+}
+
+/// Whether an answer with this status makes a dialog, where its request asks for one (RFC 3261 §12.1).
+fn makes_dialog(status: u16) -> bool {
+    (101..300).contains(&status)
+}
+
+/// The lines of Record-Route of a request that asks for a dialog.
+fn write_routes(out: &mut Vec<u8>, message: &Message<'_>) {
+    let asks = matches!(
+        message.method(),
+        Method::Invite | Method::Subscribe | Method::Refer
+    );
+    if !asks || message.to().tag().is_some() {
+        return;
+    }
+    for value in message.headers(Name::RecordRoute) {
+        out.extend_from_slice(b"Record-Route: ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
 }
 
 /// Lines that a malformed request lacks are left out. Values hold no line ends: `Message` has seen to that.

@@ -13,7 +13,6 @@ pub use reason::reason;
 pub use value::{Value, hex, sixteen_digits, unhex};
 use value::{push_address, push_number};
 
-use super::header::Name;
 use super::link::{Link, Transport};
 use super::message::Message;
 
@@ -44,7 +43,7 @@ pub fn response_reason<'o>(
     to_tag: Option<&str>,
 ) -> Draft<'o> {
     status_line(out, status, reason);
-    echo::write(out, to, to_tag);
+    echo::write(out, to, status, to_tag);
     Draft { out, ended: false }
 }
 
@@ -67,7 +66,7 @@ pub fn response_from_reason<'o>(
     to_tag: Option<&str>,
 ) -> Draft<'o> {
     status_line(out, status, reason);
-    to.write(out, to_tag);
+    to.write(out, status, to_tag);
     Draft { out, ended: false }
 }
 
@@ -130,18 +129,6 @@ impl Draft<'_> {
         self.out.push(b' ');
         push(self.out, method);
         self.out.extend_from_slice(b"\r\n");
-        self
-    }
-
-    /// Adds each line of that name of another message, such as Record-Route in the answer that makes a dialog, Timestamp in
-    /// a 100.
-    pub fn repeat(&mut self, message: &Message<'_>, name: Name) -> &mut Self {
-        for value in message.headers(name) {
-            self.out.extend_from_slice(name.as_str().as_bytes());
-            self.out.extend_from_slice(b": ");
-            self.out.extend_from_slice(value.as_bytes());
-            self.out.extend_from_slice(b"\r\n");
-        }
         self
     }
 
@@ -255,18 +242,58 @@ mod tests {
     fn a_response_repeats_what_it_must() {
         let written = with_options(|message, out| {
             let mut draft = response(out, message, 200, Some("t1"));
-            draft
-                .header("Allow", "OPTIONS")
-                .repeat(message, Name::RecordRoute);
+            draft.header("Allow", "OPTIONS");
             draft.body("text/plain", b"hello");
         });
         assert_eq!(
             written,
             format!(
-                "SIP/2.0 200 OK\n{ECHOED};tag=t1\nAllow: OPTIONS\nRecord-Route: <sip:p;lr>\n\
+                "SIP/2.0 200 OK\n{ECHOED};tag=t1\nAllow: OPTIONS\n\
                  Content-Type: text/plain\nContent-Length: 5\n\nhello"
             )
         );
+    }
+
+    /// RFC 3261 §12.1.1: what asks for a dialog is answered with its Record-Route, all of it and in its order.
+    #[test]
+    fn the_answer_that_makes_a_dialog_has_the_route_to_it() {
+        const ROUTES: &str = "Record-Route: <sip:p;lr>\n";
+        for (method, to, status, expected) in [
+            ("SUBSCRIBE", "", 200, true),
+            ("INVITE", "", 180, true),
+            ("REFER", "", 202, true),
+            ("INVITE", "", 100, false),
+            ("INVITE", "", 302, false),
+            ("SUBSCRIBE", "", 489, false),
+            ("SUBSCRIBE", ";tag=x", 200, false),
+            ("OPTIONS", "", 200, false),
+        ] {
+            let text = OPTIONS.replace("OPTIONS", method);
+            let mut bytes = text.replace("t: sip:c@d", &format!("t: <sip:c@d>{to}"));
+            bytes = bytes.replace(
+                "Record-Route:",
+                "Record-Route: <sip:q;lr>, <sip:r;lr>\r\nRecord-Route:",
+            );
+            let mut bytes = bytes.into_bytes();
+            let message = Message::parse(&mut bytes).expect("well-formed");
+            let (mut now, mut later, mut without) = (Vec::new(), Vec::new(), Vec::new());
+            response(&mut now, &message, status, Some("t")).finish();
+            let mut echo = Echo::of(&message);
+            response_from(&mut later, &echo, status, Some("t")).finish();
+            echo.leave_routes();
+            response_from(&mut without, &echo, status, Some("t")).finish();
+            let text = |bytes: Vec<u8>| {
+                String::from_utf8(bytes)
+                    .expect("text")
+                    .replace("\r\n", "\n")
+            };
+            let (now, later, without) = (text(now), text(later), text(without));
+            assert_eq!(now, later, "{method}{to} {status}");
+            let all = format!("Record-Route: <sip:q;lr>, <sip:r;lr>\n{ROUTES}");
+            assert_eq!(now.contains(&all), expected, "{now}");
+            assert_eq!(now.replace(&all, ""), without, "{method}{to} {status}");
+            assert!(!without.contains("Record-Route"), "{without}");
+        }
     }
 
     #[test]
