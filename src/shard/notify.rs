@@ -266,7 +266,7 @@ impl Shard {
         effects.send(connection, |out| {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
-            draft.contact("", &link, false);
+            draft.contact(dialog.scheme(), "", &link, false);
             // COMPAT(linphone, 5.1 to 5.4): of what it is told it takes for a list only what is written so, though it asks for
             // `presence` as all do, and RFC 6665 §8.2.1 compares byte by byte.
             let package = match subscription.subject {

@@ -83,7 +83,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         max_forwards: one_hop_less(message),
         identity,
         dialog: Invite::dialog(message),
-        route: on_call_pass::route(id, &request.link).into(),
+        route: on_call_pass::route(id, message.uri(), &request.link).into(),
         focus: Invite::is_from_focus(message),
         replaces,
     });

@@ -65,7 +65,8 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
             branch,
             invite.max_forwards,
         );
-        draft.header("Record-Route", on_call_pass::route(call, &link));
+        let route = on_call_pass::route(call, &ring.contact, &link);
+        draft.header("Record-Route", route);
         if !invite.identity.is_empty() {
             draft.header("P-Asserted-Identity", &invite.identity);
         }

@@ -19,11 +19,12 @@ use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, ServerKey, Step};
-use crate::sip::uri::Uri;
+use crate::sip::uri::{Scheme, Uri};
 
-/// Our place in a call's route, as the peer of `link` sees it.
-pub(super) fn route(call: SessionId, link: &Link) -> String {
-    format!("<{};lr>", our_uri(&format!("{CALL_PREFIX}{call}"), link))
+/// Our place in a call's route, as the peer of `link` sees it whose Request-URI is `uri` (RFC 3261 §16.6 step 4).
+pub(super) fn route(call: SessionId, uri: &str, link: &Link) -> String {
+    let user = format!("{CALL_PREFIX}{call}");
+    format!("<{};lr>", our_uri(Scheme::like(uri), &user, link))
 }
 
 /// Whether a route's value is of this call.

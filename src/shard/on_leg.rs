@@ -374,7 +374,8 @@ pub(super) fn progress(shard: &mut Shard, leg: LegRef, effects: &mut Effects) {
         return;
     };
     let tag = association.dialog.local_tag().to_owned();
-    let contact = our_contact(&format!("{SESSION_PREFIX}{session}"), &link);
+    let scheme = association.dialog.scheme();
+    let contact = our_contact(scheme, &format!("{SESSION_PREFIX}{session}"), &link);
     shard.provisional(server, 180, &tag, &contact, effects);
 }
 
@@ -399,12 +400,14 @@ pub(super) fn welcome(shard: &mut Shard, leg: LegRef, focus: bool, effects: &mut
         return;
     };
     let tag = association.dialog.local_tag().to_owned();
+    let scheme = association.dialog.scheme();
     let body = match association.offer.take() {
         Some(answer) => answer.into(),
         None => simple::offer(&link, SDP_ID, version),
     };
     shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, focus);
+        let user = format!("{SESSION_PREFIX}{session}");
+        draft.contact(scheme, &user, &link, focus);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         if focus {

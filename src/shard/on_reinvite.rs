@@ -17,7 +17,7 @@ use crate::shard::{Look, Shard};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::TIMEOUT;
-use crate::sip::uri::Aor;
+use crate::sip::uri::{Aor, Scheme};
 
 /// How long our re-INVITE waits after theirs crossed it: who made the Call-ID waits between 2.1 and 4 s, and who did not
 /// at most 2 s, so one of the two comes first (RFC 3261 §14.1). The client's is random; ours need not be too.
@@ -85,11 +85,14 @@ pub(super) fn on_reinvite(
             shard.look_at(until, Look::Dialog(key));
         }
     }
+    let mut scheme = Scheme::Sip;
     if let Some(association) = shard.dialogs.get_mut(key) {
         association.dialog.refresh_target(message);
+        scheme = association.dialog.scheme();
     }
     shard.answer_with(request, 200, "", effects, |mut draft| {
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &request.link, focus);
+        let user = format!("{SESSION_PREFIX}{session}");
+        draft.contact(scheme, &user, &request.link, focus);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         if focus {
@@ -164,7 +167,8 @@ pub(super) fn ask(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let dialog = &mut association.dialog;
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "INVITE", &link, branch);
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, true);
+        let user = format!("{SESSION_PREFIX}{session}");
+        draft.contact(dialog.scheme(), &user, &link, true);
         draft.header("Allow", ALLOW);
         draft.header("Supported", SUPPORTED);
         draft.header("Allow-Events", "conference, refer");

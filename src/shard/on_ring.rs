@@ -186,7 +186,8 @@ fn ring_endpoint(
     };
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "INVITE", &link, branch);
-        draft.contact(&format!("{SESSION_PREFIX}{session}"), &link, focus);
+        let user = format!("{SESSION_PREFIX}{session}");
+        draft.contact(dialog.scheme(), &user, &link, focus);
         match speaks {
             Dialect::Simple => {
                 draft.header("P-Asserted-Identity", simple::name_addr(&from));

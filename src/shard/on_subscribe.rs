@@ -20,7 +20,7 @@ use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
-use crate::sip::uri::Aor;
+use crate::sip::uri::{Aor, Scheme};
 
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -291,8 +291,9 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(server) = subscription.waiting.take() else {
         return;
     };
-    let (tag, granted_s, expires) = (
+    let (tag, scheme, granted_s, expires) = (
         dialog.local_tag().to_owned(),
+        dialog.scheme(),
         subscription.granted_s,
         subscription.expires,
     );
@@ -305,7 +306,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     if piggyback {
         let first = shard.first_state(key, granted_s);
         shard.settle_with(server, 200, "", Some(&tag), effects, |mut draft| {
-            draft.contact("", &link, false);
+            draft.contact(scheme, "", &link, false);
             first.write(draft);
         });
         return told(shard, key, granted_s, effects);
@@ -315,7 +316,7 @@ pub(super) fn grant(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         if is_list {
             draft.header("Require", "eventlist");
         }
-        draft.contact("", &link, false);
+        draft.contact(scheme, "", &link, false);
         draft.finish();
     });
     if granted_s > 0 {
@@ -414,8 +415,10 @@ pub(super) fn on_refresh(
     if is_list && !on_list::on_refresh(shard, request, key, effects) {
         return;
     }
+    let mut scheme = Scheme::Sip;
     if let Some(association) = shard.dialogs.get_mut(key) {
         association.dialog.refresh_target(message);
+        scheme = association.dialog.scheme();
         if let Usage::Subscription(subscription) = &mut association.usage {
             subscription.granted_s = granted_s;
             subscription.expires = expires;
@@ -435,7 +438,7 @@ pub(super) fn on_refresh(
     {
         let first = shard.first_state(key, granted_s);
         shard.answer_with(request, 200, "", effects, |mut draft| {
-            draft.contact("", &request.link, false);
+            draft.contact(scheme, "", &request.link, false);
             first.write(draft);
         });
         return told(shard, key, granted_s, effects);
@@ -445,7 +448,7 @@ pub(super) fn on_refresh(
         if is_list {
             draft.header("Require", "eventlist");
         }
-        draft.contact("", &request.link, false);
+        draft.contact(scheme, "", &request.link, false);
         draft.finish();
     });
     if granted_s == 0 {

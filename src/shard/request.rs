@@ -453,13 +453,17 @@ impl Effects {
 }
 
 /// Our URI on a connection with `user` before the at sign, in angle brackets.
-pub(crate) fn our_contact(user: &str, link: &Link) -> String {
-    format!("<{}>", our_uri(user, link))
+pub(crate) fn our_contact(scheme: Scheme, user: &str, link: &Link) -> String {
+    format!("<{}>", our_uri(scheme, user, link))
 }
 
 /// Our URI on a connection with `user` before the at sign; the server's own where `user` is empty.
-pub(crate) fn our_uri(user: &str, link: &Link) -> String {
+pub(crate) fn our_uri(scheme: Scheme, user: &str, link: &Link) -> String {
     let at = if user.is_empty() { "" } else { "@" };
+    // It is TLS by its scheme, and by nothing else (RFC 5630 §3.1.3).
+    if scheme == Scheme::Sips {
+        return format!("sips:{user}{at}{}", link.local);
+    }
     let transport = match link.transport {
         Transport::Tls => "tls",
         Transport::Tcp => "tcp",

@@ -9,6 +9,7 @@ use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::Link;
 use crate::sip::message::Message;
 use crate::sip::transaction::Branch;
+use crate::sip::uri::Scheme;
 
 new_key_type! {
     /// A dialog's slot on its shard; our tag names it.
@@ -180,6 +181,11 @@ impl Dialog {
     /// Where requests go: their Contact.
     pub fn target(&self) -> &str {
         self.piece(5, END)
+    }
+
+    /// How our Contact is written to them: as theirs is (RFC 3261 §12.1.1).
+    pub fn scheme(&self) -> Scheme {
+        Scheme::like(self.target())
     }
 
     /// The Route header's value; empty for none.

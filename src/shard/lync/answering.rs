@@ -7,6 +7,7 @@ use crate::shard::effect::Effects;
 use crate::shard::request::our_contact;
 use crate::shard::usage::Answering;
 use crate::sip::transaction::ServerKey;
+use crate::sip::uri::Scheme;
 
 impl Shard {
     /// Answers a kept request for good, as its client expects it.
@@ -45,7 +46,7 @@ impl Shard {
                 let link = connection.and_then(|id| Some(self.connections.get(id)?.link));
                 self.settle_with(key, 200, "", None, effects, |mut draft| {
                     if let Some(link) = link {
-                        draft.header("Contact", our_contact("", &link));
+                        draft.header("Contact", our_contact(Scheme::Sip, "", &link));
                     }
                     draft.finish();
                 });

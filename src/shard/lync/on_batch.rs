@@ -16,7 +16,7 @@ use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
 use crate::shard::{Shard, on_fanout, on_state, on_subscribe};
 use crate::sip::dialog::DialogKey;
-use crate::sip::uri::Aor;
+use crate::sip::uri::{Aor, Scheme};
 
 /// How long an answer waits for the owners of all whom its request names. Those who have not answered look offline in it.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
@@ -153,10 +153,14 @@ pub(in crate::shard) fn on_refresh(
         // And that was all it was for.
         return shard.answer(request, 481, "", effects);
     }
+    let scheme = shard
+        .dialogs
+        .get(key)
+        .map_or(Scheme::Sip, |association| association.dialog.scheme());
     if granted_s == 0 && !Telling::of(request.message).piggyback {
         shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Expires", 0);
-            draft.contact("", &request.link, false);
+            draft.contact(scheme, "", &request.link, false);
             draft.finish();
         });
         return shard.terminate(key, "timeout", effects);
@@ -164,7 +168,7 @@ pub(in crate::shard) fn on_refresh(
     if granted_s == 0 {
         let first = shard.first_state(key, 0);
         shard.answer_with(request, 200, "", effects, |mut draft| {
-            draft.contact("", &request.link, false);
+            draft.contact(scheme, "", &request.link, false);
             first.write(draft);
         });
         return on_subscribe::forget(shard, key, effects);

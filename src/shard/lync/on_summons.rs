@@ -20,7 +20,7 @@ use crate::sip::header::Name;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Step};
-use crate::sip::uri::Aor;
+use crate::sip::uri::{Aor, Scheme};
 
 /// Whether an INVITE is an invitation into a conference.
 pub(in crate::shard) fn is_summons(message: &Message<'_>) -> bool {
@@ -73,12 +73,13 @@ pub(in crate::shard) fn on_invite(
 
 fn write(
     mut draft: Draft<'_>,
+    scheme: Scheme,
     link: &Link,
     organiser: &Aor,
     session: SessionId,
     subject: &Subject,
 ) {
-    draft.contact("", link, false);
+    draft.contact(scheme, "", link, false);
     draft.header("Allow", ALLOW);
     draft.header("Supported", SUPPORTED);
     let focus = conference_uri::focus(organiser, session);
@@ -105,7 +106,7 @@ pub(in crate::shard) fn ring(
     };
     effects.send(connection, |out| {
         let draft = dialog.request(out, "INVITE", &link, branch);
-        write(draft, &link, &organiser, session, &subject);
+        write(draft, dialog.scheme(), &link, &organiser, session, &subject);
     });
 }
 
@@ -178,7 +179,8 @@ pub(in crate::shard) fn move_over(
     let branch = shard.branches.of(client);
     effects.send(connection, |out| {
         let draft = dialog.request(out, "INVITE", &link, branch);
-        write(draft, &link, organiser, session, &Subject::default());
+        let subject = Subject::default();
+        write(draft, dialog.scheme(), &link, organiser, session, &subject);
     });
 }
 

@@ -33,7 +33,7 @@ pub(in crate::shard) fn report(
     let body = imdn::write(number, &missed.uri(), outcome.status);
     effects.send(connection, |out| {
         let mut draft = dialog.request(out, "BENOTIFY", &link, branch);
-        draft.contact("", &link, false);
+        draft.contact(dialog.scheme(), "", &link, false);
         draft.body(imdn::CONTENT_TYPE, &body);
     });
 }

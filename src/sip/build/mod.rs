@@ -15,6 +15,7 @@ use value::{push_address, push_number};
 
 use super::link::{Link, Transport};
 use super::message::Message;
+use super::uri::Scheme;
 
 /// A message that is being written. Dropped without `body` or `finish` it ends with an empty body.
 #[derive(Debug)]
@@ -105,16 +106,22 @@ impl Draft<'_> {
 
     /// Adds a Contact of ours: `user` at this end of a connection, or the server itself where `user` is empty. `focus`: it is
     /// a conference's (`isfocus`, RFC 4579 §5.1).
-    pub fn contact(&mut self, user: &str, link: &Link, focus: bool) -> &mut Self {
-        self.out.extend_from_slice(b"Contact: <sip:");
+    pub fn contact(&mut self, scheme: Scheme, user: &str, link: &Link, focus: bool) -> &mut Self {
+        let lead: &[u8] = match scheme {
+            Scheme::Sips => b"Contact: <sips:",
+            _ => b"Contact: <sip:",
+        };
+        self.out.extend_from_slice(lead);
         if !user.is_empty() {
             push(self.out, user);
             self.out.push(b'@');
         }
         push_address(self.out, link.local);
-        let rest: &[u8] = match link.transport {
-            Transport::Tls => b";transport=tls>",
-            Transport::Tcp => b";transport=tcp>",
+        let rest: &[u8] = match (scheme, link.transport) {
+            // It is TLS by its scheme, and by nothing else (RFC 5630 §3.1.3).
+            (Scheme::Sips, _) => b">",
+            (_, Transport::Tls) => b";transport=tls>",
+            (_, Transport::Tcp) => b";transport=tcp>",
         };
         self.out.extend_from_slice(rest);
         let focus: &[u8] = if focus { b";isfocus\r\n" } else { b"\r\n" };

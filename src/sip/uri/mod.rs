@@ -31,6 +31,16 @@ pub enum Scheme {
     Other,
 }
 
+impl Scheme {
+    /// How a URI of ours is written to whoever has this one: `sips:` to `sips:` (RFC 3261 §8.1.1.8, §12.1.1).
+    pub fn like(uri: &str) -> Scheme {
+        match grammar::split_once(uri, b':') {
+            Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
+            _ => Scheme::Sip,
+        }
+    }
+}
+
 /// A text that is no URI.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct BadUri;
