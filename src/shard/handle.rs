@@ -246,9 +246,7 @@ fn in_dialog(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         }
         (Method::Refer, true) => on_refer::on_refer(shard, request, key, effects),
         (Method::Info, true) => on_command::on_info(shard, request, key, effects),
-        (Method::Subscribe, true) => {
-            shard.answer(request, 403, "Subscribe Outside Of The Invitation", effects);
-        }
+        (Method::Subscribe, true) => on_refer::on_subscribe(shard, request, key, effects),
         (Method::Bye | Method::Message | Method::Invite, false) => {
             shard.answer(request, 481, "", effects)
         }

@@ -4,6 +4,7 @@
 //! connected, what waits for an answer, which dialogs there are. Two services meet only in a script.
 //! Not here: sockets, the clock, threads, randomness (a seeded generator is lent at the start).
 
+mod answering;
 mod brought;
 mod call_record;
 pub mod cdr_event;

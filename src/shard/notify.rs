@@ -12,7 +12,7 @@ use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
 use crate::shard::usage::{Association, Purpose, Subject, Usage};
-use crate::shard::{on_fanout, on_list, on_state, on_subscribe, on_winfo};
+use crate::shard::{on_fanout, on_list, on_refer, on_state, on_subscribe, on_winfo};
 use crate::sip::build::{self, Draft, Value};
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
@@ -235,10 +235,13 @@ impl Shard {
             return;
         };
         let (connection, benotify) = (*connection, subscription.telling.benotify);
-        let cseq = match subscription.subject {
-            Subject::Refer { parent, .. } => parent.and_then(|leg| self.next_cseq(leg)),
+        // Of what is told in a leg's dialog the number and the Contact are the leg's.
+        let parent = match subscription.subject {
+            Subject::Refer { parent, .. } => parent,
             _ => None,
         };
+        let cseq = parent.and_then(|leg| self.next_cseq(leg));
+        let place = on_refer::place(self, parent);
         let Some(link) = self.connections.link(connection) else {
             return;
         };
@@ -266,7 +269,7 @@ impl Shard {
         effects.send(connection, |out| {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
-            draft.contact(dialog.scheme(), "", &link, false);
+            draft.contact(dialog.scheme(), &place.user, &link, place.focus);
             // COMPAT(linphone, 5.1 to 5.4): of what it is told it takes for a list only what is written so, though it asks for
             // `presence` as all do, and RFC 6665 §8.2.1 compares byte by byte.
             let package = match subscription.subject {

@@ -9,13 +9,13 @@ use crate::immcu::content::Outcome;
 use crate::immcu::session::LegRef;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
-use crate::shard::request::{Request, Target, tag_of_key};
-use crate::shard::usage::{Association, Subject, Subscription, Usage};
+use crate::shard::request::{Request, SESSION_PREFIX, Target, key_of_tag, tag_of_key};
+use crate::shard::usage::{Answering, Association, Subject, Subscription, Usage};
 use crate::shard::{Shard, on_leg, on_subscribe};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
-use crate::sip::header::{Name, NameAddr};
-use crate::sip::uri::Aor;
+use crate::sip::header::{Event, Name, NameAddr};
+use crate::sip::uri::{Aor, Scheme};
 
 use core::time::Duration;
 
@@ -116,6 +116,11 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
     if let Some(transaction) = shard.servers.get_mut(server) {
         transaction.to_tag = tag;
     }
+    // In its leg's dialog, or in the one that it makes.
+    let leg = message.to().tag().and_then(key_of_tag);
+    let leg = leg.or(watcher.map(on_leg::key_of));
+    let answering = Answering::Refer { leg, quiet };
+    shard.answering.insert(server, answering);
     shard.connections.acted(request.connection, shard.now);
     let ticket = shard.ticket(server);
     let by = shard.party(&by);
@@ -138,7 +143,7 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
 /// subscription's end of the dialog is a second view with the same ids, and the leg lends it its CSeq.
 fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef> {
     let message = request.message;
-    let parent = message.to().tag().and_then(super::request::key_of_tag);
+    let parent = message.to().tag().and_then(key_of_tag);
     let mut dialog = Dialog::answering(message, "").ok()?;
     let random = shard.rng.next_u32();
     let expires = shard.now.after(Duration::from_secs(u64::from(REFER_S)));
@@ -179,6 +184,58 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
         });
     on_subscribe::arm(shard, key, expires);
     Some(shard.leg_ref(key))
+}
+
+/// SUBSCRIBE in the dialog of a leg: to the story of a REFER that was sent in it, which is refreshed or ended so
+/// (RFC 3515 §2.4.4). Without an `id` it is the first one's (§2.4.6).
+pub(super) fn on_subscribe(
+    shard: &mut Shard,
+    request: Request<'_>,
+    leg: DialogKey,
+    effects: &mut Effects,
+) {
+    let event = request.message.header(Name::Event);
+    let event = event.and_then(|event| Event::parse(event).ok());
+    let place = shard.connections.get(request.connection);
+    let (Some(event), Some(place)) = (event.filter(|event| event.is("refer")), place) else {
+        return shard.answer(request, 403, "Subscribe Outside Of The Invitation", effects);
+    };
+    let told_in_it = shard.dialogs.keys(&place.dialogs).filter_map(|key| {
+        let Usage::Subscription(subscription) = &shard.dialogs.get(key)?.usage else {
+            return None;
+        };
+        let Subject::Refer { parent, .. } = subscription.subject else {
+            return None;
+        };
+        let meant = event.id.is_none_or(|id| *id == *subscription.event_id);
+        (parent == Some(leg) && meant).then_some((subscription.since, key))
+    });
+    match told_in_it.min() {
+        Some((_, key)) => on_subscribe::on_refresh(shard, request, key, effects),
+        None => shard.answer(request, 403, "Subscribe Outside Of The Invitation", effects),
+    }
+}
+
+/// What our Contact says in a dialog.
+pub(super) struct Place {
+    pub scheme: Scheme,
+    /// Empty for the server itself.
+    pub user: String,
+    pub focus: bool,
+}
+
+/// What our Contact says in a leg's dialog, whoever speaks there: each request and each 2xx of ours names the target anew
+/// (RFC 3261 §12.2, RFC 5057 §5). In another it is the server.
+pub(super) fn place(shard: &Shard, dialog: Option<DialogKey>) -> Place {
+    let association = dialog.and_then(|key| shard.dialogs.get(key));
+    let leg = dialog.and_then(|key| shard.leg(key));
+    Place {
+        scheme: association.map_or(Scheme::Sip, |association| association.dialog.scheme()),
+        user: leg.map_or_else(String::new, |leg| {
+            format!("{SESSION_PREFIX}{}", leg.session)
+        }),
+        focus: leg.is_some_and(|leg| leg.focus),
+    }
 }
 
 /// How it goes: a NOTIFY with the status line; a final status is the last one (RFC 3515 §2.4.5, §2.4.7).

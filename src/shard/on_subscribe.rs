@@ -14,13 +14,13 @@ use crate::shard::lync as lync_scripts;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_list, on_roster_news, on_state};
+use crate::shard::{Look, Shard, on_list, on_refer, on_roster_news, on_state};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
-use crate::sip::uri::{Aor, Scheme};
+use crate::sip::uri::Aor;
 
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
@@ -411,14 +411,19 @@ pub(super) fn on_refresh(
     {
         return lync_scripts::on_batch::on_refresh(shard, request, key, granted_s, effects);
     }
+    let leg = match subscription.subject {
+        Subject::Refer { parent, .. } => parent,
+        _ => None,
+    };
     let is_list = matches!(subscription.subject, Subject::List(_));
     if is_list && !on_list::on_refresh(shard, request, key, effects) {
         return;
     }
-    let mut scheme = Scheme::Sip;
+    if let Some(leg) = leg.and_then(|leg| shard.dialogs.get_mut(leg)) {
+        leg.dialog.refresh_target(message);
+    }
     if let Some(association) = shard.dialogs.get_mut(key) {
         association.dialog.refresh_target(message);
-        scheme = association.dialog.scheme();
         if let Usage::Subscription(subscription) = &mut association.usage {
             subscription.granted_s = granted_s;
             subscription.expires = expires;
@@ -432,13 +437,14 @@ pub(super) fn on_refresh(
             }
         }
     }
+    let place = on_refer::place(shard, leg.or(Some(key)));
     if Telling::of(message).piggyback
         && shard.connections.dialect(request.connection) == Dialect::Lync
         && has_room(shard, key)
     {
         let first = shard.first_state(key, granted_s);
         shard.answer_with(request, 200, "", effects, |mut draft| {
-            draft.contact(scheme, "", &request.link, false);
+            draft.contact(place.scheme, &place.user, &request.link, place.focus);
             first.write(draft);
         });
         return told(shard, key, granted_s, effects);
@@ -448,7 +454,7 @@ pub(super) fn on_refresh(
         if is_list {
             draft.header("Require", "eventlist");
         }
-        draft.contact(scheme, "", &request.link, false);
+        draft.contact(place.scheme, &place.user, &request.link, place.focus);
         draft.finish();
     });
     if granted_s == 0 {

@@ -183,6 +183,8 @@ pub(crate) enum Answering {
     Message(u32),
     /// To an invitation into this conference: a dialog that nobody uses.
     Invitation(SessionId),
+    /// To a REFER: whose dialog it came in, or makes (RFC 3515 §2.2); and whether nobody subscribes by it (RFC 4488 §4).
+    Refer { leg: Option<DialogKey>, quiet: bool },
 }
 
 /// What a subscription is about.

@@ -1,6 +1,5 @@
 //! What only Lync's dialect asks of a shard: a script for each of its intents, which lead to the same core as all others.
 
-pub(super) mod answering;
 pub(super) mod directory;
 pub(super) mod edits;
 pub(super) mod farewell;

@@ -1,17 +1,17 @@
-//! What the answer to a Lync client's request says beside the status that somebody else decides.
+//! What the answer to a request says beside the status that somebody else decides: a REFER's, and those of Lync's clients.
 
 use crate::dialect::lync::cccp::{self, Answer};
 use crate::immcu::content::Outcome;
-use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::request::our_contact;
 use crate::shard::usage::Answering;
+use crate::shard::{Shard, on_refer};
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Scheme;
 
 impl Shard {
     /// Answers a kept request for good, as its client expects it.
-    pub(in crate::shard) fn settle_as_asked(
+    pub(super) fn settle_as_asked(
         &mut self,
         key: ServerKey,
         outcome: &Outcome,
@@ -51,7 +51,23 @@ impl Shard {
                     draft.finish();
                 });
             }
-            Some(Answering::Message(_) | Answering::Invitation(_)) | None => {
+            Some(Answering::Refer { leg, quiet }) if outcome.is_success() => {
+                let connection = self.servers.get(key).map(|request| request.connection);
+                let link = connection.and_then(|id| self.connections.link(id));
+                let place = on_refer::place(self, leg);
+                let (status, reason) = (outcome.status, &outcome.reason);
+                self.settle_with(key, status, reason, None, effects, |mut draft| {
+                    if let Some(link) = link {
+                        draft.contact(place.scheme, &place.user, &link, place.focus);
+                    }
+                    if quiet {
+                        draft.header("Refer-Sub", "false");
+                    }
+                    draft.finish();
+                });
+            }
+            Some(Answering::Message(_) | Answering::Invitation(_) | Answering::Refer { .. })
+            | None => {
                 self.settle(key, outcome, effects);
             }
         }
