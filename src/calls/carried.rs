@@ -313,6 +313,15 @@ impl Invite {
         contact(message).1
     }
 
+    /// Whether an INVITE begins a call of somebody who does not say in it who they are (RFC 3323 §4.1).
+    pub fn is_anonymous(message: &Message<'_>) -> bool {
+        message.method() == Method::Invite
+            && message.to().tag().is_none()
+            && is_nobody(message.from().uri)
+            && Invite::is_private(message)
+            && is_call(message)
+    }
+
     /// Whether the caller wants no name told (RFC 3323 §4.2, RFC 3325 §9.3).
     pub fn is_private(message: &Message<'_>) -> bool {
         message
@@ -320,6 +329,14 @@ impl Invite {
             .flat_map(|line| line.split(';'))
             .any(|token| token.trim().eq_ignore_ascii_case("id"))
     }
+}
+
+/// Whether a URI is that of who does not say who they are (RFC 3323 §4.1.1.3).
+pub fn is_nobody(uri: &str) -> bool {
+    Uri::parse(uri).is_ok_and(|uri| {
+        uri.user.eq_ignore_ascii_case("anonymous")
+            && uri.host.eq_ignore_ascii_case("anonymous.invalid")
+    })
 }
 
 /// A name-addr as From or To says it, but for its tag.

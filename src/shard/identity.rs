@@ -1,8 +1,9 @@
 //! Who may speak on a connection. Identity belongs to the connection: what authenticated on it speaks on it.
 
 use crate::auth::{Association, Claim, Unsigned, Verdict, begins_anew};
+use crate::calls::carried::Invite;
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::request::Request;
+use crate::shard::request::{Request, Target};
 use crate::shard::{Shard, on_connection, padding};
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
@@ -117,7 +118,8 @@ impl Shard {
         }
     }
 
-    /// From must be who authenticated: somebody else is 403 (RFC 3261 §22.1 leaves the identity to the server).
+    /// From must be who authenticated: somebody else is 403 (RFC 3261 §22.1 leaves the identity to the server). Who calls a user
+    /// may leave it out: what the server does with the call goes by who authenticated, and whom it rings is told nobody.
     fn speaks_as(
         &mut self,
         request: Request<'_>,
@@ -134,6 +136,11 @@ impl Shard {
             .ok()
             .and_then(|uri| Some(uri.aor_text()? == user.as_str()));
         if named == Some(true) {
+            return true;
+        }
+        if Invite::is_anonymous(request.message)
+            && let Target::User(_) = self.target(request.message.uri(), &request.link)
+        {
             return true;
         }
         self.answer(

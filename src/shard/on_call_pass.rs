@@ -4,7 +4,9 @@
 //! another's call opens nothing. Text in a call is looked at as all text is, for a client shows it as any other: nobody writes in
 //! another's name, and nobody before the call is answered.
 
-use crate::calls::carried::{Answer, Carried, Passing, is_challenge, one_hop_less, route_uri};
+use crate::calls::carried::{
+    Answer, Carried, Invite, Passing, is_challenge, is_nobody, one_hop_less, route_uri,
+};
 use crate::calls::threads::{Peer, Stray};
 use crate::dialect::simple;
 use crate::immcu::SessionId;
@@ -212,8 +214,11 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
                 .and_then(|to| to.uri().ok()?.param("gr"))
                 .is_some_and(|value| value.is_none())
     });
+    // Nor has who began it without a name one now, also where nothing more is said of privacy.
+    let remote = end.map_or("", |end| end.threads.template().remote());
+    let nobody = NameAddr::parse(remote).is_ok_and(|from| is_nobody(from.uri));
     let identity = end
-        .filter(|_| !nameless)
+        .filter(|_| !nameless && !nobody)
         .map(|end| simple::name_addr(&shard.party(&end.user)))
         .unwrap_or_default();
     Passing {
@@ -224,7 +229,7 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
         to_tag: message.to().tag().unwrap_or_default().into(),
         cseq: message.cseq().number,
         max_forwards: one_hop_less(message),
-        identity: if crate::calls::carried::Invite::is_private(message) {
+        identity: if Invite::is_private(message) {
             "".into()
         } else {
             identity.into()
