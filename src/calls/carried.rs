@@ -364,12 +364,26 @@ pub struct Passing {
     pub max_forwards: u8,
     /// The sender as others see them.
     pub identity: Box<str>,
+    /// True where it is the last word on a REFER.
+    pub ends_refer: bool,
     /// What goes along.
     pub carried: Carried,
     /// True where who called says it, false where who was called does.
     pub caller: bool,
     /// True where it is a message, which the call's record counts; false for a signal, and for all else.
     pub counts: bool,
+}
+
+/// Whether a request is the last word on a REFER: a NOTIFY that ends its subscription (RFC 3515 §2.4.5).
+pub fn ends_refer(message: &Message<'_>) -> bool {
+    let begins = |name: Name, word: &str| {
+        let value = message.header(name).unwrap_or_default();
+        let first = value.split(';').next().unwrap_or_default();
+        first.trim().eq_ignore_ascii_case(word)
+    };
+    message.method() == Method::Notify
+        && begins(Name::Event, "refer")
+        && begins(Name::SubscriptionState, "terminated")
 }
 
 /// What Max-Forwards says after one more hop (RFC 3261 §16.6 step 3). Zero was refused before.

@@ -254,6 +254,7 @@ pub(crate) enum Look {
     Dialog(DialogKey),
     Ringing(RingingKey),
     Call(SessionId),
+    End(EndKey),
     Session(SessionId),
     Connection(crate::sip::link::ConnectionId),
 }

@@ -59,7 +59,7 @@ pub(super) fn part(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         else {
             continue;
         };
-        if stage == Stage::Cancelled {
+        if matches!(stage, Stage::Cancelled | Stage::Referred) {
             continue;
         }
         on_call_end::over(shard, call, end, effects);

@@ -25,7 +25,7 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::Request;
 use crate::shard::usage::{Call, End, EndKey, Stage};
-use crate::shard::{Look, Shard, ShardId, call_record, on_call_pass, reach};
+use crate::shard::{Look, Shard, ShardId, call_record, on_call_end, on_call_pass, reach};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::link::ConnectionId;
@@ -99,6 +99,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         branch: message.via().branch().into(),
         client: None,
         elsewhere: false,
+        refers: 0,
     };
     if shard.add_end(end).is_none() {
         return;
@@ -465,9 +466,14 @@ pub(super) fn ended(
     }
 }
 
-/// The server stops: every call ends, and its record is complete.
+/// The server stops: every call ends, and its record is complete. What else is still told of one is told no more.
 pub(super) fn stop(shard: &mut Shard, effects: &mut Effects) {
     const REASON: &str = "server stopped";
+    let mut referred: Vec<_> = shard.end_of.values().copied().collect();
+    referred.sort_unstable();
+    for key in referred {
+        on_call_end::look(shard, key);
+    }
     let mut calls: Vec<_> = shard.calls.keys().copied().collect();
     calls.sort_unstable();
     for id in calls {
@@ -504,8 +510,7 @@ pub(super) fn stop(shard: &mut Shard, effects: &mut Effects) {
 
 /// A client has no part in its call any more: its connection is gone, or it has said BYE.
 pub(super) fn lose(shard: &mut Shard, key: EndKey, reason: &'static str, effects: &mut Effects) {
-    if let Some(end) = shard.drop_end(key) {
-        let (call, end) = (end.call, end.number);
+    if let Some((call, end)) = shard.leave_call(key) {
         shard.post_session(call, Letter::CallEnded { call, end, reason }, effects);
     }
 }

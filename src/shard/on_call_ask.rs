@@ -20,6 +20,7 @@ use crate::immcu::SessionId;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::reach::{Wanted, stages};
+use crate::shard::usage::Stage;
 use crate::shard::{Shard, ShardId, interrupt};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
@@ -134,7 +135,10 @@ fn holder(shard: &Shard, user: &Aor, invite: &Invite) -> Option<Found> {
     let endpoints = shard.user(user)?.bindings.endpoints(shard.now);
     let ends = endpoints.flat_map(|endpoint| shard.ends_on(endpoint.connection));
     let (connection, contact) = ends.into_iter().find_map(|key| {
-        let end = shard.ends.get(key)?;
+        let end = shard
+            .ends
+            .get(key)
+            .filter(|end| end.stage != Stage::Referred)?;
         let thread = end
             .threads
             .find(&replaces.own_tag, &replaces.other_tag)

@@ -6,6 +6,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
+use crate::shard::on_refer::REFER_MAX;
 use crate::shard::usage::{End, EndKey, Purpose, Stage};
 use crate::shard::{Look, Shard, on_call_pass};
 use crate::sip::build::{self, Draft, Value};
@@ -42,6 +43,7 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
         branch: "".into(),
         client: None,
         elsewhere: false,
+        refers: 0,
     };
     let key = has_room.then(|| shard.add_end(end)).flatten();
     let client = key.and_then(|key| {
@@ -317,6 +319,9 @@ pub(super) fn talk(
     else {
         return;
     };
+    if end.stage == Stage::Referred {
+        return;
+    }
     end.threads.confirm(tag);
     end.stage = Stage::Talking(conference);
     let user = end.user.clone();
@@ -336,8 +341,11 @@ fn hang_up(shard: &mut Shard, key: EndKey, effects: &mut Effects) {
         return;
     };
     let (call, number, stage) = (end.call, end.number, end.stage);
-    if matches!(stage, Stage::Ringing | Stage::Cancelled) {
-        return cancel(shard, call, number, false, effects);
+    match stage {
+        Stage::Ringing | Stage::Cancelled => return cancel(shard, call, number, false, effects),
+        // It has been told, or has said so itself.
+        Stage::Referred => return,
+        Stage::Accepted | Stage::Talking(_) => {}
     }
     if let Some(mut end) = shard.drop_end(key) {
         let acknowledge = stage == Stage::Accepted;
@@ -348,6 +356,23 @@ fn hang_up(shard: &mut Shard, key: EndKey, effects: &mut Effects) {
             acknowledge,
             effects,
         );
+    }
+}
+
+/// The wheel: how a REFER goes has been told for long enough.
+pub(super) fn look(shard: &mut Shard, key: EndKey) {
+    if matches!(shard.ends.get(key), Some(end) if end.stage == Stage::Referred) {
+        shard.drop_end(key);
+    }
+}
+
+/// A REFER in the call has come to its end: it was refused, or how it went has been told (RFC 3515 §2.4.5).
+pub(super) fn refer_ended(shard: &mut Shard, key: EndKey) {
+    if let Some(end) = shard.ends.get_mut(key) {
+        end.refers = end.refers.saturating_sub(1);
+        if end.refers == 0 {
+            look(shard, key);
+        }
     }
 }
 
@@ -425,6 +450,23 @@ impl Shard {
             Some(endpoint.instance())
         };
         instance().unwrap_or_default().into()
+    }
+
+    /// The call is over for a client: it has no part in it any more, but that it is told of a REFER in it while it can be reached.
+    /// Gives what it was, and nothing where it had been left before.
+    pub(super) fn leave_call(&mut self, key: EndKey) -> Option<(SessionId, u32)> {
+        let end = self.ends.get_mut(key)?;
+        let (left, stage) = ((end.call, end.number), end.stage);
+        if end.refers == 0 || self.connections.get(end.connection).is_none() {
+            self.drop_end(key);
+        } else if stage != Stage::Referred {
+            end.stage = Stage::Referred;
+            let user = end.user.clone();
+            self.line_changed(&user);
+            let until = self.now.after(REFER_MAX);
+            self.look_at(until, Look::End(key));
+        }
+        (stage != Stage::Referred).then_some(left)
     }
 
     /// A client has no part in its call any more.

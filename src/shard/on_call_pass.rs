@@ -5,7 +5,7 @@
 //! another's name, and nobody before the call is answered.
 
 use crate::calls::carried::{
-    Answer, Carried, Invite, Passing, is_challenge, is_nobody, one_hop_less, route_uri,
+    Answer, Carried, Invite, Passing, ends_refer, is_challenge, is_nobody, one_hop_less, route_uri,
 };
 use crate::calls::threads::{Peer, Stray};
 use crate::dialect::simple;
@@ -15,7 +15,7 @@ use crate::shard::effect::Effects;
 use crate::shard::held::AGAIN_AFTER_S;
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
-use crate::shard::usage::{EndKey, Errand, Purpose, Stage};
+use crate::shard::usage::{End, EndKey, Errand, Purpose, Stage};
 use crate::shard::{Shard, ShardId, on_call, on_call_end, on_message};
 use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::{ConnectionId, Link};
@@ -108,7 +108,7 @@ pub(super) fn on_request(
         return;
     };
     let ticket = Some(shard.ticket(server));
-    let end = peer.end;
+    let (end, ends_refer) = (peer.end, passing.ends_refer);
     let letter = Letter::CallPass {
         call,
         end,
@@ -129,6 +129,8 @@ pub(super) fn on_request(
         Method::Bye if matches!(place.stage, Stage::Talking(_) | Stage::Accepted) => {
             on_call::lose(shard, key, "left", effects);
         }
+        Method::Refer => place.refers = place.refers.saturating_add(1),
+        Method::Notify if ends_refer => on_call_end::refer_ended(shard, key),
         _ => {}
     }
 }
@@ -180,8 +182,10 @@ fn admit(
                 .server
                 .is_some_and(|(server, _)| shard.servers.get(server).is_some())
     });
+    let over = shard.ends.get(key).is_some_and(is_over);
     match message.method() {
         Method::Register | Method::Publish => return Err((405, "")),
+        method if over && !tells_of_refer(method) => return Err((481, "")),
         // The INVITE that began it has not been answered: there is nothing to change yet (RFC 3261 §14.2).
         Method::Invite if waits => return Err((491, "")),
         // Whoever is called has not agreed to hear anything yet.
@@ -193,6 +197,15 @@ fn admit(
         Stray::Spoofed => (403, "From Is Not Who Authenticated On This Connection"),
         Stray::Late => (500, "CSeq Is Lower Than One Before"),
     })
+}
+
+fn is_over(end: &End) -> bool {
+    end.stage == Stage::Referred
+}
+
+/// What still goes through when the call is over, and a REFER in it is not.
+fn tells_of_refer(method: Method) -> bool {
+    matches!(method, Method::Notify | Method::Subscribe)
 }
 
 fn take(shard: &mut Shard, key: EndKey, message: &Message<'_>) -> Result<Peer, Stray> {
@@ -234,6 +247,7 @@ fn passing(shard: &Shard, key: EndKey, request: Request<'_>) -> Passing {
         } else {
             identity.into()
         },
+        ends_refer: ends_refer(message),
         carried: Carried::request(message, |route| is_ours(shard, route, request)),
         caller: end.is_some_and(|end| end.number == 0),
         counts: false,
@@ -251,6 +265,9 @@ pub(super) fn deliver(
 ) {
     let found = shard.end_key(call, number).and_then(|key| {
         let end = shard.ends.get_mut(key)?;
+        if is_over(end) && !tells_of_refer(passing.method) {
+            return None;
+        }
         end.threads
             .to_client(&passing.from_tag, &passing.to_tag, passing.cseq)?;
         Some((key, end.connection, end.stage))
@@ -314,8 +331,17 @@ pub(super) fn deliver(
         draft.raw(passing.carried.lines());
         draft.carry(passing.carried.body());
     });
-    if passing.method == Method::Bye && matches!(stage, Stage::Talking(_)) {
-        shard.drop_end(key);
+    match passing.method {
+        Method::Bye if matches!(stage, Stage::Talking(_)) => {
+            shard.leave_call(key);
+        }
+        Method::Refer => {
+            if let Some(end) = shard.ends.get_mut(key) {
+                end.refers = end.refers.saturating_add(1);
+            }
+        }
+        _ if passing.ends_refer => on_call_end::refer_ended(shard, key),
+        _ => {}
     }
 }
 
@@ -353,6 +379,12 @@ pub(super) fn answered(
             // In the record before its sender is told.
             if let Some(participant) = speaker.filter(|_| status < 300) {
                 shard.post_session(call, Letter::CallSaid { call, participant }, effects);
+            }
+            // Nothing comes of it, or who asked for it has forgotten it.
+            if (method == Method::Refer && status >= 300)
+                || (method == Method::Notify && status == 481)
+            {
+                on_call_end::refer_ended(shard, key);
             }
         }
         Step::Again | Step::Absorbed => return,

@@ -41,7 +41,7 @@ struct Line {
 impl Line {
     fn state(end: &End) -> Option<State> {
         match end.stage {
-            Stage::Cancelled => None,
+            Stage::Cancelled | Stage::Referred => None,
             Stage::Talking(_) => Some(State::Confirmed),
             Stage::Accepted => Some(State::Early),
             Stage::Ringing if end.threads.iter().next().is_some() => Some(State::Early),

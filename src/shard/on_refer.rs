@@ -19,8 +19,10 @@ use crate::sip::uri::{Aor, Scheme};
 
 use core::time::Duration;
 
-/// How long the story of a REFER may take: an invitation may ring for three minutes.
+/// How long the story of a REFER may take, in seconds: an invitation may ring for three minutes.
 const REFER_S: u32 = 240;
+/// The same as a time.
+pub(super) const REFER_MAX: Duration = Duration::from_secs(REFER_S as u64);
 
 /// In the dialog of a leg.
 pub(super) fn on_refer(
@@ -146,7 +148,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
     let parent = message.to().tag().and_then(key_of_tag);
     let mut dialog = Dialog::answering(message, "").ok()?;
     let random = shard.rng.next_u32();
-    let expires = shard.now.after(Duration::from_secs(u64::from(REFER_S)));
+    let expires = shard.now.after(REFER_MAX);
     let place = shard.connections.get_mut(request.connection)?;
     if let Some(tag) = message.to().tag() {
         dialog = dialog.tagged(tag);

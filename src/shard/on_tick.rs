@@ -3,8 +3,8 @@
 use crate::shard::effect::Effects;
 use crate::shard::usage::Usage;
 use crate::shard::{
-    Look, Shard, lync, on_answer, on_call, on_connection, on_deliver, on_leg, on_message,
-    on_register, on_ring, on_session,
+    Look, Shard, lync, on_answer, on_call, on_call_end, on_connection, on_deliver, on_leg,
+    on_message, on_register, on_ring, on_session,
 };
 use crate::shard::{on_alert, on_focus, on_subscribe, on_winfo};
 
@@ -19,6 +19,7 @@ pub(super) fn on_tick(shard: &mut Shard, effects: &mut Effects) {
             Look::Client(key) => on_answer::look(shard, key, effects),
             Look::Ringing(key) => on_ring::look(shard, key, effects),
             Look::Call(call) => on_call::look(shard, call, effects),
+            Look::End(key) => on_call_end::look(shard, key),
             Look::Session(session) => on_focus::look(shard, session, effects),
             Look::Connection(connection) => on_connection::look(shard, connection, effects),
             Look::Dialog(key) => match shard.dialogs.get(key).map(|association| &association.usage)

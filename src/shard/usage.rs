@@ -69,6 +69,8 @@ pub(crate) struct End {
     pub client: Option<ClientKey>,
     /// Why it is cancelled: somebody else has answered.
     pub elsewhere: bool,
+    /// REFERs that went through it, either way, of which nobody has said yet how they end.
+    pub refers: u8,
 }
 
 /// How far a client's part in a call is.
@@ -82,6 +84,8 @@ pub(crate) enum Stage {
     Accepted,
     /// In the call; true where the other side is a conference.
     Talking(bool),
+    /// The call is over, and a REFER in it is not: how it goes is still told (RFC 5057 §4.1), for `REFER_MAX` at most.
+    Referred,
 }
 
 /// A request of a call's client on its way to the other.
