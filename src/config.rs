@@ -600,6 +600,8 @@ mod tests {
             (9, 5)
         );
         assert_eq!(config.connections_max, Some(77));
+        let bodies = (config.frame.body_bytes_max, config.shard.body_bytes_max);
+        assert_eq!(bodies, (1_000_000, 1_000_000));
         assert!(
             config.connection.unsent_bytes_max > 1_000_000,
             "the largest message must fit"

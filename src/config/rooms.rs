@@ -39,6 +39,7 @@ pub(super) fn read(
         subscriptions_max,
         dialogs_max: limits.dialogs_max,
         pending_max: limits.pending_max,
+        body_bytes_max: limits.frame.body_bytes_max,
         anonymous_s: limits.stranger_s,
         ..shard::Settings::default()
     };

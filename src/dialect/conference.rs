@@ -86,9 +86,12 @@ pub struct Invitation<'a> {
 ///
 /// # Errors
 /// Where it is something else, or more.
-pub fn invitation<'a>(message: &Message<'a>, entries_max: usize) -> Result<Invitation<'a>, BadAsk> {
+pub fn invitation<'a>(
+    message: &Message<'_>,
+    body: &'a [u8],
+    entries_max: usize,
+) -> Result<Invitation<'a>, BadAsk> {
     let mut found = Invitation::default();
-    let body = message.body();
     if body.is_empty() {
         return Ok(found);
     }
@@ -250,7 +253,7 @@ mod tests {
         )
         .into_bytes();
         let message = Message::parse(&mut bytes).expect("a good message");
-        invitation(&message, entries_max).map(|found| {
+        invitation(&message, message.body(), entries_max).map(|found| {
             let sdp = found.sdp.map(String::from_utf8_lossy);
             format!("{sdp:?} {:?}", found.list)
         })

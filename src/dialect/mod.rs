@@ -1,6 +1,7 @@
 //! Intents and facts of the core, and each kind of client's own way to say them. An endpoint's dialect is fixed when
 //! it registers: standard SIP/SIMPLE (`simple`, `conference`), or Lync's (`lync`).
 
+pub mod body;
 pub mod conference;
 pub mod lync;
 pub mod simple;

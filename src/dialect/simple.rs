@@ -1,10 +1,8 @@
 //! Standard SIP/SIMPLE: what is said, read from a MESSAGE and written into one.
 
 use core::time::Duration;
-use std::borrow::Cow;
 
-use miniz_oxide::inflate::{TINFLStatus, decompress_to_vec_zlib_with_limit};
-
+use crate::dialect::body::{BadBody, body};
 use crate::dialect::lync::message::standard_type;
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
@@ -21,12 +19,8 @@ use crate::sip::uri::{Aor, Uri};
 pub enum BadContent {
     /// A body without a Content-Type, or one that can't be read.
     Type,
-    /// An encoding other than `identity` and `deflate`.
-    Encoding,
-    /// `deflate` that can't be undone.
-    Deflate,
-    /// More than `INFLATED_BYTES_MAX` when undone.
-    Inflated,
+    /// Its encoding can't be undone.
+    Body(BadBody),
     /// A CPIM wrapper that can't be read.
     Wrapper,
     /// A CPIM wrapper that says somebody else wrote it, or somebody who can't be told.
@@ -40,9 +34,9 @@ impl BadContent {
     /// The answer's status.
     pub fn status(self) -> u16 {
         match self {
-            BadContent::Type | BadContent::Wrapper | BadContent::Deflate => 400,
-            BadContent::Inflated => 413,
-            BadContent::Encoding | BadContent::Encoded => 415,
+            BadContent::Body(bad) => bad.status(),
+            BadContent::Type | BadContent::Wrapper => 400,
+            BadContent::Encoded => 415,
             BadContent::Author => 403,
         }
     }
@@ -51,9 +45,7 @@ impl BadContent {
     pub fn reason(self) -> &'static str {
         match self {
             BadContent::Type => "Missing or Bad Content-Type",
-            BadContent::Encoding => "Only Content-Encoding deflate Or identity",
-            BadContent::Deflate => "Bad deflate",
-            BadContent::Inflated => "Too Large When Inflated",
+            BadContent::Body(bad) => bad.reason(),
             BadContent::Wrapper => "Bad message/cpim Wrapper",
             BadContent::Author => "The message/cpim From Is Somebody Else",
             BadContent::Encoded => "Wrapped Content With A Transfer Encoding",
@@ -76,42 +68,19 @@ const GOES_ALONG: [Name; 9] = [
 /// What of them goes along, in bytes at most.
 const LINES_BYTES_MAX: usize = 2048;
 
-/// What a deflated body may become, in bytes: as much as an ordinary body may be.
-const INFLATED_BYTES_MAX: usize = 64 * 1024;
-/// What a 415 says that we accept (RFC 3261 §20.2).
-pub const ACCEPT_ENCODING: &str = "deflate, identity";
-
-/// The body of a request with its encoding undone.
-///
-/// COMPAT(linphone, 5.1): it deflates its delivery reports and gives up on a 415. It can't be left to the receivers: baresip
-/// and Pidgin know no encoding and never said they did.
-pub fn body<'a>(message: &Message<'a>) -> Result<Cow<'a, [u8]>, BadContent> {
-    match message.header(Name::ContentEncoding).map(str::trim) {
-        None => Ok(message.body().into()),
-        Some(encoding) if encoding.eq_ignore_ascii_case("identity") => Ok(message.body().into()),
-        // "deflate" is zlib's format here as in HTTP (RFC 9110 §8.4.1.2, from which RFC 3261 §20.12 has its codings).
-        Some(encoding) if encoding.eq_ignore_ascii_case("deflate") => {
-            match decompress_to_vec_zlib_with_limit(message.body(), INFLATED_BYTES_MAX) {
-                Ok(body) => Ok(body.into()),
-                Err(error) if error.status == TINFLStatus::HasMoreOutput => {
-                    Err(BadContent::Inflated)
-                }
-                Err(_) => Err(BadContent::Deflate),
-            }
-        }
-        Some(_) => Err(BadContent::Encoding),
-    }
-}
-
 /// A longer Call-ID is not taken over.
 const CALL_ID_BYTES_MAX: usize = 64;
 
-/// Reads what `author` says with a MESSAGE.
+/// Reads what `author` says with a MESSAGE, whose body is `bytes_max` at most.
 ///
 /// # Errors
 /// Where it can't be passed on as it is.
-pub fn content(message: &Message<'_>, author: &Aor) -> Result<Content, BadContent> {
-    let body = body(message)?;
+pub fn content(
+    message: &Message<'_>,
+    author: &Aor,
+    bytes_max: usize,
+) -> Result<Content, BadContent> {
+    let body = body(message, bytes_max).map_err(BadContent::Body)?;
     let content_type = match message.content_type() {
         Some(_) => message.header(Name::ContentType).unwrap_or_default(),
         // A MESSAGE without a body has no type either (RFC 3428 §7: any body, also none).
@@ -367,6 +336,7 @@ mod tests {
         content(
             &message,
             &Aor::parse("a@example.com").expect("a good address"),
+            4096,
         )
     }
 
@@ -435,34 +405,5 @@ mod tests {
             assert_eq!(found.err(), expected, "{lines}");
         }
         assert_eq!(BadContent::Encoded.status(), 415);
-    }
-
-    fn check(encoding: &str, body: &[u8], expected: Result<&[u8], BadContent>) {
-        let found = read("1", encoding, body).map(|content| content.body.to_vec());
-        assert_eq!(found, expected.map(<[u8]>::to_vec), "{encoding}");
-    }
-
-    /// RFC 3261 §20.12; the bound is what keeps a small body from becoming a large one.
-    #[test]
-    fn deflate_is_undone_and_bounded() {
-        let deflated = |len: usize| miniz_oxide::deflate::compress_to_vec_zlib(&vec![b'x'; len], 9);
-        check("identity", b"report", Ok(b"report"));
-        check("DEFLATE", &deflated(6), Ok(b"xxxxxx"));
-        check(
-            "deflate",
-            &deflated(INFLATED_BYTES_MAX),
-            Ok(&[b'x'; INFLATED_BYTES_MAX]),
-        );
-        check(
-            "deflate",
-            &deflated(INFLATED_BYTES_MAX + 1),
-            Err(BadContent::Inflated),
-        );
-        check("deflate", &deflated(50 << 20), Err(BadContent::Inflated));
-        check("deflate", b"", Err(BadContent::Deflate));
-        check("deflate", b"not deflated", Err(BadContent::Deflate));
-        check("deflate", &deflated(600)[..8], Err(BadContent::Deflate));
-        check("gzip", b"report", Err(BadContent::Encoding));
-        check("deflate, deflate", &deflated(6), Err(BadContent::Encoding));
     }
 }

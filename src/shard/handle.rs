@@ -1,6 +1,7 @@
 //! The one door: an input comes in, effects go out. Identity, transaction, intent; then a match that leads out.
 
 use crate::calls::carried::is_call;
+use crate::dialect::body::ACCEPT_ENCODING;
 use crate::dialect::{self, Dialect};
 use crate::shard::effect::Effects;
 use crate::shard::input::Input;
@@ -318,7 +319,7 @@ fn on_options(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
                 "Accept",
                 "application/sdp, application/pidf+xml, text/plain, message/cpim",
             );
-            draft.header("Accept-Encoding", "identity");
+            draft.header("Accept-Encoding", ACCEPT_ENCODING);
             draft.header("Supported", SUPPORTED);
             draft.header("Allow-Events", EVENTS);
             draft.finish();

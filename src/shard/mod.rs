@@ -104,6 +104,7 @@ use crate::shard::wheel::Wheel;
 use crate::sip::armed::Armed;
 use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
+use crate::sip::frame;
 use crate::sip::link::ConnectionId;
 use crate::sip::slab::Slab;
 use crate::sip::time::Now;
@@ -201,6 +202,8 @@ pub struct Settings {
     pub dialogs_max: usize,
     /// Requests of one connection that may wait for an answer; past it 503.
     pub pending_max: u16,
+    /// Bytes of a body whose encoding is undone: as many as one may have that comes without.
+    pub body_bytes_max: usize,
     /// How long a connection may stay without authenticating, in seconds.
     pub anonymous_s: u64,
     /// Watchers who are told of a change at once; where there are more, others come in between.
@@ -221,6 +224,7 @@ impl Default for Settings {
             subscriptions_max: 3_000,
             dialogs_max: 3_000,
             pending_max: 256,
+            body_bytes_max: frame::Limits::default().body_bytes_max,
             anonymous_s: 30,
             slice_watchers: 64,
             overload_wait: Duration::from_millis(5),

@@ -63,7 +63,10 @@ pub(super) fn on_info(
         });
     }
     let user = format!("{SESSION_PREFIX}{session}");
-    let commands = match conference::commands(message.body(), &user) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let commands = match conference::commands(&body, &user) {
         Ok(commands) => commands.into(),
         Err(bad) => return shard.answer(request, bad.status(), bad.reason(), effects),
     };

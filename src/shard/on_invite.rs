@@ -88,7 +88,10 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     }
     // Who starts it has a place of their own.
     let wanted_max = shard.settings.immcu.members_max.saturating_sub(1);
-    let asked = conference::invitation(message, wanted_max.saturating_add(1))
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let asked = conference::invitation(message, &body, wanted_max.saturating_add(1))
         .and_then(|asked| Ok((asked, conference::subject(message)?)));
     let (asked, subject) = match asked {
         Ok(asked) => asked,
@@ -222,7 +225,6 @@ fn refuse_ask(shard: &mut Shard, request: Request<'_>, bad: BadAsk, effects: &mu
     shard.answer_with(request, bad.status(), reason, effects, |mut draft| {
         if bad.status() == 415 {
             draft.header("Accept", conference::ACCEPT);
-            draft.header("Accept-Encoding", "identity");
         }
         draft.finish();
     });

@@ -179,7 +179,7 @@ pub(super) fn on_message(
         State::Confirming(_) => confirm(shard, key, effects),
         State::Offered(_) | State::Ringing(..) => return shard.answer(request, 481, "", effects),
     }
-    let content = match simple::content(request.message, &user) {
+    let content = match simple::content(request.message, &user, shard.settings.body_bytes_max) {
         Ok(content) => content,
         Err(bad) => return on_message::refuse_content(shard, request, bad, effects),
     };

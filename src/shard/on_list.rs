@@ -5,7 +5,6 @@
 use core::fmt::{Display, Write as _};
 use core::time::Duration;
 
-use crate::dialect::simple;
 use crate::documents::multipart::Related;
 use crate::documents::xml::Fault;
 use crate::documents::{pidf, resource_lists, rlmi};
@@ -46,6 +45,7 @@ pub(super) type Wanted = (List, Vec<Aor>, Vec<Box<str>>);
 pub(super) fn wanted(
     shard: &Shard,
     request: Request<'_>,
+    body: &[u8],
     watcher: &Aor,
 ) -> Result<Wanted, Refusal> {
     let message = request.message;
@@ -56,7 +56,7 @@ pub(super) fn wanted(
     {
         return Err(Refusal::NoEventList);
     }
-    if message.body().is_empty() {
+    if body.is_empty() {
         let users = stored(shard, watcher).map_or_else(Vec::new, |contacts| {
             contacts.iter().map(|contact| contact.aor()).collect()
         });
@@ -68,8 +68,7 @@ pub(super) fn wanted(
     {
         return Err(Refusal::Type);
     }
-    let body = simple::body(message).map_err(|bad| Refusal::Other(bad.status(), bad.reason()))?;
-    let uris = resource_lists::read(&body, ENTRIES_MAX).map_err(|fault| match fault {
+    let uris = resource_lists::read(body, ENTRIES_MAX).map_err(|fault| match fault {
         Fault::TooManyEntries => Refusal::Other(403, "At Most 1000 Entries In A List"),
         other => Refusal::Other(other.status(), other.reason()),
     })?;
@@ -179,7 +178,10 @@ pub(super) fn on_refresh(
     };
     let (stored, before, watcher) = (list.is_stored(), list.edges(), watcher.clone());
     if !request.message.body().is_empty() && !stored {
-        let (users, strangers) = match wanted(shard, request, &watcher) {
+        let Some(body) = shard.body(request, effects) else {
+            return false;
+        };
+        let (users, strangers) = match wanted(shard, request, &body, &watcher) {
             Ok((_, users, strangers)) => (users, strangers),
             Err(refusal) => {
                 refuse(shard, request, refusal, effects);

@@ -47,7 +47,7 @@ pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut 
     else {
         return;
     };
-    let content = match simple::content(request.message, &author) {
+    let content = match simple::content(request.message, &author, shard.settings.body_bytes_max) {
         Ok(content) => content,
         Err(bad) => return refuse_content(shard, request, bad, effects),
     };
@@ -117,12 +117,16 @@ pub(super) fn refuse_content(
     bad: simple::BadContent,
     effects: &mut Effects,
 ) {
-    shard.answer_with(request, bad.status(), bad.reason(), effects, |mut draft| {
-        if bad == simple::BadContent::Encoding {
-            draft.header("Accept-Encoding", simple::ACCEPT_ENCODING);
-        }
-        draft.finish();
-    });
+    shard.answer_with(
+        request,
+        bad.status(),
+        bad.reason(),
+        effects,
+        |draft| match bad {
+            simple::BadContent::Body(bad) => bad.write(draft),
+            _ => draft.finish(),
+        },
+    );
 }
 
 /// At the pair's keeper: the order of letters that leave here is the order of the session.

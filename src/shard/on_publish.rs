@@ -51,21 +51,19 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
     let content = if message.body().is_empty() {
         None
     } else {
-        let identity = message
-            .header(Name::ContentEncoding)
-            .is_none_or(|e| e.eq_ignore_ascii_case("identity"));
-        if !identity
-            || !message
-                .content_type()
-                .is_some_and(|media| media.is(pidf::CONTENT_TYPE))
+        if !message
+            .content_type()
+            .is_some_and(|media| media.is(pidf::CONTENT_TYPE))
         {
             return shard.answer_with(request, 415, "", effects, |mut draft| {
                 draft.header("Accept", pidf::CONTENT_TYPE);
-                draft.header("Accept-Encoding", "identity");
                 draft.finish();
             });
         }
-        let Ok(document) = pidf::read(message.body()) else {
+        let Some(body) = shard.body(request, effects) else {
+            return;
+        };
+        let Ok(document) = pidf::read(&body) else {
             return shard.answer(request, 400, "Bad Presence Document", effects);
         };
         match Content::of(document, shard.now, &shard.settings.presence) {

@@ -46,10 +46,16 @@ pub(super) fn on_reinvite(
     if waits {
         return shard.answer(request, 491, "", effects);
     }
+    let Some(offer) = shard.body(request, effects) else {
+        return;
+    };
+    let Some(leg) = shard.leg_mut(key) else {
+        return;
+    };
     let (session, focus) = (leg.session, leg.focus);
     leg.sdp_version += 1;
     let version = leg.sdp_version;
-    let body = if message.body().is_empty() {
+    let body = if offer.is_empty() {
         if is_invite {
             simple::offer(&request.link, SDP_ID, version)
         } else {
@@ -62,7 +68,7 @@ pub(super) fn on_reinvite(
         {
             return refuse_type(shard, request, effects);
         }
-        match simple::answer_offer(message.body(), &request.link, SDP_ID, version) {
+        match simple::answer_offer(&offer, &request.link, SDP_ID, version) {
             Ok((answer, cpim)) => {
                 leg.cpim = cpim;
                 answer
@@ -113,7 +119,6 @@ pub(super) fn on_reinvite(
 fn refuse_type(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     shard.answer_with(request, 415, "", effects, |mut draft| {
         draft.header("Accept", "application/sdp");
-        draft.header("Accept-Encoding", "identity");
         draft.finish();
     });
 }

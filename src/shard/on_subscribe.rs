@@ -2,6 +2,7 @@
 //! the watcher. What its subject's owner says comes in `on_state` and `on_roster_news`.
 
 use core::time::Duration;
+use std::borrow::Cow;
 
 use crate::dialect::lync::own::Wanted;
 use crate::dialect::lync::{self, Roaming, Telling};
@@ -35,10 +36,15 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         Dialect::Simple => None,
         Dialect::Lync => Roaming::of_event(event.package),
     };
-    let roaming = roaming.map(|roaming| match roaming {
-        Roaming::Own(_) => Roaming::Own(Wanted::read(message.body())),
+    let roaming = match roaming {
+        Some(Roaming::Own(_)) => {
+            let Some(body) = shard.body(request, effects) else {
+                return;
+            };
+            Some(Roaming::Own(Wanted::read(&body)))
+        }
         other => other,
-    });
+    };
     let target = shard.target(message.uri(), &request.link);
     let (mut subject, media) = match (event.package, target) {
         (package, _)
@@ -111,15 +117,22 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         return;
     };
     let (mut list, mut batch) = (None, None);
+    let body = match subject {
+        Subject::List(_) => shard.body(request, effects),
+        _ => Some(Cow::default()),
+    };
+    let Some(body) = body else {
+        return;
+    };
     if let Subject::List(wanted) = &subject
         && wanted.package() == Package::Categories
     {
-        match lync_scripts::on_batch::wanted(shard, request) {
+        match lync_scripts::on_batch::wanted(shard, request, &body) {
             Ok(wanted) => batch = Some(wanted),
             Err((status, reason)) => return shard.answer(request, status, reason, effects),
         }
     } else if let Subject::List(wanted) = &mut subject {
-        match on_list::wanted(shard, request, &watcher) {
+        match on_list::wanted(shard, request, &body, &watcher) {
             Ok((kind, users, strangers)) => {
                 **wanted = kind;
                 list = Some((users, strangers));

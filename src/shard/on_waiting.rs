@@ -80,18 +80,17 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
             (Some(_), _) => known,
         }
     } else {
-        let plain = message
-            .header(Name::ContentEncoding)
-            .is_none_or(|encoding| encoding.eq_ignore_ascii_case("identity"));
         let media = message.content_type();
-        if !plain || !media.is_some_and(|media| media.is(message_summary::CONTENT_TYPE)) {
+        if !media.is_some_and(|media| media.is(message_summary::CONTENT_TYPE)) {
             return shard.answer_with(request, 415, "", effects, |mut draft| {
                 draft.header("Accept", message_summary::CONTENT_TYPE);
-                draft.header("Accept-Encoding", "identity");
                 draft.finish();
             });
         }
-        match message_summary::read(message.body()) {
+        let Some(body) = shard.body(request, effects) else {
+            return;
+        };
+        match message_summary::read(&body) {
             Ok(summary) => Waiting {
                 new: summary.new,
                 old: summary.old,

@@ -1,11 +1,13 @@
 //! A request in hand, and the ways to answer it: at once, or later by its ticket.
 
 use core::net::IpAddr;
+use std::borrow::Cow;
 
 use slotmap::{Key, KeyData};
 
 use rand_core::Rng;
 
+use crate::dialect::body::body;
 use crate::dialect::lync::conference_uri::{self, Part};
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
@@ -254,6 +256,26 @@ impl Shard {
             }
             draft.finish();
         });
+    }
+
+    /// The body of a request, with its encoding undone; `None` where that can't be had, which it has been told then. Without a body
+    /// nothing is encoded.
+    pub(crate) fn body<'a>(
+        &mut self,
+        request: Request<'a>,
+        effects: &mut Effects,
+    ) -> Option<Cow<'a, [u8]>> {
+        if request.message.body().is_empty() {
+            return Some(Cow::Borrowed(&[]));
+        }
+        match body(request.message, self.settings.body_bytes_max) {
+            Ok(body) => Some(body),
+            Err(bad) => {
+                let (status, reason) = (bad.status(), bad.reason());
+                self.answer_with(request, status, reason, effects, |draft| bad.write(draft));
+                None
+            }
+        }
     }
 
     /// Keeps the request until somebody has the answer.

@@ -5,7 +5,6 @@ use core::time::Duration;
 use std::sync::Arc;
 
 use crate::dialect::lync::{Telling, batch, categories};
-use crate::dialect::simple;
 use crate::documents::xml::Fault;
 use crate::immcu::content::Party;
 use crate::presence::{CONTACTS_MAX, List, Package};
@@ -57,15 +56,15 @@ pub(in crate::shard) fn is_batch(request: Request<'_>) -> bool {
 pub(in crate::shard) fn wanted(
     shard: &Shard,
     request: Request<'_>,
+    body: &[u8],
 ) -> Result<Wanted, (u16, &'static str)> {
-    if request.message.body().is_empty() {
+    if body.is_empty() {
         return Ok(Wanted::default());
     }
     if !is_batch(request) {
         return Err((415, ""));
     }
-    let body = simple::body(request.message).map_err(|bad| (bad.status(), bad.reason()))?;
-    let read = batch::read(&body, CONTACTS_MAX).map_err(|fault| match fault {
+    let read = batch::read(body, CONTACTS_MAX).map_err(|fault| match fault {
         Fault::TooManyEntries => (403, "At Most 1000 Users In A Request"),
         other => (other.status(), other.reason()),
     })?;
@@ -173,7 +172,10 @@ pub(in crate::shard) fn on_refresh(
         });
         return on_subscribe::forget(shard, key, effects);
     }
-    let mut wanted = match wanted(shard, request) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let mut wanted = match wanted(shard, request, &body) {
         Ok(wanted) => wanted,
         Err((status, reason)) => return shard.answer(request, status, reason, effects),
     };

@@ -21,7 +21,10 @@ pub(in crate::shard) fn on_cccp(shard: &mut Shard, request: Request<'_>, effects
     let Some(user) = connection.and_then(|connection| connection.user.clone()) else {
         return;
     };
-    let asked = match cccp::read(request.message.body()) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let asked = match cccp::read(&body) {
         Ok(asked) => asked,
         Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
     };

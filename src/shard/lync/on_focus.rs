@@ -42,7 +42,10 @@ pub(in crate::shard) fn on_invite(
         let outcome = Outcome::with(503, "Too Many Dialogs On This Connection");
         return refuse_at_once(shard, request, &outcome, effects);
     }
-    let (envelope, endpoint) = match admission(shard, request, session, &user) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let (envelope, endpoint) = match admission(shard, request, &body, session, &user) {
         Ok(asked) => asked,
         Err(outcome) => return refuse_at_once(shard, request, &outcome, effects),
     };
@@ -76,11 +79,11 @@ pub(in crate::shard) fn on_invite(
 fn admission(
     shard: &Shard,
     request: Request<'_>,
+    body: &[u8],
     session: SessionId,
     user: &Aor,
 ) -> Result<(Envelope, Box<str>), Outcome> {
-    let asked = cccp::read(request.message.body())
-        .map_err(|fault| Outcome::with(fault.status(), fault.reason()))?;
+    let asked = cccp::read(body).map_err(|fault| Outcome::with(fault.status(), fault.reason()))?;
     let Ask::AddUser {
         conference,
         user: named,
@@ -249,6 +252,9 @@ pub(in crate::shard) fn on_info(
             draft.finish();
         });
     }
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
     let Some(Association {
         usage: Usage::Focus(focus),
         ..
@@ -257,7 +263,7 @@ pub(in crate::shard) fn on_info(
         return;
     };
     let (session, user) = (focus.session, focus.user.clone());
-    let asked = match cccp::read(request.message.body()) {
+    let asked = match cccp::read(&body) {
         Ok(asked) => asked,
         Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
     };

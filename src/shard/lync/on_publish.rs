@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use crate::dialect::lync::own::{self, News};
 use crate::dialect::lync::publish;
 use crate::dialect::lync::published::STATE;
-use crate::dialect::simple;
 use crate::immcu::content::Outcome;
 use crate::presence::{Edit, EndpointKey, NotPublished, Package, PublishItem};
 use crate::shard::change::{Change, NotKept};
@@ -69,9 +68,8 @@ pub(super) fn on_publish(shard: &mut Shard, request: Request<'_>, effects: &mut 
     let Some(user) = owner(shard, request, effects) else {
         return;
     };
-    let body = match simple::body(request.message) {
-        Ok(body) => body,
-        Err(bad) => return shard.answer(request, bad.status(), bad.reason(), effects),
+    let Some(body) = shard.body(request, effects) else {
+        return;
     };
     let items = match publish::read(&body, shard.now) {
         Ok(items) => items,

@@ -2,7 +2,6 @@
 //! the user knows who has added them. Both are kept before they are answered; whom they concern sees the difference at once.
 
 use crate::dialect::lync::{containers, publish, subscribers};
-use crate::dialect::simple;
 use crate::immcu::content::Outcome;
 use crate::presence::Conflict;
 use crate::shard::Shard;
@@ -18,9 +17,8 @@ pub(super) fn on_containers(shard: &mut Shard, request: Request<'_>, effects: &m
     let Some(user) = owner(shard, request, effects) else {
         return;
     };
-    let body = match simple::body(request.message) {
-        Ok(body) => body,
-        Err(bad) => return shard.answer(request, bad.status(), bad.reason(), effects),
+    let Some(body) = shard.body(request, effects) else {
+        return;
     };
     let asked = match containers::read(&body) {
         Ok(asked) => asked,
@@ -63,9 +61,8 @@ pub(super) fn on_subscribers(shard: &mut Shard, request: Request<'_>, effects: &
     let Some(user) = owner(shard, request, effects) else {
         return;
     };
-    let body = match simple::body(request.message) {
-        Ok(body) => body,
-        Err(bad) => return shard.answer(request, bad.status(), bad.reason(), effects),
+    let Some(body) = shard.body(request, effects) else {
+        return;
     };
     let known = match subscribers::read(&body) {
         Ok(known) => known,

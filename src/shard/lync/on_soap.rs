@@ -32,7 +32,10 @@ pub(crate) struct Editing {
 }
 
 pub(in crate::shard) fn on_soap(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
-    let call = match soap::read(request.message.body()) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let call = match soap::read(&body) {
         Ok(call) => call,
         Err(Bad::Method) => return refuse(shard, request, 501, "No Such Method Here", effects),
         Err(Bad::Xml(fault)) => {

@@ -35,7 +35,10 @@ pub(in crate::shard) fn on_invite(
     to: Invited,
     effects: &mut Effects,
 ) {
-    let named = conf_invite::read(request.message.body());
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let named = conf_invite::read(&body);
     let session = match named.map(|uri| shard.target(&uri, &request.link)) {
         Ok(Target::Focus(session)) => session,
         Ok(_) => {

@@ -24,7 +24,10 @@ pub(in crate::shard) fn on_info(
     key: DialogKey,
     effects: &mut Effects,
 ) {
-    let types = match keyboard::read(request.message.body()) {
+    let Some(body) = shard.body(request, effects) else {
+        return;
+    };
+    let types = match keyboard::read(&body) {
         Ok(types) => types,
         Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
     };
