@@ -90,7 +90,7 @@ pub(super) fn on_request(
         let Some(user) = user else {
             return;
         };
-        match simple::content(message, &user) {
+        match simple::content(message, &user, shard.settings.body_bytes_max) {
             Ok(content) => {
                 shard
                     .connections
