@@ -1,4 +1,5 @@
-//! Bytes in, meaning out, answer written: `wire/*.sip`, the torture messages of RFC 4475, and mutations of them all.
+//! Bytes in, meaning out, answer written: `wire/*.sip`, the torture messages of RFC 4475 (`wire/rfc4475`), and mutations of
+//! them all.
 //!
 //! A file in `wire/` has cases of three parts, so that a change of meaning shows in a diff:
 //!
@@ -34,7 +35,9 @@ const SMALL_BODIES: Limits = Limits {
 fn bytes_mean_what_the_files_say() {
     let bless = std::env::var_os("MUSTER_BLESS").is_some();
     let mut wrong = String::new();
-    for path in files(&folder("tests/wire"), "sip") {
+    let cases = files(&folder("tests/wire"), "sip");
+    assert!(cases.len() >= 10, "only {} files of cases", cases.len());
+    for path in cases {
         let text = std::fs::read_to_string(&path).expect("a readable case file");
         let found = play(&text);
         if found != text && bless {
@@ -377,6 +380,9 @@ fn shorten(lines: &str) -> String {
     out
 }
 
+/// The messages of RFC 4475, a file each; its README says where they come from.
+const TORTURE_FOLDER: &str = "tests/wire/rfc4475";
+
 /// What becomes of each torture message when it comes in over a connection. `ok`; or the answer's status and text, with
 /// `close` where the framing is lost; or `dropped` for a response that is none.
 const TORTURE: [(&str, &str); 49] = [
@@ -443,11 +449,7 @@ const TORTURE: [(&str, &str); 49] = [
 
 #[test]
 fn torture_messages_get_their_verdict() {
-    let folder = folder("../shared/data/rfc4475");
-    if !folder.is_dir() {
-        println!("skipped: no torture messages at {}", folder.display());
-        return;
-    }
+    let folder = folder(TORTURE_FOLDER);
     let mut wrong = String::new();
     for (name, expected) in TORTURE {
         let mut bytes = std::fs::read(folder.join(format!("{name}.dat"))).expect(name);
@@ -505,7 +507,7 @@ fn verdict((cut, mut bytes): fuzz::Piece) -> String {
 
 #[test]
 fn whatever_comes_in_holds_what_must_hold() {
-    let mut corpus: Vec<Vec<u8>> = files(&folder("../shared/data/rfc4475"), "dat")
+    let mut corpus: Vec<Vec<u8>> = files(&folder(TORTURE_FOLDER), "dat")
         .iter()
         .map(|path| std::fs::read(path).expect("a readable file"))
         .collect();
