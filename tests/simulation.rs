@@ -46,6 +46,21 @@ const SEEDS: u64 = 200;
 /// How long everything takes to end by itself when nobody begins anything: an invitation rings for two minutes.
 const QUIET_S: u64 = 240;
 
+/// How much goes on when the server stops.
+const STOPPING_STEPS: usize = 50;
+/// Until then whoever is silent has been given up (RFC 3261 §17.1.2.2).
+const STOPPED_S: u64 = 80;
+
+/// Of what a shard has, what a stopping server waits for.
+fn in_flight(census: &Census) -> usize {
+    census.server_transactions
+        + census.deliveries
+        + census.sessions
+        + census.calls
+        + census.ends
+        + census.keeping
+}
+
 /// The size of a run.
 struct Plan {
     shards: u16,
@@ -140,8 +155,11 @@ fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
         pressed: seed % 3 == 1,
     };
     let steps = plan.steps.min(steps_max);
+    // A stop finds everything under way.
+    let stops = plan.stops && steps == plan.steps;
     for step in 0..steps {
         run.step();
+        run.check_quietness(step);
         if step % 300 == 299 {
             run.quiet();
         }
@@ -149,11 +167,11 @@ fn run(seed: u64, steps_max: usize, traced: bool) -> Outcome {
             break;
         }
     }
-    if run.ledger.violations.is_empty() {
+    if run.ledger.violations.is_empty() && !stops {
         run.quiet();
     }
     if run.ledger.violations.is_empty() {
-        run.end(plan.stops && steps == plan.steps);
+        run.end(stops);
     }
     Outcome {
         violations: run.ledger.violations,
@@ -265,12 +283,64 @@ impl Run {
         self.ledger.blame("it never gets quiet".to_owned());
     }
 
+    /// The server stops, one shard after the other, and clients go on as if they had not noticed: what was under way comes to
+    /// its end, nothing begins, and when all shards say that nothing is in flight that is so.
+    fn stop(&mut self) {
+        self.ledger.some_stop = true;
+        for shard in 0..self.world.shards() {
+            self.ledger
+                .note(|| format!("shard {shard} hears that the server stops"));
+            self.world.stop_shard(shard);
+            for step in 0..self.dice.below(20) {
+                self.step();
+                self.check_quietness(step);
+            }
+        }
+        self.ledger.stopping = true;
+        for step in 0..STOPPING_STEPS {
+            self.step();
+            self.check_quietness(step);
+        }
+        self.world.store_fails = false;
+        self.spend(STOPPED_S);
+        self.world.pass(Duration::from_secs(1));
+        self.calm();
+        for fellow in &self.fellows {
+            fellow.check_answered(&mut self.ledger);
+        }
+        for shard in 0..self.world.shards() {
+            let census = self.world.census().swap_remove(shard);
+            if !self.world.is_quiet(shard) || census.ringings > 0 {
+                self.ledger.blame(format!(
+                    "the server stops, and shard {shard} still has {census:?}"
+                ));
+            }
+        }
+        for invitation in core::mem::take(&mut self.world.rung_late) {
+            self.ledger
+                .blame(format!("rung by a shard that stops:\n{invitation}"));
+        }
+    }
+
+    /// A shard says that nothing is in flight where that is so, and nowhere else: the stop waits for no more than that.
+    fn check_quietness(&mut self, step: usize) {
+        // Some of the steps: to count users takes its time.
+        if !step.is_multiple_of(8) {
+            return;
+        }
+        for (shard, census) in self.world.census().into_iter().enumerate() {
+            if self.world.is_quiet(shard) && in_flight(&census) > 0 {
+                self.ledger.blame(format!(
+                    "shard {shard} says it is quiet, and has {census:?}"
+                ));
+            }
+        }
+    }
+
     /// All go, or the server stops; time passes; nothing is left, and the records are complete.
     fn end(&mut self, stops: bool) {
         if stops {
-            self.ledger.note(|| "the server stops".to_owned());
-            self.world.stop();
-            self.calm();
+            self.stop();
             self.ledger.check_records(&self.world.records);
         }
         for index in 0..self.fellows.len() {

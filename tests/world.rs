@@ -16,7 +16,7 @@ use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::letter::Letter;
 use muster::shard::standing::{Refused, Standing};
-use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
+use muster::shard::{Census, Core as _, Settings, Shard, ShardId, UserRecord};
 use muster::sip::frame::{Cut, FrameState, Limits, cut};
 use muster::sip::link::{ConnectionId, Link, Transport};
 use muster::sip::message::{Malformed, Message};
@@ -106,6 +106,10 @@ pub struct World {
     pub shed: [u32; 4],
     /// How many classes each shard sheds.
     pub levels: Vec<u8>,
+    /// Which shards have been told to stop.
+    stopped: Vec<bool>,
+    /// Invitations that a shard has sent after it had been told to stop: there must be none.
+    pub rung_late: Vec<String>,
     limits: Limits,
     effects: Effects,
     ticked: Now,
@@ -143,6 +147,8 @@ impl World {
             kept: Vec::new(),
             shed: [0; 4],
             levels: vec![0; usize::from(shards)],
+            stopped: vec![false; usize::from(shards)],
+            rung_late: Vec::new(),
             limits: Limits::default(),
             effects: Effects::default(),
             ticked: START,
@@ -431,12 +437,23 @@ impl World {
         self.handle(shard, Input::Pressure { least });
     }
 
-    /// The server is told to stop.
+    /// The server is told to stop, and what comes of that arrives.
     pub fn stop(&mut self) {
         for shard in 0..self.shards.len() {
-            self.handle(shard, Input::Stop);
+            self.stop_shard(shard);
         }
         self.settle();
+    }
+
+    /// One shard hears that the server stops: each does when its turn comes, and letters go on meanwhile.
+    pub fn stop_shard(&mut self, shard: usize) {
+        self.stopped[shard] = true;
+        self.handle(shard, Input::Stop);
+    }
+
+    /// Whether a stopping shard says that nothing is in flight.
+    pub fn is_quiet(&self, shard: usize) -> bool {
+        self.shards[shard].is_quiet()
     }
 
     /// A hash of all that the server has sent so far, and to whom.
@@ -559,6 +576,11 @@ impl World {
                 Effect::Send { connection, range } => {
                     if let Some(&socket) = self.homes.get(&(shard, connection)) {
                         let end = &mut self.sockets[socket];
+                        let sent = &effects.bytes[range.clone()];
+                        if self.stopped[shard] && is_invitation(sent) {
+                            let text = String::from_utf8_lossy(sent).into_owned();
+                            self.rung_late.push(text);
+                        }
                         for byte in &effects.bytes[range.clone()] {
                             self.digest = (self.digest ^ u64::from(*byte))
                                 .wrapping_mul(0x0000_0100_0000_01b3);
@@ -642,6 +664,18 @@ impl World {
                 .push_back(Parcel::Gone(connection));
         }
     }
+}
+
+/// An INVITE that begins something. Who is in a session that becomes a conference is asked over in Lync's dialect by one that
+/// looks so, and begins nothing by it.
+fn is_invitation(sent: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(sent);
+    if text.contains("application/ms-conf-invite+xml") {
+        return false;
+    }
+    let mut lines = text.lines();
+    lines.next().is_some_and(|line| line.starts_with("INVITE "))
+        && lines.any(|line| line.starts_with("To: ") && !line.contains(";tag="))
 }
 
 impl Socket {

@@ -29,7 +29,8 @@ pub(super) struct Ring {
 /// Rings one endpoint.
 pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut Effects) {
     let (call, number, connection) = (ring.call, ring.end, ring.connection);
-    let has_room = shard.has_room_for_ring(connection);
+    // The call's owner may not have heard yet that the server stops.
+    let has_room = !shard.stopping && shard.has_room_for_ring(connection);
     let dialog = invite.dialog.aimed(&ring.contact);
     let end = End {
         call,

@@ -66,6 +66,8 @@ struct Pending {
     cseq: u32,
     purpose: Purpose,
     asked_again: bool,
+    /// It was sent when every shard was stopping, and is no BYE or CANCEL: nothing of it may begin.
+    late: bool,
 }
 
 /// A dialog of either kind.
@@ -387,13 +389,15 @@ impl Fellow {
                 cseq,
                 purpose,
                 asked_again: false,
+                late: false,
             },
         );
         branch
     }
 
-    fn send(&mut self, scene: &mut Scene<'_>, branch: String, pending: Pending) {
+    fn send(&mut self, scene: &mut Scene<'_>, branch: String, mut pending: Pending) {
         let Some(socket) = self.socket else { return };
+        pending.late = scene.ledger.stopping && !matches!(pending.method, "BYE" | "CANCEL");
         let Pending {
             method,
             uri,

@@ -71,6 +71,10 @@ pub struct Ledger {
     /// For pager messages: the last one of each sender's connection on each receiver's connection.
     paged: BTreeMap<(usize, usize), usize>,
     pub epoch: usize,
+    /// Some shard has been told that the server stops.
+    pub some_stop: bool,
+    /// Each has.
+    pub stopping: bool,
     /// What mailboxes have said so far.
     pub mails: u32,
     /// What happened, where somebody reads it.

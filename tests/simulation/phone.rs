@@ -57,6 +57,10 @@ pub struct Phone {
     invited: BTreeSet<(String, u32)>,
     /// What it was told last of who it asked about.
     pub told: String,
+    /// Every shard has been told that the server stops.
+    pub stopping: bool,
+    /// Branches of what it has asked since, but for BYE.
+    late: BTreeSet<String>,
 }
 
 impl Phone {
@@ -74,6 +78,8 @@ impl Phone {
             pending: BTreeMap::new(),
             invited: BTreeSet::new(),
             told: String::new(),
+            stopping: false,
+            late: BTreeSet::new(),
         }
     }
 
@@ -96,6 +102,7 @@ impl Phone {
         self.parts.clear();
         self.pending.clear();
         self.invited.clear();
+        self.late.clear();
         self.inbox = Inbox::default();
         if let Some(ntlm) = &mut self.ntlm {
             ntlm.disconnect();
@@ -127,6 +134,9 @@ impl Phone {
     pub fn ask(&mut self, world: &mut World, method: &str, pending: Pending) -> String {
         let branch = format!("z9hG4bK{}", self.fresh("b"));
         self.send(world, method, &branch, &pending);
+        if self.stopping && method != "BYE" {
+            self.late.insert(branch.clone());
+        }
         self.pending
             .insert((branch.clone(), method.to_owned()), pending);
         branch
@@ -290,6 +300,9 @@ impl Phone {
         let Some(mut pending) = self.pending.remove(&name) else {
             return Err(format!("answered twice, or never asked:\n{}", heard.full()));
         };
+        if heard.method != "CANCEL" && self.late.remove(&name.0) && status != 503 {
+            return Err(format!("the server stops, and answers\n{}", heard.full()));
+        }
         if status == 401 {
             let value = match &mut self.ntlm {
                 Some(ntlm) => ntlm.authorization(heard, &password(self.user)),

@@ -8,6 +8,9 @@ use super::super::ledger::Ledger;
 use super::{Fellow, Pending, Purpose, Scene, password, user_name};
 use crate::client::{Heard, authorization};
 
+/// What a request is answered that comes when its shard stops.
+const STOPPING: (u16, &str) = (503, "The Server Is Stopping");
+
 impl Fellow {
     pub(super) fn on_answer(&mut self, scene: &mut Scene<'_>, heard: Heard, status: u16) {
         let key = self
@@ -31,6 +34,14 @@ impl Fellow {
         let Some(mut pending) = self.pending.remove(&key) else {
             return;
         };
+        if pending.late && (status, &*heard.reason) != STOPPING {
+            scene.ledger.blame(format!(
+                "fellow {}: the server stops, and {} was answered\n{}",
+                self.index,
+                pending.method,
+                heard.full()
+            ));
+        }
         if status == 401 && !pending.asked_again && !self.registered {
             self.challenge_count += 1;
             let answer = match &mut self.ntlm {
@@ -66,13 +77,15 @@ impl Fellow {
             }
             return;
         }
+        // A shard stops when it hears of it, and a client cannot know.
+        let stopping = scene.ledger.some_stop && (status, &*heard.reason) == STOPPING;
         let shed = status == 503 && heard.reason == "Overloaded";
         if shed {
             check_shed(scene, &heard, &pending);
         }
         match pending.purpose {
             // It comes back later.
-            Purpose::Register if shed => self.cut(scene),
+            Purpose::Register if shed || stopping => self.cut(scene),
             Purpose::Register => {
                 self.registered = status == 200;
                 // Its user may have been taken out of the store.
@@ -119,7 +132,7 @@ impl Fellow {
                 }
             }
             // Anything else would end its dialog.
-            Purpose::Typing if !matches!(status, 200 | 481) => {
+            Purpose::Typing if !matches!(status, 200 | 481) && !stopping => {
                 scene
                     .ledger
                     .blame(format!("typing was answered {status}:\n{}", heard.full()));
@@ -152,6 +165,7 @@ impl Fellow {
             cseq,
             purpose: Purpose::Other,
             asked_again: false,
+            late: false,
         };
         if status >= 300 {
             self.end(scene.ledger, dialog);
