@@ -90,18 +90,24 @@ impl Client {
 
     /// Sends a request to a user.
     pub fn send(&mut self, world: &mut World, method: &str, to: &str, lines: &str, body: &str) {
+        let uri = format!("sip:{to}@example.com");
+        self.send_to(world, method, &uri, lines, body);
+    }
+
+    /// Sends a request to whatever the URI names.
+    fn send_to(&mut self, world: &mut World, method: &str, uri: &str, lines: &str, body: &str) {
         self.requests += 1;
         let (name, number) = (&self.name, self.requests);
         // What is in a dialog says so itself.
         let (mut to_line, mut call) = (
-            format!("To: <sip:{to}@example.com>\r\n"),
+            format!("To: <{uri}>\r\n"),
             format!("Call-ID: {name}{number}\r\n"),
         );
         if lines.contains("Call-ID: ") {
             (to_line, call) = (String::new(), String::new());
         }
         let request = format!(
-            "{method} sip:{to}@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.1:5060;branch=z9hG4bK{name}{number}\r\n\
+            "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.1:5060;branch=z9hG4bK{name}{number}\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{name}@example.com>;tag=f\r\n{to_line}{call}CSeq: {number} {method}\r\n\
              {lines}Content-Length: {}\r\n\r\n{body}",
             body.len()
@@ -118,7 +124,20 @@ impl Client {
         lines: &str,
         body: &str,
     ) -> Heard {
-        self.send(world, method, to, lines, body);
+        let uri = format!("sip:{to}@example.com");
+        self.ask_at(world, method, &uri, lines, body)
+    }
+
+    /// The same, to whatever the URI names.
+    fn ask_at(
+        &mut self,
+        world: &mut World,
+        method: &str,
+        uri: &str,
+        lines: &str,
+        body: &str,
+    ) -> Heard {
+        self.send_to(world, method, uri, lines, body);
         world.settle();
         let heard = self.read(world);
         let number = self.requests;

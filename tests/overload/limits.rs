@@ -1,6 +1,7 @@
 //! How much one user and one connection may have of a thing, and that others cannot use it up.
 
 use super::Client;
+use crate::client::Heard;
 use crate::world::World;
 use muster::immcu;
 use muster::presence::{Level, Member};
@@ -26,11 +27,190 @@ impl Client {
     fn titles(&mut self, world: &mut World) -> Vec<String> {
         let bytes = world.read(self.socket);
         let heard = self.inbox.push(&bytes).into_iter();
-        let title = |heard: crate::client::Heard| match heard.status {
+        let title = |heard: Heard| match heard.status {
             Some(status) => status.to_string(),
             None => heard.method,
         };
         heard.map(title).collect()
+    }
+
+    /// What has come; nothing is answered.
+    fn hear(&mut self, world: &mut World) -> Vec<Heard> {
+        let bytes = world.read(self.socket);
+        self.inbox.push(&bytes)
+    }
+
+    fn contact(&self) -> String {
+        format!(
+            "Contact: <sip:{}@10.0.0.1:5060;transport=tls>\r\n",
+            self.name
+        )
+    }
+
+    /// CANCEL or ACK of the request with the number `of`.
+    fn follow_up(&mut self, world: &mut World, method: &str, of: u32, to: &str, lines: &str) {
+        let name = &self.name;
+        // The ACK of a 2xx is a transaction of its own (RFC 3261 §13.2.2.4).
+        let own = if method == "ACK" { "-ack" } else { "" };
+        let request = format!(
+            "{method} sip:bob@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.1:5060;branch=z9hG4bK{name}{of}{own}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:{name}@example.com>;tag=f\r\nTo: {to}\r\nCall-ID: {name}{of}\r\n\
+             CSeq: {of} {method}\r\n{lines}Content-Length: 0\r\n\r\n"
+        );
+        world.send(self.socket, request.as_bytes());
+        world.settle();
+    }
+
+    /// A conference of one's own, and the dialog with it.
+    fn open_room(&mut self, world: &mut World) -> Heard {
+        let lines = format!("{}Content-Type: application/sdp\r\n", self.contact());
+        let room = self.ask(world, "INVITE", "conference", &lines, MESSAGES);
+        assert_eq!(room.status, Some(200), "{}", room.full());
+        room
+    }
+
+    /// A request in the dialog that an answer has made.
+    fn within(&mut self, world: &mut World, method: &str, made: &Heard, lines: &str) -> Heard {
+        let target = made.contact().expect("a Contact");
+        let lines = format!(
+            "To: {}\r\nCall-ID: {}\r\n{}{lines}",
+            made.header("To").expect("To"),
+            made.call_id(),
+            self.contact(),
+        );
+        self.ask_at(world, method, &target, &lines, "")
+    }
+}
+
+/// CANCEL and ACK make room or take none: they pass. A refusal says when to come again.
+#[test]
+fn one_connection_has_so_many_requests_waiting() {
+    let settings = Settings {
+        pending_max: 3,
+        ..Settings::default()
+    };
+    let mut world = World::new(1, 24, &settings);
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    // A call that Bob has taken, and whose ACK is still to come.
+    alice.invite(&mut world, "bob", AUDIO);
+    let call = alice.requests();
+    let rings = bob.hear(&mut world).pop().expect("an INVITE");
+    let lines = format!("{}Content-Type: application/sdp\r\n", bob.contact());
+    world.send(bob.socket, &rings.response(200, "OK", "b", &lines, AUDIO));
+    world.settle();
+    let taken = alice.hear(&mut world).pop().expect("an answer");
+    assert_eq!(taken.status, Some(200), "{}", taken.full());
+
+    alice.invite(&mut world, "bob", AUDIO);
+    let second = alice.requests();
+    alice.page(&mut world, "bob");
+    alice.page(&mut world, "bob");
+    world.settle();
+    let waiting = bob.hear(&mut world);
+    assert_eq!(waiting.len(), 3);
+    assert_eq!(alice.titles(&mut world), ["100"]);
+    let refused = |alice: &mut Client, world: &mut World| {
+        alice.page(world, "bob");
+        world.settle();
+        let refused = alice.hear(world).pop().expect("an answer");
+        assert_eq!(refused.status, Some(503), "{}", refused.full());
+        assert!(refused.header("Retry-After").is_some());
+    };
+    refused(&mut alice, &mut world);
+    assert!(bob.titles(&mut world).is_empty());
+    let routes: String = taken
+        .all("Record-Route")
+        .map(|route| format!("Route: {route}\r\n"))
+        .collect();
+    let to = taken.header("To").expect("To").to_owned();
+    alice.follow_up(&mut world, "ACK", call, &to, &routes);
+    assert_eq!(bob.titles(&mut world), ["ACK"]);
+    alice.follow_up(&mut world, "CANCEL", second, "<sip:bob@example.com>", "");
+    assert_eq!(alice.titles(&mut world), ["200", "487"]);
+    // What is cancelled waits no more.
+    alice.page(&mut world, "bob");
+    world.settle();
+    assert!(alice.titles(&mut world).is_empty());
+    refused(&mut alice, &mut world);
+    // And one answer makes room for one.
+    let page = waiting.iter().find(|heard| heard.method == "MESSAGE");
+    let page = page.expect("a page");
+    world.send(bob.socket, &page.response(200, "OK", "w", "", ""));
+    world.settle();
+    assert_eq!(alice.titles(&mut world), ["200"]);
+    alice.page(&mut world, "bob");
+    world.settle();
+    assert!(alice.titles(&mut world).is_empty());
+    refused(&mut alice, &mut world);
+}
+
+/// Each that makes a dialog finds no room where two are, finds some when one has ended, and takes it.
+#[test]
+fn whatever_makes_a_dialog_counts() {
+    let settings = Settings {
+        dialogs_max: 2,
+        ..Settings::default()
+    };
+    const UNWATCHES: &str = "Event: presence\r\nExpires: 0\r\n";
+    for door in ["SUBSCRIBE", "INVITE", "REFER", "INVITE to a focus"] {
+        let mut world = World::new(1, 25, &settings);
+        let mut alice = Client::up(&mut world, "alice");
+        let mut bob = Client::up(&mut world, "bob");
+        let _carol = Client::up(&mut world, "carol");
+        let theirs = bob.open_room(&mut world).contact().expect("a Contact");
+        let name = theirs.split_once("sip:im-").expect("a session's").1;
+        let name = name.split('@').next().unwrap_or_default();
+        let focus = format!("sip:bob@example.com;gruu;opaque=app:conf:focus:id:{name}");
+        // Whoever refers is in a conference, which is one of the two.
+        let own = (door == "REFER").then(|| alice.open_room(&mut world));
+        let watched = alice.watch(&mut world, "bob", 600);
+        assert_eq!(watched.status, Some(200));
+        if own.is_none() {
+            assert_eq!(alice.watch(&mut world, "carol", 600).status, Some(200));
+        }
+        let enter = |alice: &mut Client, world: &mut World| match (door, &own) {
+            ("SUBSCRIBE", _) => alice.watch(world, "alice", 600),
+            ("INVITE", _) => {
+                let lines = format!("{}Content-Type: application/sdp\r\n", alice.contact());
+                alice.ask(world, "INVITE", "conference", &lines, MESSAGES)
+            }
+            (_, Some(own)) => {
+                // She rings, and the story goes on.
+                alice.within(world, "REFER", own, "Refer-To: <sip:carol@example.com>\r\n")
+            }
+            _ => {
+                let body = format!(
+                    "<request xmlns=\"urn:ietf:params:xml:ns:cccp\" C3PVersion=\"1\" to=\"{focus}\" \
+                     from=\"sip:alice@example.com\" requestId=\"1\"><addUser><conferenceKeys confEntity=\"{focus}\"/>\
+                     <user xmlns=\"urn:ietf:params:xml:ns:conference-info\" entity=\"sip:alice@example.com\">\
+                     <endpoint entity=\"a\"/></user></addUser></request>"
+                );
+                let contact = alice.contact();
+                let lines = format!("{contact}Content-Type: application/cccp+xml\r\n");
+                alice.ask_at(world, "INVITE", &focus, &lines, &body)
+            }
+        };
+        assert_eq!(enter(&mut alice, &mut world).status, Some(503), "{door}");
+        let ended = alice.within(&mut world, "SUBSCRIBE", &watched, UNWATCHES);
+        assert_eq!(ended.status, Some(200), "{door}");
+        world.settle();
+        alice.read_all(&mut world);
+        let entered = enter(&mut alice, &mut world);
+        assert!(
+            matches!(entered.status, Some(200 | 202)),
+            "{door}: {}",
+            entered.full()
+        );
+        assert_eq!(enter(&mut alice, &mut world).status, Some(503), "{door}");
+        let ended = match (door, &own) {
+            ("SUBSCRIBE", _) => alice.within(&mut world, "SUBSCRIBE", &entered, UNWATCHES),
+            (_, own) => alice.within(&mut world, "BYE", own.as_ref().unwrap_or(&entered), ""),
+        };
+        assert_eq!(ended.status, Some(200), "{door}: {}", ended.full());
+        alice.read_all(&mut world);
+        let again = alice.watch(&mut world, "bob", 600);
+        assert_eq!(again.status, Some(200), "{door}: {}", again.full());
     }
 }
 
