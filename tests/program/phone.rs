@@ -5,6 +5,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use socket2::{Domain, Socket, Type};
+
 use super::place::{PATIENCE, Server};
 use crate::client::{Heard, Inbox, authorization};
 
@@ -22,6 +24,20 @@ impl Phone {
     /// A connection of nobody yet, meant for `user`.
     pub fn connect(server: &mut Server, user: &str) -> Phone {
         let stream = TcpStream::connect(server.address("sip")).expect("the server accepts");
+        Phone::on(stream, user)
+    }
+
+    /// The same from this address and port: any, or one that a connection made here had, and has no more.
+    pub fn connect_from(server: &mut Server, user: &str, local: SocketAddr) -> Phone {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_reuse_address(true).expect("a socket");
+        socket.bind(&local.into()).expect("the port is free");
+        let address = server.address("sip");
+        socket.connect(&address.into()).expect("the server accepts");
+        Phone::on(socket.into(), user)
+    }
+
+    fn on(stream: TcpStream, user: &str) -> Phone {
         stream.set_nodelay(true).expect("a socket");
         let local = stream.local_addr().expect("a socket");
         Phone {
@@ -39,6 +55,11 @@ impl Phone {
         let mut phone = Phone::connect(server, user);
         assert_eq!(phone.register(&format!("{user}-secret")), 200);
         phone
+    }
+
+    /// Its end of the connection.
+    pub fn local(&self) -> SocketAddr {
+        self.local
     }
 
     /// The user's address of record.

@@ -1,5 +1,5 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,10 @@ use serde_json::Value;
 
 use super::phone::Phone;
 use super::place::{PATIENCE, Place, Server};
+use crate::client::{Heard, authorization};
+use muster::auth::{BadNonce, NonceKey};
+use muster::shell::clock::Clock;
+use muster::sip::header::AuthParams;
 
 /// A second that others of this machine may stretch.
 const A_SECOND: Duration = Duration::from_millis(1500);
@@ -212,6 +216,61 @@ fn a_change_of_users_is_noticed_within_a_second() {
         .fine();
     let took = again.closed_after();
     assert!(took < A_SECOND + A_SECOND, "closed only after {took:?}");
+}
+
+/// What a server cannot be guessed by: the key of its nonces, and what its shards make tags from.
+#[test]
+fn no_two_starts_have_the_same_secrets() {
+    let place = Place::new("");
+    place.add("alice");
+    let nonce_of = |challenge: &Heard| {
+        let line = challenge.header("WWW-Authenticate").expect("a challenge");
+        let nonce = AuthParams::parse(line).ok().and_then(|auth| {
+            let nonce = auth.get("nonce")?;
+            Some(nonce.into_owned())
+        });
+        nonce.expect("a nonce")
+    };
+    let mut first = place.serve();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut alice = Phone::connect_from(&mut first, "alice", any);
+    let local = alice.local();
+    let challenged = alice.ask("REGISTER", "sip:example.com", "", "");
+    assert_eq!(challenged.status, Some(401));
+    let lifetime = Duration::from_secs(300);
+    for secret in [[0; 32], [255; 32]] {
+        let key = NonceKey::new(&secret);
+        let checked = key.check(
+            &nonce_of(&challenged),
+            Clock::start().now(),
+            local,
+            lifetime,
+        );
+        assert_eq!(checked, Err(BadNonce::Foreign), "the key is {secret:?}");
+    }
+    drop(alice);
+    first.signal(Signal::TERM);
+    assert_eq!(first.end(PATIENCE), Some(0), "{}", first.said());
+
+    // From the same port: a nonce is good for who got it, so only the key tells the two servers apart.
+    let mut second = place.serve();
+    let mut alice = Phone::connect_from(&mut second, "alice", local);
+    let value = authorization(
+        &challenged,
+        "REGISTER",
+        "sip:example.com",
+        "alice",
+        "alice-secret",
+        1,
+    );
+    let value = value.expect("a challenge");
+    let headers = format!("Authorization: {value}\r\n");
+    let again = alice.ask("REGISTER", "sip:example.com", &headers, "");
+    assert_eq!(again.status, Some(401), "{}", again.full());
+    let stale = |line: &str| line.contains("stale=true");
+    assert!(again.all("WWW-Authenticate").any(stale), "{}", again.full());
+    assert_ne!(again.to_tag(), challenged.to_tag());
+    assert_ne!(nonce_of(&again), nonce_of(&challenged));
 }
 
 #[test]
