@@ -388,6 +388,62 @@ mod tests {
         );
     }
 
+    /// Each key that takes a number, as the README has it: its section, its name, and the number there.
+    fn numeric_keys() -> Vec<(String, String, u64)> {
+        let readme = include_str!("../README.md");
+        let (_, block) = readme.split_once("```toml\ndomains").expect("the config");
+        let (block, _) = block.split_once("```").expect("its end");
+        let (mut section, mut keys) = (String::new(), Vec::new());
+        for line in block.lines() {
+            // A key that is absent by default stands in a comment.
+            let line = line.trim_start_matches("# ");
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']').to_owned();
+            } else if let Some((key, rest)) = line.split_once('=') {
+                let value = rest.split('#').next().unwrap_or_default().trim();
+                if let Ok(value) = value.parse() {
+                    keys.push((section.clone(), key.trim().to_owned(), value));
+                }
+            }
+        }
+        keys
+    }
+
+    #[test]
+    fn each_key_is_its_own() {
+        let read = |text: &str| Config::read(Path::new("muster.toml"), text);
+        let default = read("").expect("the defaults");
+        let keys = numeric_keys();
+        assert!(keys.len() >= 31, "only {} keys", keys.len());
+        let mut seen: Vec<(String, Config)> = Vec::new();
+        for (section, key, value) in keys {
+            let other = [value + 1, value - 1].into_iter().find_map(|value| {
+                let text = format!("[{section}]\n{key} = {value}");
+                Some((value, read(&text).ok()?))
+            });
+            let (other, config) =
+                other.unwrap_or_else(|| panic!("{section}.{key}: no other value"));
+            assert_ne!(config, default, "{section}.{key} = {other} changes nothing");
+            for (earlier, same) in &seen {
+                assert_ne!(config, *same, "{section}.{key} is {earlier}");
+            }
+            // Two that are taken for one another differ as well: what changes first is called as the key is.
+            let (before, after) = (format!("{default:#?}"), format!("{config:#?}"));
+            let mut lines = before.lines().zip(after.lines());
+            let (changed, _) = lines.find(|(one, two)| one != two).expect("it shows");
+            let name = changed.split_once(':').map_or("", |(name, _)| name.trim());
+            let mut called = key.split('_').filter(|word| *word != "s");
+            let fits = match key.as_str() {
+                "stranger_s" => name == "anonymous_s",
+                "subscription_min_s" => config.shard.subscription_s.0 == other as u32,
+                "subscription_max_s" => config.shard.subscription_s.1 == other as u32,
+                _ => called.all(|word| name.split('_').any(|part| part == word)),
+            };
+            assert!(fits, "{section}.{key} changes {changed}");
+            seen.push((format!("{section}.{key}"), config));
+        }
+    }
+
     #[test]
     fn what_differs_is_named_and_nothing_else() {
         let read =

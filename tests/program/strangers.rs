@@ -1,4 +1,4 @@
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -15,20 +15,22 @@ fn serve() -> (Place, Server) {
     (place, server)
 }
 
-/// What comes back for `bytes` on a fresh connection until the server closes it or is silent.
-fn answer(server: &mut Server, bytes: &[u8]) -> String {
+/// What comes back for `bytes` on a fresh connection, and whether the server has closed it then or is silent.
+fn answer(server: &mut Server, bytes: &[u8]) -> (String, bool) {
     let mut stream = TcpStream::connect(server.address("sip")).expect("it listens");
-    stream
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .expect("a socket");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     // It may refuse before all was sent.
     let _ = stream.write_all(bytes);
     let mut answer = Vec::new();
     let mut piece = [0; 4096];
-    while let Ok(count @ 1..) = stream.read(&mut piece) {
-        answer.extend_from_slice(&piece[..count]);
-    }
-    String::from_utf8_lossy(&answer).into_owned()
+    let closed = loop {
+        match stream.read(&mut piece) {
+            Ok(0) => break true,
+            Ok(count) => answer.extend_from_slice(&piece[..count]),
+            Err(error) => break error.kind() == ErrorKind::ConnectionReset,
+        }
+    };
+    (String::from_utf8_lossy(&answer).into_owned(), closed)
 }
 
 /// A request with `line` for its start line and `more` among its headers.
@@ -54,7 +56,7 @@ fn bad_messages_get_their_answer_and_disturb_nobody() {
         (
             "no URI",
             request("OPTIONS nonsense SIP/2.0", "Content-Length: 0\r\n", ""),
-            "SIP/2.0 4",
+            "SIP/2.0 400",
         ),
         (
             "another version",
@@ -98,7 +100,7 @@ fn bad_messages_get_their_answer_and_disturb_nobody() {
                 "Content-Length: 0\r\n",
                 "",
             ),
-            "SIP/2.0 4",
+            "SIP/2.0 416",
         ),
         (
             "nobody's message",
@@ -108,11 +110,14 @@ fn bad_messages_get_their_answer_and_disturb_nobody() {
                 "",
             )
             .replace("1 OPTIONS", "1 MESSAGE"),
-            "SIP/2.0 40",
+            "SIP/2.0 401",
         ),
     ] {
-        let said = answer(&mut server, bytes.as_bytes());
-        assert!(said.starts_with(expected), "{what}: {said}");
+        let (said, closed) = answer(&mut server, bytes.as_bytes());
+        let start = said.split_inclusive(' ').take(2).collect::<String>();
+        assert_eq!(start.trim_end(), expected, "{what}: {said}");
+        // At once, or because nobody has come in here for `stranger_s`.
+        assert!(closed, "{what}: still open");
         assert_eq!(alice.register("alice-secret"), 200, "after {what}");
     }
     assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
@@ -162,6 +167,51 @@ fn who_says_nothing_or_half_of_it_is_cut_off() {
         );
     }
     Phone::registered(&mut server, "alice");
+}
+
+/// It is never silent, and never half: only that it does not authenticate ends it.
+#[test]
+fn who_asks_and_never_says_who_they_are_is_cut() {
+    let (_place, mut server) = serve();
+    let address = server.address("sip");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream
+        .set_read_timeout(Some(Duration::from_millis(500)))
+        .expect("a socket");
+    let begun = Instant::now();
+    let (mut answers, mut piece) = (0, [0; 4096]);
+    for number in 0.. {
+        let asks = request(
+            "OPTIONS sip:example.com SIP/2.0",
+            "Content-Length: 0\r\n",
+            "",
+        );
+        let asks = asks.replace("z9hG4bK-1", &format!("z9hG4bK-{number}"));
+        if stream.write_all(asks.as_bytes()).is_err() {
+            break;
+        }
+        // The answer; and then nothing until half a second is over.
+        let closed = loop {
+            match stream.read(&mut piece) {
+                Ok(0) => break true,
+                Ok(count) => {
+                    answers += piece[..count]
+                        .windows(12)
+                        .filter(|it| it.starts_with(b"SIP/2.0 200 "))
+                        .count();
+                }
+                Err(error) => break error.kind() == ErrorKind::ConnectionReset,
+            }
+        };
+        if closed {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(8), "still open");
+    }
+    let took = begun.elapsed();
+    assert!(answers >= 2, "{answers} answers in {took:?}");
+    let expected = Duration::from_secs(2)..Duration::from_secs(8);
+    assert!(expected.contains(&took), "closed after {took:?}");
 }
 
 #[test]
