@@ -292,7 +292,24 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
         &dave.ask(&mut world, "REGISTER", "dave", &lines, ""),
         "its rest",
     );
-    assert_eq!(world.shed, [1, 3, 3, 1]);
+    // A conference that is none of this shard's is not looked for.
+    let referred = "Refer-To: <sip:bob@example.com>\r\n";
+    assert_shed(
+        &alice.ask(&mut world, "REFER", "im-0", referred, ""),
+        "a REFER of its own",
+    );
+    let cccp = "Content-Type: application/cccp+xml\r\n";
+    assert_shed(
+        &alice.ask(&mut world, "SERVICE", "alice", cccp, "<request/>"),
+        "a conference to be made",
+    );
+    assert_eq!(world.shed, [1, 3, 5, 1]);
+    let categories = "Content-Type: application/msrtc-category-publish+xml\r\n";
+    assert_shed(
+        &alice.ask(&mut world, "SERVICE", "alice", categories, "<publish/>"),
+        "a publication in Lync's dialect",
+    );
+    assert_eq!(world.shed, [1, 4, 5, 1]);
 
     assert_eq!(paged(&mut world, &mut alice, &mut bob).status, Some(200));
     let reply = paged(&mut world, &mut bob, &mut alice);
@@ -302,9 +319,18 @@ fn what_begins_is_shed_and_what_goes_on_is_not() {
     assert_eq!(alice.register(&mut world), 200, "a refresh");
     let renewed = alice.ask(&mut world, "PUBLISH", "alice", &renewed, "");
     assert_eq!(renewed.status, Some(200), "{}", renewed.full());
+    let tag = renewed.header("SIP-ETag").expect("a tag");
+    // Some send along what ends.
+    let ends = format!(
+        "Event: presence\r\nSIP-If-Match: {tag}\r\nExpires: 0\r\nContent-Type: application/pidf+xml\r\n"
+    );
+    let state =
+        "<presence xmlns=\"urn:ietf:params:xml:ns:pidf\" entity=\"sip:alice@example.com\"/>";
+    let ended = alice.ask(&mut world, "PUBLISH", "alice", &ends, state);
+    assert_eq!(ended.status, Some(200), "{}", ended.full());
     let options = alice.ask(&mut world, "OPTIONS", "bob", "", "");
     assert_eq!(options.status, Some(200));
-    assert_eq!(world.shed, [1, 3, 3, 1]);
+    assert_eq!(world.shed, [1, 4, 5, 1]);
 
     for _ in 0..64 {
         world.press(0, Duration::ZERO);

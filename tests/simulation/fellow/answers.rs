@@ -81,7 +81,7 @@ impl Fellow {
         let stopping = scene.ledger.some_stop && (status, &*heard.reason) == STOPPING;
         let shed = status == 503 && heard.reason == "Overloaded";
         if shed {
-            check_shed(scene, &heard, &pending);
+            self.check_shed(scene, &heard, &pending);
         }
         match pending.purpose {
             // It comes back later.
@@ -219,22 +219,29 @@ impl Fellow {
             _ => ledger.legs[leg].session = Some(name),
         }
     }
-}
 
-/// What was shed is told when to come back, and was nothing that goes on.
-fn check_shed(scene: &mut Scene<'_>, heard: &Heard, pending: &Pending) {
-    let after = heard
-        .header("Retry-After")
-        .and_then(|text| text.parse().ok());
-    let in_dialog = pending
-        .lines
-        .lines()
-        .any(|line| line.starts_with("To: ") && line.contains(";tag="));
-    let goes_on = in_dialog || matches!(pending.method, "BYE" | "ACK" | "CANCEL" | "INFO");
-    if goes_on || !matches!(after, Some(5..=60u32)) {
-        let (method, lines, heard) = (pending.method, &pending.lines, heard.full());
-        scene
-            .ledger
-            .blame(format!("shed: {method}\n{lines}\nwith\n{heard}"));
+    /// What was shed is told when to come back, and was nothing that goes on.
+    fn check_shed(&self, scene: &mut Scene<'_>, heard: &Heard, pending: &Pending) {
+        let after = heard
+            .header("Retry-After")
+            .and_then(|text| text.parse().ok());
+        let has = |name: &str| pending.lines.lines().any(|line| line.starts_with(name));
+        let in_dialog = pending
+            .lines
+            .lines()
+            .any(|line| line.starts_with("To: ") && line.contains(";tag="));
+        let goes_on = match pending.method {
+            "BYE" | "ACK" | "CANCEL" | "INFO" => true,
+            // A refresh, of whatever kind: without it everybody who is in would come in again.
+            "REGISTER" => self.registered,
+            "PUBLISH" => has("Expires: 0") || (has("SIP-If-Match: ") && pending.body.is_empty()),
+            _ => in_dialog,
+        };
+        if goes_on || !matches!(after, Some(5..=60u32)) {
+            let (method, lines, heard) = (pending.method, &pending.lines, heard.full());
+            scene
+                .ledger
+                .blame(format!("shed: {method}\n{lines}\nwith\n{heard}"));
+        }
     }
 }
