@@ -15,9 +15,11 @@
 //!
 //! `MUSTER_BLESS=1 cargo test wire` writes what is found into the files; then read the diff.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use muster::dialect::fuzz as bodies;
 use muster::sip::build;
 use muster::sip::frame::{Cut, Limits};
 use muster::sip::fuzz;
@@ -524,13 +526,73 @@ fn whatever_comes_in_holds_what_must_hold() {
     for bytes in &corpus {
         try_all(bytes);
     }
-    let rounds = std::env::var("MUSTER_FUZZ_ROUNDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(20_000);
-    for seed in 1..=rounds {
+    for seed in 1..=rounds() {
         let bytes = mutate(&corpus, seed);
         let held = std::panic::catch_unwind(|| try_all(&bytes));
+        assert!(held.is_ok(), "seed {seed}: {}", bytes.escape_ascii());
+    }
+}
+
+/// How many mutations are tried.
+fn rounds() -> u64 {
+    std::env::var("MUSTER_FUZZ_ROUNDS")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(20_000)
+}
+
+/// The bodies of all plays, and of what a real client of Lync's dialect has sent.
+fn bodies_of_plays() -> Vec<Vec<u8>> {
+    let mut bodies = Vec::new();
+    for path in files(&folder("tests/conversation"), "txt") {
+        let text = std::fs::read_to_string(path).expect("a play");
+        // Below a step, indented: header lines, an empty line, the body.
+        let mut body: Option<String> = None;
+        for line in text.lines().chain(["the end"]) {
+            let inside = line.strip_prefix("  ");
+            match (&mut body, inside) {
+                (None, None) if line.is_empty() => body = Some(String::new()),
+                (Some(body), Some(line)) => *body += &format!("{line}\r\n"),
+                (Some(body), None) if line.is_empty() => body.push_str("\r\n"),
+                (_, Some(_)) => {}
+                (_, None) => {
+                    let whole = body.take().unwrap_or_default();
+                    bodies.push(whole.trim_end().as_bytes().to_vec());
+                }
+            }
+        }
+    }
+    let text = std::fs::read_to_string(folder("tests/wire/sipe-1.25.0.sip")).expect("a case file");
+    for case in text.split("=== ").skip(1) {
+        let input = case.split("--- means\n").next().unwrap_or("");
+        let bytes = unescape(input.split_once('\n').unwrap_or(("", "")).1);
+        let at = bytes.windows(4).position(|four| four == b"\r\n\r\n");
+        bodies.extend(at.map(|at| bytes[at + 4..].to_vec()));
+    }
+    bodies.retain(|body| !body.is_empty());
+    bodies
+}
+
+#[test]
+fn no_body_ends_the_server() {
+    let corpus = bodies_of_plays();
+    let mut unread: BTreeMap<&str, bool> = BTreeMap::new();
+    for body in &corpus {
+        for (reader, could) in bodies::body(body) {
+            *unread.entry(reader).or_insert(true) &= !could;
+        }
+    }
+    // Else all that is tried of it is how it refuses.
+    unread.retain(|_, unread| *unread);
+    let unread: Vec<&str> = unread.into_keys().collect();
+    assert!(
+        unread.is_empty(),
+        "no body of {} is for {unread:?}",
+        corpus.len()
+    );
+    for seed in 1..=rounds() {
+        let bytes = mutate(&corpus, seed);
+        let held = std::panic::catch_unwind(|| bodies::body(&bytes));
         assert!(held.is_ok(), "seed {seed}: {}", bytes.escape_ascii());
     }
 }

@@ -3,6 +3,7 @@
 
 pub mod body;
 pub mod conference;
+pub mod fuzz;
 pub mod lync;
 pub mod simple;
 
