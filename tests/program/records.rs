@@ -34,14 +34,26 @@ fn sessions(place: &Place, arguments: &[&str]) -> Vec<Value> {
     }
 }
 
+/// The same, once there are so many: what happens is on the disk a second later, on a machine that is busy later than that.
+fn so_many_sessions(place: &Place, count: usize) -> Vec<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let found = sessions(place, &[]);
+        if found.len() >= count {
+            assert_eq!(found.len(), count, "{found:#?}");
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{found:#?}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
-fn a_conversation_is_on_the_disk_within_a_second() {
+fn a_conversation_that_goes_on_is_on_the_disk() {
     let place = Place::new("");
     let (_server, mut alice, mut bob) = pair(&place);
     say(&mut alice, &mut bob, "tell nobody");
-    std::thread::sleep(Duration::from_secs(1));
-    let found = sessions(&place, &[]);
-    assert_eq!(found.len(), 1, "{found:#?}");
+    let found = so_many_sessions(&place, 1);
     assert_eq!(
         (&found[0]["kind"], &found[0]["ended_ms"]),
         (&Value::from("im"), &Value::Null),
@@ -82,7 +94,7 @@ fn kill_minus_9_loses_no_record_and_the_next_start_closes_them() {
     let place = Place::new("");
     let (server, mut alice, mut bob) = pair(&place);
     say(&mut alice, &mut bob, "one");
-    std::thread::sleep(Duration::from_secs(1));
+    so_many_sessions(&place, 1);
     server.kill();
     assert_eq!(
         sessions(&place, &[])[0]["ended_ms"],
@@ -154,6 +166,5 @@ fn a_pager_session_ends_when_it_is_idle() {
         std::thread::sleep(Duration::from_millis(100));
     }
     say(&mut alice, &mut bob, "two");
-    std::thread::sleep(Duration::from_secs(1));
-    assert_eq!(sessions(&place, &[]).len(), 2);
+    so_many_sessions(&place, 2);
 }

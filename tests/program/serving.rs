@@ -164,16 +164,28 @@ fn admin_refuses_what_it_does_not_have() {
     drop((silent, more));
 }
 
+/// Alice, once her new password is known: a second later, on a machine that is busy later than that.
+fn comes_in(server: &mut Server, password: &str) -> Phone {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut alice = Phone::connect(server, "alice");
+        if alice.register(password) == 200 {
+            return alice;
+        }
+        assert!(Instant::now() < deadline, "{password} is not taken");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
 #[test]
-fn a_change_of_users_is_noticed_within_a_second() {
+fn a_change_of_users_is_noticed() {
     let place = Place::new("");
     let mut server = place.serve();
     let mut early = Phone::connect(&mut server, "alice");
     assert_ne!(early.register("alice-secret"), 200);
 
     place.add("alice");
-    std::thread::sleep(A_SECOND);
-    let mut alice = Phone::registered(&mut server, "alice");
+    let mut alice = comes_in(&mut server, "alice-secret");
 
     place
         .muster(&["user", "remove", "alice@example.com"], "")
@@ -187,11 +199,9 @@ fn a_change_of_users_is_noticed_within_a_second() {
     place
         .muster(&["user", "add", "alice@example.com"], "another\n")
         .fine();
-    std::thread::sleep(A_SECOND);
-    let mut again = Phone::connect(&mut server, "alice");
-    assert_ne!(again.register("alice-secret"), 200);
-    let mut again = Phone::connect(&mut server, "alice");
-    assert_eq!(again.register("another"), 200);
+    let mut again = comes_in(&mut server, "another");
+    let mut late = Phone::connect(&mut server, "alice");
+    assert_ne!(late.register("alice-secret"), 200);
 
     // A new password ends what came in with the old one, and is all that changes.
     let note = ["user", "note", "set", "alice@example.com", "back soon"];

@@ -61,11 +61,17 @@ fn no_shard_hangs_under_competing_load() {
     let answers = AtomicU32::new(0);
     {
         let _spinners = Spinners::start(two_cores());
-        let end = Instant::now() + Duration::from_secs(4);
+        let begun = Instant::now();
+        // On a machine that is busy with other things they take longer.
+        let goes_on = || {
+            begun.elapsed() < Duration::from_secs(4)
+                || (answers.load(Ordering::Relaxed) <= 1_000
+                    && begun.elapsed() < Duration::from_secs(60))
+        };
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {
-                    while Instant::now() < end {
+                    while goes_on() {
                         let mut peer = server.tcp();
                         // A peer without an answer for 20 s fails.
                         for number in 1..=3 {
