@@ -492,7 +492,10 @@ fn conversations_on_the_binary() {
     let mut failures = Vec::new();
     for (path, play) in plays().iter().filter(|(_, play)| play.pure_only.is_none()) {
         let mut server = Binary::start(&users(play), settings(play).immcu.members_max);
-        if let Err(error) = perform(&mut server, play) {
+        let played = perform(&mut server, play);
+        // Also where the play went well: what is wrong in its last step shows in how the server ends.
+        let ended = server.end();
+        if let Err(error) = played.and(ended) {
             failures.push(format!(
                 "{} on the binary: {error}\n{}",
                 path.display(),

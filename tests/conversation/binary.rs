@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -24,14 +25,22 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long nothing has to come until nothing is believed to come.
 const QUIET: Duration = Duration::from_millis(150);
 
+/// How long a stop may take: what is in flight has five seconds (`cli::serve`), and the machine may be busy.
+const ENDS_WITHIN: Duration = Duration::from_secs(20);
+
 /// A running server.
 pub struct Binary {
     child: Child,
     folder: PathBuf,
     address: SocketAddr,
+    /// Where it answers the operator.
+    admin: SocketAddr,
     tls: Arc<ClientConfig>,
     sockets: Vec<Connection>,
     log: Arc<Mutex<String>>,
+    /// They take in what it prints.
+    readers: Vec<JoinHandle<()>>,
+    told_to_stop: bool,
     /// The same store that the server follows, opened as a command does.
     store: Store,
 }
@@ -94,24 +103,28 @@ impl Binary {
             .expect("muster starts");
         let log = Arc::new(Mutex::new(String::new()));
         let (ready, is_ready) = mpsc::channel();
+        let mut readers = Vec::new();
         for pipe in [
             Box::new(child.stdout.take().expect("piped")) as Box<dyn std::io::Read + Send>,
             Box::new(child.stderr.take().expect("piped")),
         ] {
             let (log, ready) = (Arc::clone(&log), ready.clone());
-            std::thread::spawn(move || {
+            readers.push(std::thread::spawn(move || {
                 for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-                    if let Some(address) = listens_on(&line) {
-                        let _ = ready.send(address);
+                    if line.contains("ready")
+                        && let (Some(sips), Some(admin)) =
+                            (address_of(&line, "sips"), address_of(&line, "admin"))
+                    {
+                        let _ = ready.send((sips, admin));
                     }
                     if let Ok(mut log) = log.lock() {
                         log.push_str(&line);
                         log.push('\n');
                     }
                 }
-            });
+            }));
         }
-        let address = is_ready
+        let (address, admin) = is_ready
             .recv_timeout(Duration::from_secs(20))
             .unwrap_or_else(|_| {
                 let _ = child.kill();
@@ -124,9 +137,12 @@ impl Binary {
             child,
             folder,
             address,
+            admin,
             tls,
             sockets: Vec::new(),
             log,
+            readers,
+            told_to_stop: false,
             store,
         }
     }
@@ -134,6 +150,50 @@ impl Binary {
     /// What it has printed.
     pub fn said(&self) -> String {
         self.log.lock().map(|log| log.clone()).unwrap_or_default()
+    }
+
+    /// Stops it as an operator does, where the play has not: it ends well, and has complained of nothing.
+    pub fn end(&mut self) -> Result<(), String> {
+        if !self.told_to_stop {
+            self.stop();
+        }
+        self.sockets.clear();
+        let until = Instant::now() + ENDS_WITHIN;
+        let status = loop {
+            match self.child.try_wait() {
+                Ok(Some(status)) => break status,
+                Ok(None) if Instant::now() < until => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                other => return Err(format!("it does not end: {other:?}")),
+            }
+        };
+        if !status.success() {
+            return Err(format!("it ended with {status}"));
+        }
+        // The last lines are in the pipes: who reads them ends with them.
+        for reader in self.readers.drain(..) {
+            reader.join().map_err(|_| "who reads the log panicked")?;
+        }
+        let said = self.said();
+        let complaint = |line: &&str| line.contains(" ERROR ") || line.contains("panicked");
+        match said.lines().find(complaint) {
+            Some(complaint) => Err(format!("it complained: {complaint}")),
+            None => Ok(()),
+        }
+    }
+
+    /// How many connections it has.
+    fn connections_open(&self) -> Option<usize> {
+        let mut stream = TcpStream::connect(self.admin).ok()?;
+        stream.set_read_timeout(Some(PATIENCE)).ok()?;
+        stream
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            .ok()?;
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        let line = |line: &str| line.strip_prefix("muster_connections_open ")?.parse().ok();
+        answer.lines().find_map(line)
     }
 }
 
@@ -151,13 +211,9 @@ fn muster(config: &Path) -> Command {
     command
 }
 
-/// The SIP over TLS address in the line that says `ready`.
-fn listens_on(line: &str) -> Option<SocketAddr> {
-    if !line.contains("ready") {
-        return None;
-    }
-    // The scheme's word stands before its addresses.
-    let after = line.find("sips").map_or(line, |at| &line[at..]);
+/// The first address behind `word` in the line that says `ready`.
+fn address_of(line: &str, word: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once(&format!(" {word} "))?;
     let part_of_address = |c: char| c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']');
     after
         .split(|c| !part_of_address(c))
@@ -261,8 +317,18 @@ impl Stage for Binary {
 
     fn disconnect(&mut self, socket: usize) {
         self.sockets[socket].stream = None;
-        // The server learns of it from the kernel: it has nothing that could tell us when.
-        std::thread::sleep(QUIET);
+        // The server learns of it from the kernel. Those that it has closed itself may still be here.
+        let most = self
+            .sockets
+            .iter()
+            .filter(|end| end.stream.is_some())
+            .count();
+        let until = Instant::now() + PATIENCE;
+        while self.connections_open().is_none_or(|open| open > most) && Instant::now() < until {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // What its shard does of it, and tells others, comes in the turns after.
+        std::thread::sleep(Duration::from_millis(20));
     }
 
     fn pass(&mut self, time: Duration) {
@@ -286,6 +352,7 @@ impl Stage for Binary {
     fn stop(&mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).expect("it runs");
+        self.told_to_stop = true;
     }
 
     fn honour(&mut self) {
