@@ -482,6 +482,10 @@ impl Ledger {
                 .filter(|(_, row)| !row.ended)
                 .map(|(session, _)| format!("{session} never ended")),
         );
+        // Who is in no record has sent nothing by the records, and that must be true as well.
+        for said in &self.said {
+            sent.entry(super::fellow::aor(said.user)).or_default();
+        }
         for (user, sent) in sent {
             let (least, most) = self.sent_by(&user);
             if sent < least || sent > most {
