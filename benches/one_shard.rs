@@ -1,7 +1,7 @@
 //! Pure shards and their clients, for the benchmarks: what comes out is read, what goes in is parsed, nothing is sent. A
 //! client is connected to its owner's shard, as it is once it has been adopted; a letter arrives at once.
 
-use muster::auth::{ha1_md5, ha1_sha256};
+use muster::auth::{ha1_md5, ha1_sha256, nt_hash};
 use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::route::Route;
@@ -14,6 +14,7 @@ use muster::sip::uri::Aor;
 #[path = "../tests/client.rs"]
 #[allow(dead_code, reason = "the tests need more of it")]
 mod client;
+use client::ntlm::Ntlm;
 pub use client::{Heard, authorization};
 
 /// One shard that owns everybody, or several that share them.
@@ -153,16 +154,22 @@ impl OneShard {
     /// Answers every NOTIFY of the last input, whoever it went to; how many there were.
     #[allow(dead_code, reason = "not every benchmark watches")]
     pub fn answer_notifies(&mut self) -> usize {
+        self.answer_all("NOTIFY")
+    }
+
+    /// The same for every request of a method.
+    #[allow(dead_code, reason = "not every benchmark has many who hear")]
+    pub fn answer_all(&mut self, method: &str) -> usize {
         let sent = self.effects.list.iter().filter_map(|effect| match effect {
             Effect::Send { connection, range } => {
                 Some((*connection, self.effects.bytes[range.clone()].to_vec()))
             }
             _ => None,
         });
-        let notifies = sent.filter(|(_, bytes)| bytes.starts_with(b"NOTIFY"));
-        let notifies: Vec<(ConnectionId, Vec<u8>)> = notifies.collect();
-        let count = notifies.len();
-        for (connection, bytes) in notifies {
+        let requests = sent.filter(|(_, bytes)| bytes.starts_with(method.as_bytes()));
+        let requests: Vec<(ConnectionId, Vec<u8>)> = requests.collect();
+        let count = requests.len();
+        for (connection, bytes) in requests {
             let mut answer = Heard::read(bytes).response(200, "OK", "w", "", "");
             self.take(connection, &mut answer);
         }
@@ -208,7 +215,7 @@ impl OneShard {
             display_name: "".into(),
             ha1_md5: Some(ha1_md5(aor.user(), aor.host(), "secret")),
             ha1_sha256: Some(ha1_sha256(aor.user(), aor.host(), "secret")),
-            nt_hash: None,
+            nt_hash: Some(nt_hash("secret")),
             aor,
             standing: None,
         };
@@ -226,30 +233,9 @@ impl OneShard {
 
     /// Like `register`; its REGISTER has these lines.
     pub fn register_with(&mut self, number: u32, lines: &str) -> ConnectionId {
-        let owner = self.put(number);
-        let connection = ConnectionId::new(number, 1);
-        if self.homes.len() <= connection.slot() {
-            self.homes.resize(connection.slot() + 1, 0);
-        }
-        self.homes[connection.slot()] = owner;
-        let [a, b] = (number as u16).to_be_bytes();
-        let link = Link {
-            transport: Transport::Tls,
-            local: ([127, 0, 0, 1], 5061).into(),
-            peer: ([127, 1, a, b], 40_000).into(),
-            moves: 0,
-            failures: 0,
-        };
-        self.serve(owner, Input::Opened { connection, link });
-        let register = |credentials: &str, cseq: u32| {
-            format!(
-                "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKr{cseq}\r\n\
-                 Max-Forwards: 70\r\nFrom: <sip:u{number}@example.com>;tag=f\r\nTo: <sip:u{number}@example.com>\r\n\
-                 Call-ID: r{number}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:u{number}@127.1.0.1:40000;transport=tls>\r\n\
-                 {credentials}{lines}Expires: 3600\r\nContent-Length: 0\r\n\r\n"
-            )
-            .into_bytes()
-        };
+        let connection = self.connect(number);
+        let register =
+            |credentials: &str, cseq: u32| written_register(number, credentials, lines, cseq);
         self.take(connection, &mut register("", 1));
         let challenge = self.heard(connection).pop().expect("a challenge");
         let uri = "sip:example.com";
@@ -274,6 +260,119 @@ impl OneShard {
         );
         connection
     }
+
+    /// Like `register`, by NTLM: both sides sign from then on.
+    #[allow(dead_code, reason = "most benchmarks sign nothing")]
+    pub fn register_by_ntlm(&mut self, number: u32) -> (ConnectionId, Ntlm) {
+        let connection = self.connect(number);
+        let mut phone = Ntlm::new(&format!("u{number}@example.com"));
+        let mut credentials = String::new();
+        for cseq in 1..=3 {
+            let request = written_register(number, &credentials, "", cseq);
+            self.take(connection, &mut phone.sign(&request));
+            let heard = self.heard(connection).pop().expect("an answer");
+            phone.check(&heard).expect("signed as it is to be");
+            if heard.status == Some(200) {
+                return (connection, phone);
+            }
+            let answer = phone.authorization(&heard, "secret").expect("a challenge");
+            credentials = format!("Authorization: {answer}\r\n");
+        }
+        panic!("u{number} does not get in by NTLM")
+    }
+
+    /// The first user, who is watched in Lync's dialect by so many others, each in a request for a list of one.
+    #[allow(dead_code, reason = "not every benchmark watches")]
+    pub fn watched_in_lync(watchers: u32) -> (OneShard, ConnectionId) {
+        const LYNC: &str = "Supported: msrtc-event-categories\r\n";
+        let mut world = OneShard::new();
+        let alice = world.register_with(0, LYNC);
+        for number in 1..=watchers {
+            let connection = world.register_with(number, LYNC);
+            let body = format!(
+                "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\" uri=\"sip:u{number}@example.com\">\
+             <action name=\"subscribe\" id=\"1\"><adhocList><resource uri=\"sip:u0@example.com\"/></adhocList></action></batchSub>"
+            );
+            let mut subscribe = format!(
+            "SUBSCRIBE sip:u{number}@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKs\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:u{number}@example.com>;tag=f\r\nTo: <sip:u{number}@example.com>\r\nCall-ID: s{number}\r\n\
+             CSeq: 1 SUBSCRIBE\r\nContact: <sip:u{number}@127.1.0.1:40000;transport=tls>\r\nEvent: presence\r\n\
+             Supported: ms-benotify\r\nSupported: ms-piggyback-first-notify\r\n\
+             Content-Type: application/msrtc-adrl-categorylist+xml\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes();
+            world.take(connection, &mut subscribe);
+            let answer = world.heard(connection).pop().expect("an answer");
+            assert_eq!(answer.status, Some(200), "{}", answer.full());
+        }
+        (world, alice)
+    }
+
+    /// The first user publishes a state of a machine, in Lync's dialect, by a SERVICE of two instances: another one with each
+    /// version, which begin at 0.
+    #[allow(dead_code, reason = "not every benchmark watches")]
+    pub fn publish_in_lync(&mut self, alice: ConnectionId, version: u32) {
+        let number = if version.is_multiple_of(2) {
+            15_500
+        } else {
+            3_500
+        };
+        let one = |container: u32| {
+            format!(
+                "<publication categoryName=\"state\" instance=\"815903427\" container=\"{container}\" version=\"{version}\" \
+                 expireType=\"endpoint\"><state xmlns=\"http://schemas.microsoft.com/2006/09/sip/state\" manual=\"false\" \
+                 xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"machineState\"><availability>{number}\
+                 </availability><endpointLocation/></state></publication>"
+            )
+        };
+        let body = format!(
+            "<publish xmlns=\"http://schemas.microsoft.com/2006/09/sip/rich-presence\"><publications uri=\"sip:u0@example.com\">\
+             {}{}</publications></publish>",
+            one(2),
+            one(3)
+        );
+        let mut service = format!(
+            "SERVICE sip:u0@example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKp{version}\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:u0@example.com>;tag=f\r\nTo: <sip:u0@example.com>\r\nCall-ID: p{version}\r\n\
+             CSeq: 1 SERVICE\r\nContent-Type: application/msrtc-category-publish+xml\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+        .into_bytes();
+        self.take(alice, &mut service);
+        let answer = self.heard(alice).pop().expect("an answer");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+    }
+
+    /// A user's connection, on which nothing has been said.
+    fn connect(&mut self, number: u32) -> ConnectionId {
+        let owner = self.put(number);
+        let connection = ConnectionId::new(number, 1);
+        if self.homes.len() <= connection.slot() {
+            self.homes.resize(connection.slot() + 1, 0);
+        }
+        self.homes[connection.slot()] = owner;
+        let [a, b] = (number as u16).to_be_bytes();
+        let link = Link {
+            transport: Transport::Tls,
+            local: ([127, 0, 0, 1], 5061).into(),
+            peer: ([127, 1, a, b], 40_000).into(),
+            moves: 0,
+            failures: 0,
+        };
+        self.serve(owner, Input::Opened { connection, link });
+        connection
+    }
+}
+
+fn written_register(number: u32, credentials: &str, lines: &str, cseq: u32) -> Vec<u8> {
+    format!(
+        "REGISTER sip:example.com SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bKr{cseq}\r\n\
+         Max-Forwards: 70\r\nFrom: <sip:u{number}@example.com>;tag=f\r\nTo: <sip:u{number}@example.com>\r\n\
+         Call-ID: r{number}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:u{number}@127.1.0.1:40000;transport=tls>\r\n\
+         {credentials}{lines}Expires: 3600\r\nContent-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 #[allow(dead_code, reason = "for those that measure memory")]

@@ -42,6 +42,10 @@ fn main() {
         publish(1, watchers);
     }
     publish(16, 100);
+    publish_in_lync(40);
+    conference(20);
+    signed();
+    refreshes();
     growth();
     let (world, watcher) = users(100);
     case("SUBSCRIBE with its NOTIFY's 200", world, |world, step| {
@@ -118,10 +122,11 @@ fn case_ended(name: &str) {
     black_box(name);
 }
 
+const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+    m=message 5061 sip null\r\na=accept-types:text/plain\r\n";
+
 /// A message in a session of two, after the session has begun.
 fn session() {
-    const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
-        m=message 5061 sip null\r\na=accept-types:text/plain\r\n";
     const LINES: &str = "Content-Type: application/sdp\r\n";
     let mut world = OneShard::new();
     let (alice, bob) = (world.register(1), world.register(2));
@@ -184,6 +189,131 @@ fn publish(shards: u16, watchers: u32) {
     });
 }
 
+/// A publication in Lync's dialect: nobody answers a BENOTIFY.
+fn publish_in_lync(watchers: u32) {
+    let (world, alice) = OneShard::watched_in_lync(watchers);
+    let name = format!("SERVICE, {watchers} watchers in Lync's dialect");
+    case(&name, world, |world, step| {
+        world.publish_in_lync(alice, step);
+        assert_eq!(world.benotifies(), watchers as usize);
+    });
+}
+
+/// A message in a conference, and the 200s of all the others.
+fn conference(others: u32) {
+    let mut world = OneShard::new();
+    let alice = world.register(0);
+    let (target, tag) = enter(&mut world, alice, "conference");
+    let (user, _) = target.split_once('@').expect("a session's URI");
+    let room = user.trim_start_matches("sip:").to_owned();
+    for number in 1..=others {
+        let connection = world.register(number);
+        enter(&mut world, connection, &room);
+    }
+    let name = format!("MESSAGE to {others} in a conference, all answers");
+    case(&name, world, |world, step| {
+        let cseq = step + 2;
+        let head = format!("MESSAGE {target} room u0 conference;tag={tag} {cseq} MESSAGE {step}");
+        let lines = "Content-Type: text/plain\r\n";
+        say(world, alice, &head, lines, &"x".repeat(600));
+        let answer = world.heard(alice).pop().expect("Alice is answered");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+        assert_eq!(world.answer_all("MESSAGE"), others as usize);
+    });
+}
+
+/// INVITE of whoever speaks on `connection` to a conference that lets them in: our Contact, and our tag.
+fn enter(world: &mut OneShard, connection: ConnectionId, room: &str) -> (String, String) {
+    let user = connection.slot();
+    let head = format!("INVITE sip:{room}@example.com room u{user} {room} 1 INVITE");
+    say(
+        world,
+        connection,
+        &head,
+        "Content-Type: application/sdp\r\n",
+        SDP,
+    );
+    let accepted = world.heard(connection).pop().expect("a 200");
+    assert_eq!(accepted.status, Some(200), "{}", accepted.full());
+    let (target, tag) = (accepted.contact().expect("a Contact"), accepted.to_tag());
+    let head = format!("ACK {target} room u{user} {room};tag={tag} 1 ACK");
+    say(world, connection, &head, "", "");
+    (target, tag)
+}
+
+/// A message whose sender signs and is answered signed.
+fn signed() {
+    let mut world = OneShard::new();
+    let (alice, mut phone) = world.register_by_ntlm(1);
+    let bob = world.register(2);
+    case(
+        "MESSAGE signed by NTLM, both answers",
+        world,
+        |world, step| {
+            let head = format!("MESSAGE sip:u2@example.com m{step} u1 u2 1 MESSAGE");
+            let bytes = written(&head, "Content-Type: text/plain\r\n", &"x".repeat(600));
+            world.take(alice, &mut phone.sign(&bytes));
+            let copy = world.heard(bob).pop().expect("Bob's copy");
+            world.take(bob, &mut copy.response(200, "OK", "b", "", ""));
+            let answer = world.heard(alice).pop().expect("Alice is answered");
+            assert_eq!(answer.status, Some(200), "{}", answer.full());
+            phone.check(&answer).expect("it is signed");
+        },
+    );
+}
+
+/// What goes on is said again: a registration, a subscription, a publication.
+fn refreshes() {
+    let mut world = OneShard::new();
+    let alice = world.register(1);
+    case("REGISTER again", world, |world, step| {
+        let head = format!("REGISTER sip:example.com r1 u1 u1 {} REGISTER", step + 3);
+        say(world, alice, &head, "Expires: 3600\r\n", "");
+        let answer = world.heard(alice).pop().expect("an answer");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+    });
+    let (mut world, watcher) = users(1);
+    subscribe(&mut world, watcher, 0, "u0", "", "");
+    let heard = world.heard(watcher).into_iter();
+    let granted = heard.filter(|heard| heard.status == Some(200)).last();
+    let tag = granted.expect("a 200").to_tag();
+    assert_eq!(world.answer_notifies(), 1);
+    case(
+        "SUBSCRIBE again, with its NOTIFY's 200",
+        world,
+        |world, step| {
+            let cseq = step + 2;
+            let head =
+                format!("SUBSCRIBE sip:u0@example.com u0-0 u1 u0;tag={tag} {cseq} SUBSCRIBE");
+            say(world, watcher, &head, "Event: presence\r\n", "");
+            assert_eq!(world.answer_notifies(), 1);
+        },
+    );
+    let mut world = OneShard::new();
+    let alice = world.register(0);
+    let mut tag = String::new();
+    let mut publish = |world: &mut OneShard, cseq: u32, lines: &str, body: &str| {
+        let head = format!("PUBLISH sip:u0@example.com p u0 u0 {cseq} PUBLISH");
+        let lines = format!("Event: presence\r\n{tag}{lines}");
+        say(world, alice, &head, &lines, body);
+        let answer = world.heard(alice).pop().expect("an answer");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+        let fresh = answer.header("SIP-ETag").expect("a tag");
+        tag = format!("SIP-If-Match: {fresh}\r\n");
+    };
+    let body = "<?xml version=\"1.0\" encoding=\"UTF-8\"?><presence xmlns=\"urn:ietf:params:xml:ns:pidf\" \
+                entity=\"sip:u0@example.com\"><tuple id=\"a\"><status><basic>open</basic></status></tuple></presence>";
+    publish(
+        &mut world,
+        1,
+        "Content-Type: application/pidf+xml\r\n",
+        body,
+    );
+    case("PUBLISH again", world, |world, step| {
+        publish(world, step + 2, "", "")
+    });
+}
+
 /// Users 0 to `count`, and the connection of the last, who watches.
 fn users(count: u32) -> (OneShard, ConnectionId) {
     let mut world = OneShard::new();
@@ -224,6 +354,10 @@ fn subscribe(
 /// A request. `head` is its method, URI, Call-ID, who sends it, whom it is to (with a tag inside a dialog), CSeq and, where
 /// that does not tell it from others, one more word.
 fn say(world: &mut OneShard, connection: ConnectionId, head: &str, lines: &str, body: &str) {
+    world.take(connection, &mut written(head, lines, body));
+}
+
+fn written(head: &str, lines: &str, body: &str) -> Vec<u8> {
     let words: Vec<&str> = head.split(' ').collect();
     let [method, uri, call_id, from, to, cseq, _, more @ ..] = &words[..] else {
         panic!("no head: {head}");
@@ -231,13 +365,12 @@ fn say(world: &mut OneShard, connection: ConnectionId, head: &str, lines: &str, 
     let (to, tag) = to.split_once(';').unwrap_or((to, ""));
     let semicolon = if tag.is_empty() { "" } else { ";" };
     let branch = more.first().unwrap_or(&"");
-    let mut bytes = format!(
+    format!(
         "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 127.1.0.1:40000;branch=z9hG4bK{method}{call_id}{cseq}{branch}\r\n\
          Max-Forwards: 70\r\nFrom: <sip:{from}@example.com>;tag=f\r\nTo: <sip:{to}@example.com>{semicolon}{tag}\r\n\
          Call-ID: {call_id}\r\nCSeq: {cseq} {method}\r\nContact: <sip:{from}@127.1.0.1:40000;transport=tls>\r\n\
          {lines}Content-Length: {}\r\n\r\n{body}",
         body.len()
     )
-    .into_bytes();
-    world.take(connection, &mut bytes);
+    .into_bytes()
 }
