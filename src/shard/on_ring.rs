@@ -95,8 +95,12 @@ pub(super) fn ring(
     }
 }
 
-/// Rings the next stage in which there is somebody. False where there is none.
+/// Rings the next stage in which there is somebody. False where there is none, or nobody is to be rung any more.
 fn ring_more(shard: &mut Shard, key: RingingKey, effects: &mut Effects) -> bool {
+    // The session's owner may not have heard yet that the server stops.
+    if shard.stopping {
+        return false;
+    }
     loop {
         let Some((mut stages, _)) = shard.rings_later.remove(&key) else {
             return false;
