@@ -106,7 +106,11 @@ impl Ntlm {
             number: 0,
         };
         self.signs = Some(association.clone());
-        self.before = self.checks.replace(association);
+        let old = self.checks.replace(association);
+        // One that the server has never signed with was refused, and is in force nowhere.
+        if old.as_ref().is_some_and(|old| old.number > 0) {
+            self.before = old;
+        }
         Some(format!(
             "{start}, opaque=\"{opaque}\", gssapi-data=\"{}\", version=4",
             STANDARD.encode(token)
@@ -159,7 +163,7 @@ impl Ntlm {
         let refused =
             heard.method == "REGISTER" && heard.status.is_some_and(|status| status >= 300);
         if refused && heard.status == Some(503) && self.before.is_none() {
-            // A logon that is shed: the server has nothing to sign with yet.
+            // A logon that is shed, or comes when the server stops: it has nothing to sign with yet.
             return Ok(());
         }
         let checks = match &mut self.before {

@@ -1,6 +1,6 @@
 //! What the server asks of a fellow, and how it answers: at once, later or never.
 
-use super::{COMPOSING, CONTACTS, Fellow, KEYBOARD, SDP, Scene};
+use super::{COMPOSING, CONTACTS, Fellow, KEYBOARD, Purpose, SDP, Scene};
 use crate::client::Heard;
 
 impl Fellow {
@@ -218,11 +218,14 @@ impl Fellow {
                     .header("P-Asserted-Identity")
                     .or(heard.header("From"))
                     .and_then(user_in);
-                // Who is in a session of two that becomes a conference is moved over, not rung.
+                // Who is in a session of two that becomes a conference is moved over, not rung; and who has said BYE to it
+                // is still in it as long as that is on its way.
+                let mut pending = self.pending.values();
                 let talks = self
                     .dialogs
                     .iter()
-                    .any(|dialog| dialog.leg.is_some() && !dialog.ended);
+                    .any(|dialog| dialog.leg.is_some() && !dialog.ended)
+                    || pending.any(|pending| matches!(pending.purpose, Purpose::Bye));
                 let moved = self.is_lync() && !offers_messages(heard) && talks;
                 if let Some(inviter) = inviter.filter(|_| !moved) {
                     scene.ledger.rings(self.user, inviter);
