@@ -45,6 +45,7 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
         client: None,
         elsewhere: false,
         refers: 0,
+        refer: None,
     };
     let key = has_room.then(|| shard.add_end(end)).flatten();
     let client = key.and_then(|key| {

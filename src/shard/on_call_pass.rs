@@ -129,7 +129,10 @@ pub(super) fn on_request(
         Method::Bye if matches!(place.stage, Stage::Talking(_) | Stage::Accepted) => {
             on_call::lose(shard, key, "left", effects);
         }
-        Method::Refer => place.refers = place.refers.saturating_add(1),
+        Method::Refer => {
+            place.refers = place.refers.saturating_add(1);
+            place.refer = Some(server);
+        }
         Method::Notify if ends_refer => on_call_end::refer_ended(shard, key),
         _ => {}
     }
@@ -415,10 +418,29 @@ pub(super) fn unanswered(shard: &mut Shard, errand: &Errand, status: u16, effect
     shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
 }
 
+/// A client whose REFER is refused is told no more of it.
+fn refer_refused(shard: &mut Shard, server: ServerKey) {
+    let transaction = shard.servers.get(server);
+    let Some(transaction) = transaction.filter(|one| one.method == Method::Refer) else {
+        return;
+    };
+    let asked = |key: &EndKey| {
+        let end = shard.ends.get(*key);
+        end.is_some_and(|end| end.refer == Some(server))
+    };
+    let key = shard.ends_on(transaction.connection).find(asked);
+    if let Some(key) = key {
+        on_call_end::refer_ended(shard, key);
+    }
+}
+
 /// Gives a waiting request an answer: with what each response repeats as the request had it, and the rest as the other side
 /// said it. A final one ends the wait.
 pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effects: &mut Effects) {
     let tag = (!answer.tag.is_empty()).then_some(&*answer.tag);
+    if answer.status >= 300 {
+        refer_refused(shard, server);
+    }
     if answer.status >= 200 {
         return shard.settle_with(
             server,

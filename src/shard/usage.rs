@@ -71,6 +71,8 @@ pub(crate) struct End {
     pub elsewhere: bool,
     /// REFERs that went through it, either way, of which nobody has said yet how they end.
     pub refers: u8,
+    /// The last REFER of this client, while it waits.
+    pub refer: Option<ServerKey>,
 }
 
 /// How far a client's part in a call is.

@@ -628,3 +628,55 @@ fn every_call_has_its_record_and_a_missed_one_too() {
         assert_eq!(recorded(&mut world), missed("offline"));
     }
 }
+
+/// BYE ends the call, its record and its lamp; what is told of a REFER in it may still come (RFC 5057 §4.1), and that is given back.
+#[test]
+fn a_call_with_a_refer_in_it_is_over_and_kept_for_some_minutes() {
+    let (mut world, mut phones) = two_phones(&Settings::default(), |_| {});
+    let step = |world: &mut World, phones: &mut [Phone]| {
+        for _ in 0..3 {
+            world.settle();
+            for phone in phones.iter_mut() {
+                phone.take_all(world);
+            }
+        }
+    };
+    let kept = |world: &World| -> usize { world.census().iter().map(|census| census.ends).sum() };
+    let refer = |world: &mut World, phones: &mut [Phone], taken: bool| {
+        phones[0].call(world, 1);
+        step(world, phones);
+        let part = phones[1].parts.last_mut().expect("it rings");
+        let invite = part.rings.take().expect("it rings");
+        part.talks = true;
+        let tag = part.tag.clone();
+        phones[1].reply(world, &invite, 200, &tag, SDP);
+        step(world, phones);
+        // Who does not talk refuses what comes.
+        phones[1].parts.last_mut().expect("it talks").talks = taken;
+        let last = phones[0].parts.len() - 1;
+        phones[0].within(world, last, "REFER", "");
+        step(world, phones);
+        phones[0].hang_up(world, last);
+        step(world, phones);
+        let record = ["Call of user0", "user0 here", "user1 here"];
+        assert_eq!(recorded(world), [&record[..], &["left"; 3]].concat());
+    };
+    refer(&mut world, &mut phones, false);
+    assert_eq!(kept(&world), 0, "nothing comes of it");
+    refer(&mut world, &mut phones, true);
+    assert_eq!(kept(&world), 2);
+    world.pass(Duration::from_secs(200));
+    assert_eq!(kept(&world), 2);
+    world.pass(Duration::from_secs(60));
+    assert_eq!(kept(&world), 0);
+    // Who is gone is told nothing.
+    refer(&mut world, &mut phones, true);
+    let socket = phones[1].socket.expect("it is connected");
+    world.cut(socket);
+    world.settle();
+    assert_eq!(kept(&world), 1);
+    // And no server waits for it when it stops.
+    world.stop();
+    assert_eq!(kept(&world), 0);
+    assert!(recorded(&mut world).is_empty());
+}
