@@ -274,8 +274,8 @@ fn refreshes() {
     });
     let (mut world, watcher) = users(1);
     subscribe(&mut world, watcher, 0, "u0", "", "");
-    let heard = world.heard(watcher).into_iter();
-    let granted = heard.filter(|heard| heard.status == Some(200)).last();
+    let mut heard = world.heard(watcher).into_iter();
+    let granted = heard.rfind(|heard| heard.status == Some(200));
     let tag = granted.expect("a 200").to_tag();
     assert_eq!(world.answer_notifies(), 1);
     case(
