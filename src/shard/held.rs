@@ -11,8 +11,9 @@ use std::collections::VecDeque;
 
 use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
-use crate::shard::{Shard, on_fanout};
+use crate::shard::{Shard, on_answer, on_fanout};
 use crate::sip::link::ConnectionId;
+use crate::sip::transaction::Cancelling;
 
 /// Bytes of requests that wait for one connection; one may go past it.
 const HELD_BYTES_MAX: usize = 256 * 1024;
@@ -99,6 +100,53 @@ fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8]) -> bool {
     }
     place.held.get_or_insert_default().push(request, is_told);
     true
+}
+
+/// What has been taken back while it waited is not sent: nobody is rung for what is over. It ends as if it had been cancelled there.
+pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
+    let (clients, branches) = (&shard.clients, shard.branches);
+    let place = shard.connections.get_mut(id);
+    let Some(held) = place.and_then(|place| place.held.as_mut()) else {
+        return;
+    };
+    let mut over = Vec::new();
+    let Held { waiting, bytes } = &mut **held;
+    waiting.retain(|Waiting { request, .. }| {
+        let (invites, cancels) = (
+            request.starts_with(b"INVITE "),
+            request.starts_with(b"CANCEL "),
+        );
+        let client = branch(request)
+            .filter(|_| invites || cancels)
+            .and_then(|branch| branches.read(branch));
+        let Some(client) = client else {
+            return true;
+        };
+        let stays = match clients.get(client) {
+            None => false,
+            Some(_) if cancels => !over.contains(&client),
+            Some(invitation) if invitation.cancelling == Cancelling::No => true,
+            Some(_) => {
+                over.push(client);
+                false
+            }
+        };
+        if !stays {
+            *bytes -= request.len();
+        }
+        stays
+    });
+    for client in over {
+        let outcome = Outcome::with(487, "Request Terminated");
+        on_answer::failed(shard, client, &outcome, effects);
+    }
+}
+
+/// The branch of a request of ours: its Via is the first line after the request line.
+fn branch(request: &[u8]) -> Option<&str> {
+    let via = request.split(|byte| *byte == b'\n').nth(1)?;
+    let (_, branch) = core::str::from_utf8(via).ok()?.split_once("branch=")?;
+    branch.trim_end().split(';').next()
 }
 
 /// Sends what waits, as far as there is room.

@@ -4,7 +4,7 @@ use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::usage::{Answering, Usage};
-use crate::shard::{Look, Shard, on_answer, on_call, on_fanout, on_leg, on_register};
+use crate::shard::{Look, Shard, held, on_answer, on_call, on_fanout, on_leg, on_register};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::Malformed;
@@ -105,8 +105,12 @@ pub(super) fn tell_on(shard: &mut Shard, id: ConnectionId, effects: &mut Effects
         return;
     };
     if connection.held.is_some() {
+        held::drop_taken_back(shard, id, effects);
         shard.eased.push(id);
     }
+    let Some(connection) = shard.connections.get(id) else {
+        return;
+    };
     let chain = connection.dialogs;
     let keys: Vec<_> = shard.dialogs.keys(&chain).collect();
     for key in keys {
