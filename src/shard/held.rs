@@ -11,6 +11,7 @@ use std::collections::VecDeque;
 
 use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::usage::Purpose;
 use crate::shard::{Shard, on_answer, on_fanout};
 use crate::sip::link::ConnectionId;
 use crate::sip::transaction::Cancelling;
@@ -102,9 +103,10 @@ fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8]) -> bool {
     true
 }
 
-/// What has been taken back while it waited is not sent: nobody is rung for what is over. It ends as if it had been cancelled there.
+/// What has been taken back while it waited is not sent: nobody is rung for what is over, or by a server that stops. It ends as if it
+/// had been cancelled there.
 pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
-    let (clients, branches) = (&shard.clients, shard.branches);
+    let (clients, branches, stopping) = (&shard.clients, shard.branches, shard.stopping);
     let place = shard.connections.get_mut(id);
     let Some(held) = place.and_then(|place| place.held.as_mut()) else {
         return;
@@ -125,12 +127,14 @@ pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut
         let stays = match clients.get(client) {
             None => false,
             Some(_) if cancels => !over.contains(&client),
-            Some(invitation) if invitation.cancelling == Cancelling::No => true,
-            Some(_) => {
-                over.push(client);
-                false
+            Some(invitation) => {
+                let rings = matches!(invitation.purpose, Purpose::Invite(_) | Purpose::Call(_));
+                invitation.cancelling == Cancelling::No && !(rings && stopping)
             }
         };
+        if invites && !stays {
+            over.push(client);
+        }
         if !stays {
             *bytes -= request.len();
         }
