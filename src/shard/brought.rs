@@ -60,8 +60,7 @@ impl Shard {
                 let end = self.ends.get(*key);
                 end.is_some_and(|end| {
                     end.number > 0 && end.stage == Stage::Ringing && {
-                        let caller = NameAddr::parse(end.threads.template().local());
-                        let caller = caller.ok().and_then(|caller| caller.uri().ok()?.aor());
+                        let caller = NameAddr::aor_in(end.threads.template().local());
                         caller.as_ref() == Some(from)
                     }
                 })

@@ -90,7 +90,7 @@ fn other_of_leg(shard: &Shard, key: DialogKey) -> Option<Aor> {
         return None;
     };
     if !theirs {
-        return named(association.dialog.local());
+        return NameAddr::aor_in(association.dialog.local());
     }
     let session = shard.sessions.get(session)?;
     let mut others = session.participants.iter().map(|one| &one.user);
@@ -102,15 +102,11 @@ fn other_of_leg(shard: &Shard, key: DialogKey) -> Option<Aor> {
 fn other_of_call(shard: &Shard, key: EndKey) -> Option<Aor> {
     let end = shard.ends.get(key)?;
     if end.number > 0 {
-        return named(end.threads.template().local());
+        return NameAddr::aor_in(end.threads.template().local());
     }
     let Call {
         search, answered, ..
     } = shard.calls.get(&end.call)?;
     let branch = search.branch((*answered)?)?;
     Some(search.target(branch.target)?.user.clone())
-}
-
-fn named(address: &str) -> Option<Aor> {
-    NameAddr::parse(address).ok()?.uri().ok()?.aor()
 }

@@ -58,12 +58,7 @@ fn contacts_and_groups_of_sipe_are_the_users_on_each_machine_and_after_a_restart
         return;
     }
     let mut server = Server::start("sipe-contacts", &["alice", "bob", "carol"]);
-    let mut alice = Sipe::start(&server, "alice");
-    let mut laptop = Sipe::start_on(&server, "alice", "laptop");
-    alice.adds("bob", "Friends");
-    laptop.has_contacts(&["Friends/bob"]);
-    alice.adds("carol", "Work");
-    laptop.has_contacts(&["Friends/bob", "Work/carol"]);
+    let (mut alice, mut laptop) = on_two_machines(&server);
     laptop.tell(&["alias", "bob@example.com", "Böb"]);
     alice.has_contacts(&["Friends/bob=Böb", "Work/carol"]);
     alice.tell(&["group-rename", "Work", "Office"]);
@@ -92,12 +87,7 @@ fn a_group_that_goes_on_one_machine_of_sipe_takes_nothing_in_on_the_other() {
         return;
     }
     let server = Server::start("sipe-groups", &["alice", "bob", "carol", "dave"]);
-    let mut alice = Sipe::start(&server, "alice");
-    let mut laptop = Sipe::start_on(&server, "alice", "laptop");
-    alice.adds("bob", "Friends");
-    laptop.has_contacts(&["Friends/bob"]);
-    alice.adds("carol", "Work");
-    laptop.has_contacts(&["Friends/bob", "Work/carol"]);
+    let (mut alice, mut laptop) = on_two_machines(&server);
     alice.tell(&["group-remove", "Work"]);
     laptop.has_contacts(&["Friends/bob"]);
     // Another group is not the one that went, and the same one is.
@@ -159,4 +149,15 @@ fn sipe_finds_people_by_what_it_knows_of_them() {
     alice.expect_some(&["message", "No contacts found"]);
     alice.quit();
     server.stop();
+}
+
+/// Alice at her desk and at her laptop, with Bob among her friends and Carol at work on both.
+fn on_two_machines(server: &Server) -> (Sipe, Sipe) {
+    let mut alice = Sipe::start(server, "alice");
+    let mut laptop = Sipe::start_on(server, "alice", "laptop");
+    alice.adds("bob", "Friends");
+    laptop.has_contacts(&["Friends/bob"]);
+    alice.adds("carol", "Work");
+    laptop.has_contacts(&["Friends/bob", "Work/carol"]);
+    (alice, laptop)
 }

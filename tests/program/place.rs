@@ -275,6 +275,12 @@ impl Server {
         kill_process(pid, signal).expect("it runs");
     }
 
+    /// SIGTERM ends it with status 0, within the time that a stop has and a little more.
+    pub fn stops_well(&mut self) {
+        self.signal(Signal::TERM);
+        assert_eq!(self.end(Duration::from_secs(8)), Some(0), "{}", self.said());
+    }
+
     /// Waits until it has ended; gives the exit status, `None` after a signal that it did not take.
     pub fn end(&mut self, within: Duration) -> Option<i32> {
         let deadline = Instant::now() + within;

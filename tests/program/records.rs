@@ -1,6 +1,5 @@
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
 use serde_json::Value;
 
 use super::phone::Phone;
@@ -129,13 +128,7 @@ fn a_graceful_stop_closes_every_session() {
     let (mut server, mut alice, mut bob) = pair(&place);
     say(&mut alice, &mut bob, "one");
     say(&mut bob, &mut alice, "two");
-    server.signal(Signal::TERM);
-    assert_eq!(
-        server.end(Duration::from_secs(8)),
-        Some(0),
-        "{}",
-        server.said()
-    );
+    server.stops_well();
     let found = sessions(&place, &[]);
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0]["ended_ms"].is_i64(), "{found:#?}");

@@ -35,13 +35,7 @@ fn ready_means_ready_and_sigterm_means_0() {
         tls_handshake(&mut server, &certificate(&place)),
         "TLS is served with the generated certificate"
     );
-    server.signal(Signal::TERM);
-    assert_eq!(
-        server.end(Duration::from_secs(8)),
-        Some(0),
-        "{}",
-        server.said()
-    );
+    server.stops_well();
     assert!(
         !server.said().contains("secret"),
         "no credential in the log"
@@ -574,13 +568,7 @@ fn without_a_config_it_is_a_demo_that_says_what_to_do() {
     let mut server = place.start_unread(&[]);
     std::thread::sleep(A_SECOND);
     assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
-    server.signal(Signal::TERM);
-    assert_eq!(
-        server.end(Duration::from_secs(8)),
-        Some(0),
-        "{}",
-        server.said()
-    );
+    server.stops_well();
 }
 
 /// The pair that the server made for itself.

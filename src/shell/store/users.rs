@@ -138,50 +138,48 @@ impl Store {
 
     /// Gives a user the credentials of `user`, and leaves all else as it is; false where there is none of that name.
     pub fn set_credentials(&mut self, user: &UserRecord) -> Result<bool, StoreError> {
-        let path = self.path.clone();
-        let failed = |error| StoreError::Sql {
-            path: path.clone(),
-            error,
-        };
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
         let [md5, sha256, nt_hash, md5_address, sha256_address] = credentials(user);
-        let changed = transaction
-            .execute(
+        self.change(&user.aor, |transaction| {
+            transaction.execute(
                 "UPDATE user SET ha1_md5 = ?2, ha1_sha256 = ?3, nt_hash = ?4, ha1_md5_address = ?5, ha1_sha256_address = ?6
                  WHERE aor = ?1",
                 params![user.aor.as_str(), md5, sha256, nt_hash, md5_address, sha256_address],
             )
-            .map_err(failed)?;
-        if changed > 0 {
-            journal(&transaction, &user.aor).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-        Ok(changed > 0)
+        })
     }
 
     /// Removes a user; false where there is none.
     pub fn remove(&mut self, aor: &Aor) -> Result<bool, StoreError> {
-        let path = self.path.clone();
-        let failed = |error| StoreError::Sql {
-            path: path.clone(),
-            error,
+        self.change(aor, |transaction| {
+            let gone = transaction.execute("DELETE FROM user WHERE aor = ?1", [aor.as_str()])?;
+            if gone > 0 {
+                standing::forget(transaction, aor)?;
+            }
+            Ok(gone)
+        })
+    }
+
+    /// Does `change`, which says how many rows of the user's it met, and writes the journal where it met one: all of it or nothing,
+    /// synced to the disk. False where there is no such user.
+    fn change(
+        &mut self,
+        aor: &Aor,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<usize>,
+    ) -> Result<bool, StoreError> {
+        let all = |connection: &mut Connection| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let met = change(&transaction)?;
+            if met > 0 {
+                journal(&transaction, aor)?;
+            }
+            transaction.commit()?;
+            Ok(met > 0)
         };
-        let transaction = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        let gone = transaction
-            .execute("DELETE FROM user WHERE aor = ?1", [aor.as_str()])
-            .map_err(failed)?;
-        if gone > 0 {
-            standing::forget(&transaction, aor).map_err(failed)?;
-            journal(&transaction, aor).map_err(failed)?;
-        }
-        transaction.commit().map_err(failed)?;
-        Ok(gone > 0)
+        all(&mut self.connection).map_err(|error| StoreError::Sql {
+            path: self.path.clone(),
+            error,
+        })
     }
 
     /// The user `aor`.

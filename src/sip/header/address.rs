@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{BadValue, Params};
 use crate::sip::grammar::{self, INSIDE, TOKEN};
-use crate::sip::uri::{BadUri, Uri};
+use crate::sip::uri::{Aor, BadUri, Uri};
 
 /// A URI with a display name and header parameters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -82,6 +82,11 @@ impl<'a> NameAddr<'a> {
     pub(in crate::sip) fn tag_fits(&self) -> bool {
         self.tag
             .is_none_or(|tag| !tag.is_empty() && !tag.starts_with('"'))
+    }
+
+    /// Whose address of record the value `text` has; `None` where it has none.
+    pub fn aor_in(text: &str) -> Option<Aor> {
+        NameAddr::parse(text).ok()?.uri().ok()?.aor()
     }
 
     /// The URI, read.
