@@ -186,7 +186,7 @@ impl Heard {
     }
 }
 
-fn tag(value: &str) -> String {
+pub fn tag(value: &str) -> String {
     NameAddr::parse(value)
         .ok()
         .and_then(|value| value.tag())

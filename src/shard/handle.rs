@@ -159,6 +159,13 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         // The same request again: over TCP nothing was lost, so nothing is repeated (RFC 3261 §17.2.2).
         return;
     }
+    let call = message
+        .to()
+        .tag()
+        .and_then(|_| on_call_pass::named(shard, request));
+    if let (Method::Invite, Some(call)) = (method, call) {
+        on_call_pass::invited(shard, request, call);
+    }
     if let Some((status, reason)) = out_of_bounds(shard, request) {
         return shard.answer_with(request, status, reason, effects, |mut draft| {
             draft.header("Retry-After", 2);
@@ -172,10 +179,6 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     {
         return shard.answer(request, 483, "", effects);
     }
-    let call = message
-        .to()
-        .tag()
-        .and_then(|_| on_call_pass::named(shard, request));
     // What a call needs is between its ends: a proxy looks at Proxy-Require alone (RFC 3261 §16.3 step 5).
     let ends = call.is_some() || (method == Method::Invite && is_call(message));
     let speaks = shard.connections.dialect(request.connection);

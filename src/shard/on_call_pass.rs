@@ -60,6 +60,15 @@ fn part(shard: &Shard, request: Request<'_>, call: SessionId) -> Option<EndKey> 
         .find(|key| shard.ends.get(*key).is_some_and(|end| end.call == call))
 }
 
+/// An INVITE in a call has come: whoever refuses it, and why, the ACK of that ends here.
+pub(super) fn invited(shard: &mut Shard, request: Request<'_>, call: SessionId) {
+    if let Some(key) = part(shard, request, call)
+        && let Some(end) = shard.ends.get_mut(key)
+    {
+        end.branch = request.message.via().branch().into();
+    }
+}
+
 /// A request in a call.
 pub(super) fn on_request(
     shard: &mut Shard,
@@ -74,15 +83,7 @@ pub(super) fn on_request(
     };
     let peer = match admit(shard, key, message) {
         Ok(peer) => peer,
-        Err((status, reason)) => {
-            // Its ACK ends here as well.
-            if method == Method::Invite
-                && let Some(end) = shard.ends.get_mut(key)
-            {
-                end.branch = message.via().branch().into();
-            }
-            return shard.answer(request, status, reason, effects);
-        }
+        Err((status, reason)) => return shard.answer(request, status, reason, effects),
     };
     let mut counts = false;
     if method == Method::Message {
@@ -122,7 +123,6 @@ pub(super) fn on_request(
     match method {
         Method::Invite => {
             place.server = Some((server, peer));
-            place.branch = message.via().branch().into();
             shard.provisional(server, 100, "", "", effects);
         }
         // It is over as soon as one says so, whatever the other answers (RFC 3261 §15.1.2).

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::dice::Dice;
 use super::fellow::{aor, password, user_name};
 use crate::client::ntlm::Ntlm;
-use crate::client::{Heard, Inbox, authorization};
+use crate::client::{Heard, Inbox, authorization, tag};
 use crate::world::World;
 
 pub const SDP: &str = "v=0\r\no=- 1 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0\r\n";
@@ -470,6 +470,11 @@ impl Phone {
             return Ok(());
         }
         let part = &mut self.parts[index];
+        if tag(&part.remote) != heard.from_tag() {
+            // Of another fork, which it did not take: another dialog, with numbers of its own (RFC 3261 §12.1.2).
+            self.reply(world, &heard, 481, "", "");
+            return Ok(());
+        }
         if heard.cseq() <= part.heard_cseq {
             return Err(format!("CSeq after {}:\n{}", part.heard_cseq, heard.full()));
         }
