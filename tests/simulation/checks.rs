@@ -153,7 +153,19 @@ impl Run {
                 );
             }
         }
-        for ((event, subject, relation), seen) in states {
+        for ((event, subject, relation), mut seen) in states {
+            let is_back =
+                (self.returned.iter()).any(|user| subject == format!("sip:{}", aor(*user)));
+            if event == "presence.winfo" && is_back {
+                // Who has them on a list came to watch them by the questions above.
+                let indices: BTreeSet<usize> = seen.iter().map(|(index, _)| *index).collect();
+                let held = indices.iter().flat_map(|index| {
+                    let watched = self.fellows[*index].watched();
+                    let of_them = watched.filter(|(each, of, _)| *each == event && *of == subject);
+                    of_them.map(|(_, _, state)| (*index, state.map(str::to_owned)))
+                });
+                seen = held.collect();
+            }
             let first = answers
                 .get(&(event, subject.clone(), relation.clone()))
                 .cloned()
@@ -163,10 +175,7 @@ impl Run {
                 let as_new = match lists {
                     Some((Some(held), Some(now))) => is_as_new(held, now),
                     // Who comes back is asked about again after a while only, where they are on a list.
-                    _ if relation.ends_with("dialect")
-                        && (self.returned.iter())
-                            .any(|user| subject == format!("sip:{}", aor(*user))) =>
-                    {
+                    _ if relation.ends_with("dialect") && is_back => {
                         let nobody = |state: &String| !state.contains("contactCard");
                         *state == first || state.as_ref().is_some_and(nobody)
                     }
