@@ -5,7 +5,7 @@ use crate::dialect::body::ACCEPT_ENCODING;
 use crate::dialect::{self, Dialect};
 use crate::shard::effect::Effects;
 use crate::shard::input::Input;
-use crate::shard::request::{Request, Target, key_of_tag};
+use crate::shard::request::{Request, key_of_tag};
 use crate::shard::usage::Usage;
 use crate::shard::{
     Shard, held, lync, on_answer, on_call_pass, on_command, on_connection, on_invite, on_kept,
@@ -312,11 +312,9 @@ fn unknown_extensions(message: &Message<'_>, speaks: Dialect, ends: bool) -> Opt
 
 /// OPTIONS: what we can do (RFC 3261 §11). Anybody may ask, for a probe should not need an account.
 fn on_options(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
-    match shard.target(request.message.uri(), &request.link) {
-        Target::Unknown => shard.answer(request, 416, "", effects),
-        Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
-        Target::NoConference => shard.answer(request, 404, "No Such Conference", effects),
-        _ => shard.answer_with(request, 200, "", effects, |mut draft| {
+    match shard.target(request.message.uri(), &request.link).refusal() {
+        Some((status, reason)) => shard.answer(request, status, reason, effects),
+        None => shard.answer_with(request, 200, "", effects, |mut draft| {
             draft.header("Allow", ALLOW);
             draft.header(
                 "Accept",

@@ -7,6 +7,7 @@ use crate::dialect::conference::{self, BadAsk};
 use crate::dialect::{lync, simple};
 use crate::immcu::content::{Outcome, Priority, Thread};
 use crate::immcu::leg::{Due, Leg, State};
+use crate::immcu::room::Subject;
 use crate::immcu::session::Kind;
 use crate::registrar::Gruu;
 use crate::shard::effect::Effects;
@@ -27,22 +28,20 @@ pub(super) const GROUP_CHAT: &str = "ocschat";
 pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
     let target = shard.target(message.uri(), &request.link);
-    match target {
+    match &target {
         Target::Focus(session) if on_focus::is_cccp(message) => {
-            return on_focus::on_invite(shard, request, session, effects);
+            return on_focus::on_invite(shard, request, *session, effects);
         }
-        Target::User(_) | Target::Session(_) | Target::Focus(_) | Target::Factory => {}
         Target::NoConference if on_focus::is_cccp(message) => {
             let outcome = Outcome::with(404, "No Such Conference");
             return on_focus::refuse_at_once(shard, request, &outcome, effects);
         }
-        Target::NoConference => return shard.answer(request, 404, "No Such Conference", effects),
+        Target::User(_) | Target::Session(_) | Target::Focus(_) | Target::Factory => {}
         Target::Call(_) => return shard.answer(request, 481, "", effects),
-        Target::Server | Target::Contacts | Target::FocusFactory => {
-            return shard.answer(request, 405, "", effects);
+        other => {
+            let (status, reason) = other.refusal().unwrap_or((405, ""));
+            return shard.answer(request, status, reason, effects);
         }
-        Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
-        Target::Unknown => return shard.answer(request, 416, "", effects),
     }
     if let Target::User(user) = &target
         && user.user().eq_ignore_ascii_case(GROUP_CHAT)
@@ -74,6 +73,18 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         };
         return on_summons::on_invite(shard, request, to, effects);
     }
+    converse(shard, request, target, gruu, effects);
+}
+
+/// An INVITE that the IMMCU itself answers: a conversation, or a place in one.
+fn converse(
+    shard: &mut Shard,
+    request: Request<'_>,
+    target: Target,
+    gruu: Option<Gruu>,
+    effects: &mut Effects,
+) {
+    let message = request.message;
     if accept_quality(message.headers(Name::Accept), "application/sdp") == Some(0) {
         return shard.answer(request, 406, "", effects);
     }
@@ -86,40 +97,9 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
     if !shard.has_room_for_dialog(request.connection) {
         return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
     }
-    // Who starts it has a place of their own.
-    let wanted_max = shard.settings.immcu.members_max.saturating_sub(1);
-    let Some(body) = shard.body(request, effects) else {
+    let Some(asked) = asked(shard, request, &target, &user, effects) else {
         return;
     };
-    let asked = conference::invitation(message, &body, wanted_max.saturating_add(1))
-        .and_then(|asked| Ok((asked, conference::subject(message)?)));
-    let (asked, subject) = match asked {
-        Ok(asked) => asked,
-        Err(bad) => return refuse_ask(shard, request, bad, effects),
-    };
-    if asked.list.is_some() && target != Target::Factory {
-        return shard.answer(
-            request,
-            403,
-            "A List Is For The Conference Factory",
-            effects,
-        );
-    }
-    let wanted = list_of(shard, request, &user, asked.list.unwrap_or_default());
-    if wanted.users.len() + wanted.unknown.len() > wanted_max {
-        return refuse_ask(shard, request, BadAsk::TooMany, effects);
-    }
-    let mut cpim = false;
-    let mut answer = None;
-    if let Some(sdp) = asked.sdp {
-        match simple::answer_offer(sdp, &request.link, SDP_ID, 1) {
-            Ok((body, reads)) => {
-                cpim = reads;
-                answer = Some(body.into_boxed_slice());
-            }
-            Err(fault) => return shard.answer(request, fault.status(), fault.reason(), effects),
-        }
-    }
     let dialog = match Dialog::answering(message, "") {
         Ok(dialog) => dialog,
         Err(NoDialog::Route) => {
@@ -147,9 +127,12 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         session,
         user: user.clone(),
         state: State::Offered(server),
-        cpim,
+        cpim: asked.cpim,
         theirs: true,
-        answer_due: answer.is_none().then(|| Due::of(message.cseq().number)),
+        answer_due: asked
+            .answer
+            .is_none()
+            .then(|| Due::of(message.cseq().number)),
         focus: false,
         told: true,
         reinvite: None,
@@ -158,7 +141,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         typing: None,
         pages: None,
     });
-    let Some(key) = shard.keep_dialog(request.connection, dialog, usage, answer) else {
+    let Some(key) = shard.keep_dialog(request.connection, dialog, usage, asked.answer) else {
         return;
     };
     // The person hears at once that the server has it (RFC 3261 §17.2.1).
@@ -179,7 +162,7 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             starter: party.clone(),
             leg,
             endpoint: endpoint.clone(),
-            subject: subject.clone(),
+            subject: asked.subject.clone(),
             thread: message.named(lync::message::THREAD).and_then(Thread::read),
             wanted,
         };
@@ -191,11 +174,11 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
         Target::Factory => {
             begin(
                 Kind::Conference,
-                wanted.users.into_iter().map(invited).collect(),
+                asked.wanted.users.into_iter().map(invited).collect(),
                 effects,
             );
-            if !wanted.unknown.is_empty() {
-                let missed = wanted.unknown.iter().map(|(uri, why)| (&**uri, why));
+            if !asked.wanted.unknown.is_empty() {
+                let missed = asked.wanted.unknown.iter().map(|(uri, why)| (&**uri, why));
                 let report = conference::not_invited(missed);
                 on_session::report_to(shard, session, leg, report, effects);
             }
@@ -211,6 +194,71 @@ pub(super) fn on_invite(shard: &mut Shard, request: Request<'_>, effects: &mut E
             effects,
         ),
     }
+}
+
+/// What an INVITE to the IMMCU says of the conversation.
+struct Asked {
+    subject: Subject,
+    wanted: Wanted,
+    /// The answer to its offer, where it has one.
+    answer: Option<Box<[u8]>>,
+    /// Whoever offers reads message/cpim.
+    cpim: bool,
+}
+
+/// Reads that. `None`: it has been answered.
+fn asked(
+    shard: &mut Shard,
+    request: Request<'_>,
+    target: &Target,
+    user: &Aor,
+    effects: &mut Effects,
+) -> Option<Asked> {
+    let message = request.message;
+    // Who starts it has a place of their own.
+    let wanted_max = shard.settings.immcu.members_max.saturating_sub(1);
+    let body = shard.body(request, effects)?;
+    let read = conference::invitation(message, &body, wanted_max.saturating_add(1))
+        .and_then(|read| Ok((read, conference::subject(message)?)));
+    let (read, subject) = match read {
+        Ok(read) => read,
+        Err(bad) => {
+            refuse_ask(shard, request, bad, effects);
+            return None;
+        }
+    };
+    if read.list.is_some() && *target != Target::Factory {
+        shard.answer(
+            request,
+            403,
+            "A List Is For The Conference Factory",
+            effects,
+        );
+        return None;
+    }
+    let wanted = list_of(shard, request, user, read.list.unwrap_or_default());
+    if wanted.users.len() + wanted.unknown.len() > wanted_max {
+        refuse_ask(shard, request, BadAsk::TooMany, effects);
+        return None;
+    }
+    let answer = read
+        .sdp
+        .map(|sdp| simple::answer_offer(sdp, &request.link, SDP_ID, 1));
+    let (answer, cpim) = match answer.transpose() {
+        Ok(answer) => answer.map_or((None, false), |(body, cpim)| {
+            (Some(body.into_boxed_slice()), cpim)
+        }),
+        Err(fault) => {
+            shard.answer(request, fault.status(), fault.reason(), effects);
+            return None;
+        }
+    };
+    Some(Asked {
+        subject,
+        wanted,
+        answer,
+        cpim,
+    })
 }
 
 fn refuse_ask(shard: &mut Shard, request: Request<'_>, bad: BadAsk, effects: &mut Effects) {

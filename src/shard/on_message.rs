@@ -18,23 +18,16 @@ use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
 pub(super) fn on_message(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
-    let to = match shard.target(request.message.uri(), &request.link) {
+    let target = shard.target(request.message.uri(), &request.link);
+    if let Some((status, reason)) = target.refusal() {
+        return shard.answer(request, status, reason, effects);
+    }
+    let to = match target {
         Target::User(to) => to,
         Target::Session(_) | Target::Focus(_) => {
             return shard.answer(request, 403, "Join The Conference First", effects);
         }
-        Target::NoConference => {
-            return shard.answer(request, 404, "No Such Conference", effects);
-        }
-        Target::Factory
-        | Target::FocusFactory
-        | Target::Contacts
-        | Target::Server
-        | Target::Call(_) => {
-            return shard.answer(request, 405, "", effects);
-        }
-        Target::Elsewhere => return shard.answer(request, 404, "Not A Domain Of Ours", effects),
-        Target::Unknown => return shard.answer(request, 416, "", effects),
+        _ => return shard.answer(request, 405, "", effects),
     };
     let gruu = match shard.gruu(request.message.uri()) {
         Ok(gruu) => gruu,

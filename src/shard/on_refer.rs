@@ -39,21 +39,15 @@ pub(super) fn on_refer(
 
 /// Outside a dialog, to a conference's URI.
 pub(super) fn on_lone_refer(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
-    match shard.target(request.message.uri(), &request.link) {
+    let target = shard.target(request.message.uri(), &request.link);
+    if let Some((status, reason)) = target.refusal() {
+        return shard.answer(request, status, reason, effects);
+    }
+    match target {
         Target::Session(session) | Target::Focus(session) => {
             refer(shard, request, session, effects)
         }
-        Target::Unknown => shard.answer(request, 416, "", effects),
-        Target::Elsewhere => shard.answer(request, 404, "Not A Domain Of Ours", effects),
-        Target::NoConference => shard.answer(request, 404, "No Such Conference", effects),
-        Target::User(_)
-        | Target::Factory
-        | Target::FocusFactory
-        | Target::Contacts
-        | Target::Server
-        | Target::Call(_) => {
-            shard.answer(request, 403, "Refer The Conference, Not A User", effects);
-        }
+        _ => shard.answer(request, 403, "Refer The Conference, Not A User", effects),
     }
 }
 

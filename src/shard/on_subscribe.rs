@@ -2,7 +2,6 @@
 //! the watcher. What its subject's owner says comes in `on_state` and `on_roster_news`.
 
 use core::time::Duration;
-use std::borrow::Cow;
 
 use crate::dialect::lync::own::Wanted;
 use crate::dialect::lync::{self, Roaming, Telling};
@@ -45,55 +44,9 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         }
         other => other,
     };
-    let target = shard.target(message.uri(), &request.link);
-    let (mut subject, media) = match (event.package, target) {
-        (package, _)
-            if Package::of_event(package).is_none()
-                && package != "conference"
-                && roaming.is_none() =>
-        {
-            return shard.answer(request, 489, "", effects);
-        }
-        (_, Target::Unknown) => return shard.answer(request, 416, "", effects),
-        (_, Target::Elsewhere) => {
-            return shard.answer(request, 404, "Not A Domain Of Ours", effects);
-        }
-        (_, Target::User(user)) if let Some(roaming) = roaming => {
-            // All of it is the subscriber's own ([MS-PRES] §3.5.5).
-            if !shard.is_user(request, &user) {
-                return shard.answer(request, 403, "Only Your Own", effects);
-            }
-            (Subject::Roaming(roaming), roaming.content_type())
-        }
-        ("presence", Target::User(user))
-            if dialect == Dialect::Lync && lync_scripts::on_batch::is_batch(request) =>
-        {
-            // Its own user is who the list belongs to, not whom it watches ([MS-PRES] §3.5.5.6).
-            if !shard.is_user(request, &user) {
-                return shard.answer(request, 403, "Only Your Own", effects);
-            }
-            let list = List::new(Package::Categories, false);
-            (Subject::List(Box::new(list)), rlmi::MULTIPART)
-        }
-        ("presence", Target::User(user))
-            if dialect == Dialect::Lync && wants_categories(request) =>
-        {
-            let package = Package::Categories;
-            (Subject::Watched(package, user), package.content_type())
-        }
-        ("presence", Target::Contacts) => (
-            Subject::List(Box::new(List::new(Package::Presence, true))),
-            rlmi::MULTIPART,
-        ),
-        ("conference", Target::Session(session) | Target::Focus(session)) => {
-            (Subject::Roster(session), conference_info::CONTENT_TYPE)
-        }
-        (package, Target::User(user)) if let Some(package) = Package::of_event(package) => {
-            // One text of the address for all who watch.
-            let user = shard.watching.shared(package, &user).unwrap_or(user);
-            (Subject::Watched(package, user), package.content_type())
-        }
-        _ => return shard.answer(request, 404, "Nothing To Watch There", effects),
+    let (mut subject, media) = match subject_of(shard, request, event.package, roaming) {
+        Ok(found) => found,
+        Err((status, reason)) => return shard.answer(request, status, reason, effects),
     };
     if accept_quality(message.headers(Name::Accept), media) == Some(0) {
         return shard.answer(request, 406, "", effects);
@@ -116,30 +69,9 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
     let Some(watcher) = connection.user.clone() else {
         return;
     };
-    let (mut list, mut batch) = (None, None);
-    let body = match subject {
-        Subject::List(_) => shard.body(request, effects),
-        _ => Some(Cow::default()),
-    };
-    let Some(body) = body else {
+    let Some(entries) = entries(shard, request, &mut subject, &watcher, effects) else {
         return;
     };
-    if let Subject::List(wanted) = &subject
-        && wanted.package() == Package::Categories
-    {
-        match lync_scripts::on_batch::wanted(shard, request, &body) {
-            Ok(wanted) => batch = Some(wanted),
-            Err((status, reason)) => return shard.answer(request, status, reason, effects),
-        }
-    } else if let Subject::List(wanted) = &mut subject {
-        match on_list::wanted(shard, request, &body, &watcher) {
-            Ok((kind, users, strangers)) => {
-                **wanted = kind;
-                list = Some((users, strangers));
-            }
-            Err(refusal) => return on_list::refuse(shard, request, refusal, effects),
-        }
-    }
     let alert = event.params.raw("alert").is_some();
     if alert && !matches!(subject, Subject::Watched(Package::Presence, _)) {
         return shard.answer(
@@ -149,12 +81,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             effects,
         );
     }
-    let more = list
-        .as_ref()
-        .map_or(0, |(users, strangers)| users.len() + strangers.len())
-        .max(1);
-    let more = batch.as_ref().map_or(more, |batch| batch.len().max(1));
-    if shard.edges(&watcher) + more > shard.settings.subscriptions_max {
+    if shard.edges(&watcher) + entries.edges() > shard.settings.subscriptions_max {
         let max = shard.settings.subscriptions_max;
         let reason = format!("At Most {max} Subscriptions A User");
         return shard.answer(request, 403, &reason, effects);
@@ -204,16 +131,131 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             subscriber.roaming.push(key);
         }
     }
-    if let Some((users, strangers)) = list {
-        if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
-            subscriber.lists.push(key);
+    match entries {
+        Entries::Batch(batch) => lync_scripts::on_batch::fill(shard, key, batch, effects),
+        Entries::List(users, strangers) => {
+            if let Some(subscriber) = shard.subscribers.get_mut(&watcher) {
+                subscriber.lists.push(key);
+            }
+            on_list::fill(shard, key, users, strangers, effects);
+            grant(shard, key, effects);
         }
-        on_list::fill(shard, key, users, strangers, effects);
-        return grant(shard, key, effects);
+        Entries::One => ask(shard, key, effects),
     }
-    if let Some(batch) = batch {
-        return lync_scripts::on_batch::fill(shard, key, batch, effects);
+}
+
+/// What a SUBSCRIBE is for, and the type of what will be told of it.
+///
+/// # Errors
+/// With the answer.
+fn subject_of(
+    shard: &Shard,
+    request: Request<'_>,
+    package: &str,
+    roaming: Option<Roaming>,
+) -> Result<(Subject, &'static str), (u16, &'static str)> {
+    let lync = shard.connections.dialect(request.connection) == Dialect::Lync;
+    let known = Package::of_event(package);
+    if known.is_none() && package != "conference" && roaming.is_none() {
+        return Err((489, ""));
     }
+    let target = shard.target(request.message.uri(), &request.link);
+    if let Some(refusal) = target.refusal() {
+        return Err(refusal);
+    }
+    let own = |user: &Aor| match shard.is_user(request, user) {
+        true => Ok(()),
+        false => Err((403, "Only Your Own")),
+    };
+    Ok(match (package, target) {
+        (_, Target::User(user)) if let Some(roaming) = roaming => {
+            // All of it is the subscriber's own ([MS-PRES] §3.5.5).
+            own(&user)?;
+            (Subject::Roaming(roaming), roaming.content_type())
+        }
+        ("presence", Target::User(user)) if lync && lync_scripts::on_batch::is_batch(request) => {
+            // Its own user is who the list belongs to, not whom it watches ([MS-PRES] §3.5.5.6).
+            own(&user)?;
+            let list = List::new(Package::Categories, false);
+            (Subject::List(Box::new(list)), rlmi::MULTIPART)
+        }
+        ("presence", Target::User(user)) if lync && wants_categories(request) => {
+            let package = Package::Categories;
+            (Subject::Watched(package, user), package.content_type())
+        }
+        ("presence", Target::Contacts) => {
+            let list = List::new(Package::Presence, true);
+            (Subject::List(Box::new(list)), rlmi::MULTIPART)
+        }
+        ("conference", Target::Session(session) | Target::Focus(session)) => {
+            (Subject::Roster(session), conference_info::CONTENT_TYPE)
+        }
+        (_, Target::User(user)) if let Some(package) = known => {
+            // One text of the address for all who watch.
+            let user = shard.watching.shared(package, &user).unwrap_or(user);
+            (Subject::Watched(package, user), package.content_type())
+        }
+        _ => return Err((404, "Nothing To Watch There")),
+    })
+}
+
+/// Whom a SUBSCRIBE names in its body.
+enum Entries {
+    /// It is for no list.
+    One,
+    /// Users of ours, and who else is on it.
+    List(Vec<Aor>, Vec<Box<str>>),
+    /// As Lync's clients say it.
+    Batch(lync_scripts::on_batch::Wanted),
+}
+
+impl Entries {
+    /// How many of `subscriptions_max` it takes.
+    fn edges(&self) -> usize {
+        let edges = match self {
+            Entries::One => 1,
+            Entries::List(users, strangers) => users.len() + strangers.len(),
+            Entries::Batch(batch) => batch.len(),
+        };
+        edges.max(1)
+    }
+}
+
+/// Reads whom a list is to have; the list becomes the kind that is asked for. `None`: the request has been answered.
+fn entries(
+    shard: &mut Shard,
+    request: Request<'_>,
+    subject: &mut Subject,
+    watcher: &Aor,
+    effects: &mut Effects,
+) -> Option<Entries> {
+    let Subject::List(list) = subject else {
+        return Some(Entries::One);
+    };
+    let body = shard.body(request, effects)?;
+    if list.package() == Package::Categories {
+        return match lync_scripts::on_batch::wanted(shard, request, &body) {
+            Ok(batch) => Some(Entries::Batch(batch)),
+            Err((status, reason)) => {
+                shard.answer(request, status, reason, effects);
+                None
+            }
+        };
+    }
+    match on_list::wanted(shard, request, &body, watcher) {
+        Ok((kind, users, strangers)) => {
+            **list = kind;
+            Some(Entries::List(users, strangers))
+        }
+        Err(refusal) => {
+            on_list::refuse(shard, request, refusal, effects);
+            None
+        }
+    }
+}
+
+/// Asks the owner of what is watched for its state; what is the subscriber's own is here.
+fn ask(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let Some(Association {
         usage: Usage::Subscription(subscription),
         ..
@@ -227,7 +269,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
             on_state::ask(shard, package, user, key, effects);
         }
         Subject::Roster(session) => {
-            let session = *session;
+            let (session, watcher) = (*session, subscription.watcher.clone());
             on_roster_news::subscribe(shard, session, watcher, key, effects);
         }
         Subject::Roaming(_) => grant(shard, key, effects),

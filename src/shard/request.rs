@@ -70,6 +70,18 @@ pub(crate) enum Target {
     Unknown,
 }
 
+impl Target {
+    /// What is answered where nothing of ours is named, whatever is asked of it.
+    pub(crate) fn refusal(&self) -> Option<(u16, &'static str)> {
+        match self {
+            Target::Unknown => Some((416, "")),
+            Target::Elsewhere => Some((404, "Not A Domain Of Ours")),
+            Target::NoConference => Some((404, "No Such Conference")),
+            _ => None,
+        }
+    }
+}
+
 /// The session id in the origin line of our descriptions: with the dialog that carries it, it is unique
 /// (RFC 4566 §5.2 asks for no more).
 pub(crate) const SDP_ID: u64 = 1;
