@@ -17,6 +17,8 @@ use crate::{auth, shard};
 
 /// More shards on one core only cost.
 const SHARDS_PER_CORE_MAX: u64 = 64;
+/// A hundred years: longer is for ever, which is said by no number at all.
+const KEEP_DAYS_MAX: u64 = 36_500;
 
 /// A certificate chain and its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub connection: ConnectionLimits,
     /// Connections of the whole server; `None`: what the limit on open files leaves.
     pub connections_max: Option<usize>,
+    /// For how many days an ended session stays in the call detail records; `None`: for ever.
+    pub cdr_keep_days: Option<u32>,
     /// What the shards run with; how many there are is not known here.
     pub shard: shard::Settings,
 }
@@ -129,6 +133,7 @@ impl Config {
         let tls = tls(top.section("tls")?, folder)?;
         let (cores, shards_per_core) = shards(top.section("shards")?)?;
         let (limits, shard) = rooms::read(&mut top, &domains)?;
+        let cdr_keep_days = cdr(top.section("cdr")?)?;
         top.finish()?;
         Ok(Config {
             file: Some(file.to_path_buf()),
@@ -141,6 +146,7 @@ impl Config {
             frame: limits.frame,
             connection: limits.connection,
             connections_max: limits.connections_max,
+            cdr_keep_days,
             shard,
         })
     }
@@ -182,6 +188,7 @@ impl Config {
             ("[presence]", presence(self) == presence(other)),
             ("[im]", mine.immcu == its.immcu),
             ("[limits]", limits(self) == limits(other)),
+            ("[cdr]", self.cdr_keep_days == other.cdr_keep_days),
         ];
         let differ = all.into_iter().filter(|(_, same)| !same);
         differ.map(|(name, _)| name).collect()
@@ -372,6 +379,13 @@ fn cores(list: Option<At<Vec<u64>>>) -> Result<Option<Vec<usize>>, ConfigError> 
     Ok(Some(cores))
 }
 
+/// For how many days records are kept.
+fn cdr(mut section: Section<'_, '_>) -> Result<Option<u32>, ConfigError> {
+    let days = section.number("keep_days", 1..=KEEP_DAYS_MAX)?;
+    section.finish()?;
+    Ok(days.and_then(|At { value, .. }| u32::try_from(value).ok()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -471,6 +485,7 @@ mod tests {
             ("[limits]\nstranger_s = 31", "[limits]"),
             ("[limits]\ndialogs_max = 3001", "[limits]"),
             ("[limits]\npending_max = 257", "[limits]"),
+            ("[cdr]\nkeep_days = 30", "[cdr]"),
             (
                 "[im]\nringing_s = 60\n[auth]\nfailures_max = 6",
                 "[auth] [im]",

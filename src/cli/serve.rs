@@ -50,7 +50,10 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     let (cores, capacity) = plan(&config, &limits::raise())?;
     let shards = u16::try_from(capacity.shards).unwrap_or(u16::MAX);
     let clock = Clock::start();
-    let (cdr, left_over) = CdrWriter::start(&data_dir, clock).map_err(Failure::failed)?;
+    let cdr_kept = config
+        .cdr_keep_days
+        .map(|days| Duration::from_hours(24 * u64::from(days)));
+    let (cdr, left_over) = CdrWriter::start(&data_dir, clock, cdr_kept).map_err(Failure::failed)?;
     if left_over > 0 {
         tracing::warn!(
             "{left_over} sessions were open when the last server ended; their records are closed"

@@ -30,6 +30,8 @@ const BATCH_EVENTS_MAX: usize = 1000;
 const BATCH_WAIT: Duration = Duration::from_millis(200);
 /// How often the file is told that the server lives, so that a start after a crash knows when it ended.
 const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// Sessions that are forgotten at a time, between two batches: a quarter of what one begins, so that it keeps up.
+const FORGOTTEN_MAX: u32 = 500;
 /// How long to let the disk alone after it said no.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 /// How long a stopping server tries to write what is left, all of it together.
@@ -78,9 +80,14 @@ pub struct CdrWriter {
 }
 
 impl CdrWriter {
-    /// Opens `cdr.db`, closes what a server that died left open, and begins to write. Only the server that holds
-    /// `data_dir`'s lock may: what another one has open is not left over. Returns how many sessions were closed.
-    pub fn start(data_dir: &DataDir, clock: Clock) -> Result<(CdrWriter, u64), StoreError> {
+    /// Opens `cdr.db`, closes what a server that died left open, and begins to write. What ended longer than `keep` ago is
+    /// forgotten; `None`: nothing is. Only the server that holds `data_dir`'s lock may: what another one has open is not left
+    /// over. Returns how many sessions were closed.
+    pub fn start(
+        data_dir: &DataDir,
+        clock: Clock,
+        keep: Option<Duration>,
+    ) -> Result<(CdrWriter, u64), StoreError> {
         let mut file = CdrFile::open(data_dir)?;
         let closed = file.close_left_over()?;
         let (events, queue) = bounded(QUEUE_EVENTS_MAX);
@@ -88,7 +95,7 @@ impl CdrWriter {
         let stopping = stop.clone();
         let thread = thread::Builder::new()
             .name("cdr".into())
-            .spawn(move || file.write_all(&queue, clock, &stopping));
+            .spawn(move || file.write_all(&queue, clock, keep, &stopping));
         let thread = thread.map_err(|error| StoreError::Io {
             path: data_dir.cdr_db(),
             error,
@@ -164,8 +171,15 @@ impl CdrFile {
     }
 
     /// The thread's life: until `stop` is set or nobody can send any more, and the queue is empty. Returns how many events are lost.
-    fn write_all(&mut self, queue: &Receiver<CdrEvent>, clock: Clock, stop: &AtomicBool) -> u64 {
+    fn write_all(
+        &mut self,
+        queue: &Receiver<CdrEvent>,
+        clock: Clock,
+        keep: Option<Duration>,
+        stop: &AtomicBool,
+    ) -> u64 {
         let mut batch = Vec::with_capacity(BATCH_EVENTS_MAX);
+        let mut forgets = true;
         loop {
             let open = gather(queue, &mut batch, stop);
             if !self.write_surely(&batch, clock, stop) {
@@ -180,6 +194,18 @@ impl CdrFile {
             if !open || (stop.load(Ordering::Relaxed) && queue.is_empty()) {
                 return 0;
             }
+            let Some(keep) = keep else {
+                continue;
+            };
+            // What can't be forgotten now is forgotten later: that keeps nobody waiting.
+            let forgotten = self.forget(ms(clock.now()) - millis(keep));
+            if let (Err(error), true) = (&forgotten, forgets) {
+                tracing::warn!(
+                    "{}: old call detail records can't be deleted: {error}; it is tried again and again",
+                    self.path.display()
+                );
+            }
+            forgets = forgotten.is_ok();
         }
     }
 
@@ -211,6 +237,34 @@ impl CdrFile {
             }
             thread::sleep(RETRY_AFTER);
         }
+    }
+
+    /// Deletes sessions that ended before `before_ms`, the oldest first and at most [`FORGOTTEN_MAX`]; how many. The file stays as long
+    /// as it is, and what comes has their room.
+    fn forget(&mut self, before_ms: i64) -> rusqlite::Result<usize> {
+        let mut old = self.connection.prepare_cached(
+            "SELECT id FROM session WHERE started_ms < ?1 AND ended_ms < ?1 ORDER BY started_ms LIMIT ?2",
+        )?;
+        let ids: Vec<String> = old
+            .query_map(params![before_ms, FORGOTTEN_MAX], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        drop(old);
+        if ids.is_empty() {
+            return Ok(0);
+        }
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        for id in &ids {
+            transaction
+                .prepare_cached("DELETE FROM participant WHERE session_id = ?1")?
+                .execute([id])?;
+            transaction
+                .prepare_cached("DELETE FROM session WHERE id = ?1")?
+                .execute([id])?;
+        }
+        transaction.commit()?;
+        Ok(ids.len())
     }
 
     fn write(&mut self, batch: &[CdrEvent], now: Now) -> rusqlite::Result<()> {
@@ -297,6 +351,10 @@ fn write_event(connection: &Connection, event: &CdrEvent) -> rusqlite::Result<()
 
 fn ms(now: Now) -> i64 {
     i64::try_from(now.unix_ms()).unwrap_or(i64::MAX)
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -406,10 +464,75 @@ mod tests {
     }
 
     #[test]
+    fn what_ended_long_ago_is_forgotten_and_nothing_else() {
+        const DAY: Duration = Duration::from_secs(86_400);
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let mut file = CdrFile::open(&dir).unwrap();
+        let old = u64::from(FORGOTTEN_MAX) + 7;
+        let mut batch = Vec::new();
+        for id in 0..old {
+            batch.extend([
+                started(id, id, None),
+                joined(id, 0, "alice", id),
+                left(id, 0, id + 5),
+                ended(id, id + 5),
+            ]);
+        }
+        // One goes on since then, and one ends after the bound.
+        batch.extend([started(old, 0, None), joined(old, 0, "bob", 0)]);
+        batch.extend([started(old + 1, 1, None), ended(old + 1, 100_000)]);
+        file.write(&batch, at(100_000)).unwrap();
+        let bound = ms(at(100_000)) - millis(DAY);
+        assert_eq!(file.forget(bound).unwrap(), FORGOTTEN_MAX as usize);
+        assert_eq!(file.forget(bound).unwrap(), 7);
+        assert_eq!(file.forget(bound).unwrap(), 0);
+        assert_eq!(
+            written(&dir),
+            "im of alice@example.com from 0 to None, continues false\n  bob@example.com from 0 to None, sent None\n\
+             im of alice@example.com from 1 to Some(\"100000 left\"), continues false\n"
+        );
+        let count = "SELECT count(*) FROM participant";
+        let participants: u32 = (file.connection)
+            .query_row(count, [], |row| row.get(0))
+            .unwrap();
+        assert_eq!(participants, 1);
+    }
+
+    #[test]
+    fn a_server_that_keeps_a_day_forgets_while_it_writes() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(folder.path()).unwrap();
+        let clock = Clock::start();
+        let day = Duration::from_secs(86_400);
+        let (writer, _) = CdrWriter::start(&dir, clock, Some(day)).unwrap();
+        let now = clock.now();
+        for event in [
+            started(1, 0, None),
+            ended(1, 5),
+            CdrEvent::Started {
+                session: session(2),
+                kind: SessionKind::Call,
+                initiator: aor("bob"),
+                continues: None,
+                at: now,
+            },
+        ] {
+            writer.events().send(event).unwrap();
+        }
+        let until = Instant::now() + Duration::from_secs(60);
+        while written(&dir).lines().count() != 1 || !written(&dir).starts_with("call of bob") {
+            assert!(Instant::now() < until, "it keeps {}", written(&dir));
+            thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(writer.finish(), 0);
+    }
+
+    #[test]
     fn a_pair_that_became_a_conference_is_two_sessions() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
-        let (writer, closed) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        let (writer, closed) = CdrWriter::start(&dir, Clock::start(), None).unwrap();
         assert_eq!(closed, 0);
         for event in [
             started(1, 0, None),
@@ -461,7 +584,7 @@ mod tests {
         ];
         file.write(&events, at(60)).unwrap();
         drop(file);
-        let (writer, closed) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        let (writer, closed) = CdrWriter::start(&dir, Clock::start(), None).unwrap();
         assert_eq!(closed, 1);
         writer.finish();
         assert_eq!(
@@ -476,7 +599,7 @@ mod tests {
     fn an_event_is_in_the_file_within_a_second_and_others_may_look() {
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
-        let (writer, _) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        let (writer, _) = CdrWriter::start(&dir, Clock::start(), None).unwrap();
         writer.events().send(started(1, 0, None)).unwrap();
         let begun = Instant::now();
         while written(&dir).is_empty() {
@@ -538,7 +661,7 @@ mod tests {
         const EVENTS: u64 = 5 * BATCH_EVENTS_MAX as u64;
         let folder = tempfile::tempdir().unwrap();
         let dir = DataDir::open(folder.path()).unwrap();
-        let (writer, _) = CdrWriter::start(&dir, Clock::start()).unwrap();
+        let (writer, _) = CdrWriter::start(&dir, Clock::start(), None).unwrap();
         let other = Connection::open(dir.cdr_db()).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
         for id in 0..EVENTS {
