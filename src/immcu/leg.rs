@@ -31,13 +31,15 @@ pub enum Parting {
     Expelled,
     /// A moderator has ended the conference.
     Ended,
+    /// The server stops.
+    Stopping,
 }
 
 impl Parting {
     /// The value of the Reason header of BYE (RFC 3326); empty for none.
     pub fn reason(self) -> &'static str {
         match self {
-            Parting::Silent => "",
+            Parting::Silent | Parting::Stopping => "",
             Parting::Expelled => "SIP;cause=403;text=\"Sent Away By A Moderator\"",
             Parting::Ended => "SIP;cause=410;text=\"The Conference Has Ended\"",
         }

@@ -461,7 +461,11 @@ pub(super) fn end(shard: &mut Shard, key: DialogKey, parting: Parting, effects: 
     match shard.leg(key).map(|leg| leg.state) {
         Some(State::Offered(server)) => {
             shard.drop_dialog(key);
-            shard.settle(server, &Outcome::of(480), effects);
+            let outcome = match parting {
+                Parting::Stopping => Outcome::with(503, "The Server Is Stopping"),
+                _ => Outcome::of(480),
+            };
+            shard.settle(server, &outcome, effects);
         }
         Some(State::Established | State::Confirming(_)) => part(shard, key, parting, effects),
         Some(State::Ringing(..)) | None => {}

@@ -539,6 +539,8 @@ pub(super) fn finish(
 ) {
     let parting = if reason == CONFERENCE_ENDED {
         Parting::Ended
+    } else if shard.stopping {
+        Parting::Stopping
     } else {
         Parting::Silent
     };
