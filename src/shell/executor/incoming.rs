@@ -252,7 +252,6 @@ impl<C: Core> Executor<C> {
                 Cut::Pong(count) => *at += count,
                 Cut::Message { total, .. } => {
                     connection.spoke = true;
-                    self.telemetry.counters.messages_in += 1;
                     self.serving = Some(id);
                     match Message::parse(bytes.get_mut(..total).unwrap_or_default()) {
                         Ok(mut message) => {
@@ -276,6 +275,8 @@ impl<C: Core> Executor<C> {
                             plain.get_mut(*at..*at + total).unwrap_or_default(),
                         );
                     }
+                    // Where the connection moves, the other shard counts it.
+                    self.telemetry.counters.messages_in += 1;
                     *at += total;
                 }
                 Cut::Refuse {
