@@ -14,6 +14,8 @@ use crate::shell::run::Control;
 
 /// The longest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 4096;
+/// The most header lines of one.
+const HEADERS_MAX: usize = 64;
 /// How long one request may take, from its first byte to the last of its answer.
 const REQUEST: Duration = Duration::from_secs(2);
 /// So many requests are answered at a time; more are closed unread.
@@ -109,7 +111,7 @@ fn answer(mut stream: TcpStream, control: &Control) -> io::Result<()> {
             return Ok(());
         }
         filled += count;
-        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);
         match request.parse(head.get(..filled).unwrap_or_default()) {
             Ok(httparse::Status::Partial) => {}
@@ -118,6 +120,12 @@ fn answer(mut stream: TcpStream, control: &Control) -> io::Result<()> {
                     request.method.unwrap_or_default(),
                     request.path.unwrap_or_default(),
                     control,
+                );
+            }
+            Err(httparse::Error::TooManyHeaders) => {
+                break plain(
+                    "431 Request Header Fields Too Large",
+                    "there are more than 64 header lines\n",
                 );
             }
             Err(_) => break plain("400 Bad Request", "this is no HTTP request\n"),

@@ -42,7 +42,7 @@ impl<C: Core> Executor<C> {
                     >= self.equipment.connections_max
                 {
                     self.pause_accepting(
-                        "as many connections are open as may be; raise the limit of open files",
+                        "as many connections are open as may be; raise [limits] connections_max where it is set, else the limit of open files",
                     );
                     break;
                 }

@@ -142,13 +142,19 @@ impl Capacity {
 
 impl fmt::Display for Capacity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let max = self.connections_max();
+        if let Some(wanted) = self.wanted.filter(|wanted| *wanted < max && self.fits()) {
+            return write!(
+                f,
+                "room for {wanted} connections, as [limits] connections_max has it"
+            );
+        }
         let Some(files) = self.open_files else {
             return f.write_str("no limit on open files: memory caps the connections");
         };
         write!(
             f,
-            "room for {} connections: {} {} of {files} open files, {} of them for connections",
-            self.connections_max(),
+            "room for {max} connections: {} {} of {files} open files, {} of them for connections",
             self.tables(),
             if self.tables() == 1 {
                 "table"
@@ -205,6 +211,11 @@ mod tests {
         assert_eq!((plan.shards, plan.own_tables), (2, true));
         let plan = host(20_000).plan(1, Some(4), None);
         assert_eq!((plan.shards, plan.own_tables), (4, true));
+        let plan = host(20_000).plan(2, None, Some(10));
+        assert_eq!(
+            plan.to_string(),
+            "room for 10 connections, as [limits] connections_max has it"
+        );
         let plan = host(20_000).plan(1, Some(4), Some(100_000));
         assert!(
             !plan.fits()

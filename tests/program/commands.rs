@@ -358,6 +358,23 @@ fn check_tries_to_write() {
     full("serve").refused(1, &["muster-data"]);
 }
 
+/// A server that nobody could come to is not ready.
+#[test]
+fn without_room_for_a_connection_there_is_no_server() {
+    let place = Place::new("");
+    let cramped = |command: &str| {
+        let line = format!("ulimit -n 64; \"$MUSTER\" {command} --config \"$CONFIG\"");
+        place.shell(&line)
+    };
+    cramped("serve").refused(1, &["room for 0 connections", "ulimit -Hn"]);
+    let checked = cramped("check");
+    assert_eq!(checked.status, Some(1), "{checked:#?}");
+    assert!(
+        checked.out.contains("MUST   room for 0 connections"),
+        "{checked:#?}"
+    );
+}
+
 /// Who has had enough of what is printed, as `grep -q` has, ends nothing and changes no status.
 #[test]
 fn a_reader_that_goes_away_is_no_failure() {
