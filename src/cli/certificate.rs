@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
@@ -15,8 +15,34 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The explicit tag of `version`.
 const VERSION: u8 = 0xa0;
 
+/// When it is time to replace a certificate.
+const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
+
+/// What there is to say today of the dates of the first certificate of a PEM file.
+///
+/// # Errors
+/// With the same where clients refuse it, or soon will.
+pub(super) fn dates_now(cert: &Path) -> Result<String, String> {
+    let (name, now) = (cert.display(), Timestamp::now());
+    match validity(cert) {
+        None => Err(format!(
+            "certificate {name}: its dates cannot be read; look with `openssl x509 -dates`"
+        )),
+        Some((from, _)) if now < from => Err(format!(
+            "certificate {name} is good from {from} on only: clients refuse it until then; look at the clock, or replace it"
+        )),
+        Some((_, until)) if now > until => Err(format!(
+            "certificate {name} expired at {until}: clients refuse it; replace it, then SIGHUP"
+        )),
+        Some((_, until)) if until.duration_since(now) < EXPIRES_SOON => Err(format!(
+            "certificate {name} expires at {until}; replace it, then SIGHUP"
+        )),
+        Some((_, until)) => Ok(format!("certificate {name} is good until {until}")),
+    }
+}
+
 /// From when until when the first certificate of a PEM file is good; `None` where that cannot be read.
-pub(super) fn validity(cert: &Path) -> Option<(Timestamp, Timestamp)> {
+fn validity(cert: &Path) -> Option<(Timestamp, Timestamp)> {
     dates(&CertificateDer::from_pem_file(cert).ok()?)
 }
 

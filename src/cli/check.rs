@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use jiff::{SignedDuration, Timestamp};
-
-use crate::cli::certificate::validity;
-use crate::cli::{Failure, print, serve};
+use crate::cli::{Failure, certificate, print, serve};
 use crate::config::Config;
 use crate::shell::cdr::CdrWriter;
 use crate::shell::store::{DataDir, Store};
@@ -16,9 +13,6 @@ use crate::shell::{admin, limits, run, tls};
 
 /// The oldest kernel whose io_uring does what glommio asks of it.
 const KERNEL_MIN: (u32, u32) = (5, 8);
-
-/// When it is time to replace a certificate.
-const EXPIRES_SOON: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// How bad a finding is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +124,8 @@ fn open_files(config: &Config) -> Option<Finding> {
     let (_, capacity) = serve::plan(config, &limits::raise()).ok()?;
     Some(if capacity.is_enough() {
         fine(capacity.to_string())
+    } else if capacity.connections_max() == 0 {
+        fatal(capacity.to_string())
     } else {
         worse(capacity.to_string())
     })
@@ -203,33 +199,17 @@ fn certificates(config: &Config) -> Vec<Finding> {
             if !cert.exists() || !key.exists() {
                 return vec![self_signed];
             }
-            return [vec![self_signed], certificate(&cert, &key)].concat();
+            return [vec![self_signed], pair(&cert, &key)].concat();
         }
     };
-    certificate(&cert, &key)
+    pair(&cert, &key)
 }
 
-fn certificate(cert: &Path, key: &Path) -> Vec<Finding> {
+fn pair(cert: &Path, key: &Path) -> Vec<Finding> {
     if let Err(error) = tls::load(cert, key) {
         return vec![fatal(error.to_string())];
     }
-    let name = cert.display();
-    let now = Timestamp::now();
-    vec![match validity(cert) {
-        None => worse(format!(
-            "certificate {name}: its dates cannot be read; look with `openssl x509 -dates`"
-        )),
-        Some((from, _)) if now < from => worse(format!(
-            "certificate {name} is good from {from} on only: clients refuse it until then; look at the clock, or replace it"
-        )),
-        Some((_, until)) if now > until => worse(format!(
-            "certificate {name} expired at {until}: clients refuse it; replace it, then SIGHUP"
-        )),
-        Some((_, until)) if until.duration_since(now) < EXPIRES_SOON => worse(format!(
-            "certificate {name} expires at {until}; replace it, then SIGHUP"
-        )),
-        Some((_, until)) => fine(format!("certificate {name} is good until {until}")),
-    }]
+    vec![certificate::dates_now(cert).map_or_else(worse, fine)]
 }
 
 struct Sysctl {

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use crossbeam_channel::{Receiver, Sender};
 use rustls::ServerConfig;
 
-use crate::cli::{Failure, demo};
+use crate::cli::{Failure, certificate, demo};
 use crate::config::Config;
 use crate::shard::cdr_event::CdrEvent;
 use crate::shard::route::Route;
@@ -39,7 +39,7 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     end_with_any_thread();
     let data_dir = DataDir::open(&config.data_dir).map_err(Failure::failed)?;
     let _lock = data_dir.lock().map_err(Failure::failed)?;
-    let (certificate, tls) = certificate(&config, &data_dir)?;
+    let certificate = Certificate::read(&config, &data_dir)?;
     let mut store = Store::open(&data_dir).map_err(Failure::failed)?;
     forget_unused_credentials(&mut store, &config)?;
     let demo = match config.file {
@@ -48,6 +48,9 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     };
 
     let (cores, capacity) = plan(&config, &limits::raise())?;
+    if capacity.connections_max() == 0 {
+        return Err(Failure::failed(capacity));
+    }
     let shards = u16::try_from(capacity.shards).unwrap_or(u16::MAX);
     let clock = Clock::start();
     let cdr_kept = config
@@ -67,6 +70,7 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         ))
     })?;
     let (keeper, errands) = Keeper::queue();
+    let tls = certificate.tls.clone();
     let running = start(&config, &cores, tls, &capacity, (cdr.events(), keeper))?;
     let control = running.control();
     let keeper = keep(store, errands, control.clone(), Route::new(shards))?;
@@ -80,9 +84,14 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
         tracing::warn!("{capacity}");
     }
     if config.file.is_none() {
-        demo::say_what_next(&running.sips, &certificate, &demo);
+        demo::say_what_next(&running.sips, &certificate.file, &demo);
     }
-    watch(&signals, &config, file, &control, (&data_dir, &log));
+    let reloading = Reloading {
+        running: &config,
+        file,
+        certificate,
+    };
+    watch(&signals, reloading, &control, (&data_dir, &log));
 
     tracing::info!(
         "stopping: transactions in flight have {} s; a second signal stops at once",
@@ -91,12 +100,13 @@ pub fn serve(file: Option<&Path>) -> Result<ExitCode, Failure> {
     drop(admin);
     let ended = running.stop(STOP);
     keeper.finish();
-    let lost = cdr.finish();
-    if !ended {
+    let unwritten = cdr.finish();
+    let Some(untaken) = ended else {
         return Err(Failure::failed(
             "a shard did not end in time; its last call detail records may be missing",
         ));
-    }
+    };
+    let lost = unwritten + untaken as u64;
     if lost > 0 {
         return Err(Failure::failed(format!(
             "{lost} events of call detail records are lost: they could not be written when the server stopped"
@@ -149,25 +159,43 @@ fn ready_line(running: &Running, admin: &Admin) -> String {
     )
 }
 
-/// The certificate's file, and what it makes of TLS: the config's, or the generated pair.
-fn certificate(
-    config: &Config,
-    data_dir: &DataDir,
-) -> Result<(PathBuf, Arc<ServerConfig>), Failure> {
-    let Some(files) = &config.tls else {
-        let (cert, key) = generated_pair(config, data_dir)?;
-        let tls = tls::load(&cert, &key).map_err(|error| {
-            Failure::failed(format!(
-                "{error}; remove both files of the generated pair for a new one"
-            ))
-        })?;
-        return Ok((cert, tls));
-    };
-    let tls = tls::load(&files.cert, &files.key).map_err(|error| {
-        let right = "name a PEM certificate chain and its key, or neither for a self-signed pair";
-        Failure::config(files.place.wrong(error.to_string(), right))
-    })?;
-    Ok((files.cert.clone(), tls))
+/// What the server shows of itself.
+struct Certificate {
+    file: PathBuf,
+    /// What was in the file.
+    pem: Vec<u8>,
+    tls: Arc<ServerConfig>,
+}
+
+impl Certificate {
+    /// The config's, or the generated one. One that clients refuse is served, and the log says so.
+    fn read(config: &Config, data_dir: &DataDir) -> Result<Certificate, Failure> {
+        let (file, tls) = match &config.tls {
+            None => {
+                let (cert, key) = generated_pair(config, data_dir)?;
+                let tls = tls::load(&cert, &key).map_err(|error| {
+                    Failure::failed(format!(
+                        "{error}; remove both files of the generated pair for a new one"
+                    ))
+                })?;
+                (cert, tls)
+            }
+            Some(files) => {
+                let tls = tls::load(&files.cert, &files.key).map_err(|error| {
+                    let right =
+                        "name a PEM certificate chain and its key, or neither for a self-signed pair";
+                    Failure::config(files.place.wrong(error.to_string(), right))
+                })?;
+                (files.cert.clone(), tls)
+            }
+        };
+        if let Err(worse) = certificate::dates_now(&file) {
+            tracing::warn!("{worse}");
+        }
+        // It was read a moment ago; where it can't be any more it counts as another one.
+        let pem = std::fs::read(&file).unwrap_or_default();
+        Ok(Certificate { file, pem, tls })
+    }
 }
 
 /// The generated certificate and key, made where they are not there yet.
@@ -299,8 +327,7 @@ fn keep(
 /// Waits for signals, and acts on each, until one says stop.
 fn watch(
     signals: &Receiver<Signal>,
-    config: &Config,
-    file: Option<&Path>,
+    mut reloading: Reloading<'_>,
     control: &Control,
     (data_dir, log): (&DataDir, &Log),
 ) {
@@ -308,7 +335,7 @@ fn watch(
     for signal in signals {
         match signal {
             Signal::Dump => dump_latencies(&mut dump, control, data_dir, log),
-            Signal::Reload => reload(config, file, control, data_dir),
+            Signal::Reload => reloading.reload(control, data_dir),
             Signal::Stop => return,
         }
     }
@@ -332,26 +359,41 @@ fn dump_latencies(dump: &mut Dump, control: &Control, data_dir: &DataDir, log: &
     }
 }
 
-/// SIGHUP: the certificate counts from the next connection on; what can't change while running is named and kept.
-fn reload(running: &Config, file: Option<&Path>, control: &Control, data_dir: &DataDir) {
-    let config = match Config::load(file) {
-        Ok(config) => config,
-        Err(error) => {
-            return tracing::error!("the config was not read again, the old one stays: {error}");
+/// What SIGHUP compares with what it reads.
+struct Reloading<'c> {
+    running: &'c Config,
+    file: Option<&'c Path>,
+    certificate: Certificate,
+}
+
+impl Reloading<'_> {
+    /// The certificate counts from the next connection on; what can't change while running is named and kept. With the same
+    /// certificate TLS sessions from before are resumed as before.
+    fn reload(&mut self, control: &Control, data_dir: &DataDir) {
+        let config = match Config::load(self.file) {
+            Ok(config) => config,
+            Err(error) => {
+                return tracing::error!(
+                    "the config was not read again, the old one stays: {error}"
+                );
+            }
+        };
+        for key in self.running.differs_from(&config) {
+            tracing::warn!(
+                "{key} can't change while the server runs; the old value stays until it is started again"
+            );
         }
-    };
-    for key in running.differs_from(&config) {
-        tracing::warn!(
-            "{key} can't change while the server runs; the old value stays until it is started again"
-        );
-    }
-    match certificate(&config, data_dir) {
-        Ok((_, tls)) => {
-            control.set_tls(tls);
-            tracing::info!("config and certificate were read again");
-        }
-        Err(error) => {
-            tracing::error!("the certificate was not read again, the old one stays: {error}")
+        match Certificate::read(&config, data_dir) {
+            Ok(certificate) => {
+                if certificate.pem != self.certificate.pem || certificate.pem.is_empty() {
+                    control.set_tls(certificate.tls.clone());
+                    self.certificate = certificate;
+                }
+                tracing::info!("config and certificate were read again");
+            }
+            Err(error) => {
+                tracing::error!("the certificate was not read again, the old one stays: {error}")
+            }
         }
     }
 }

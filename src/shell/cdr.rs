@@ -217,7 +217,7 @@ impl CdrFile {
             let Err(error) = self.write(batch, clock.now()) else {
                 if let Some(since) = failing_since {
                     tracing::info!(
-                        "call detail records are written again, after {} s; none is lost",
+                        "call detail records are written again, after {} s, and all that waited for that",
                         since.elapsed().as_secs()
                     );
                 }

@@ -82,6 +82,8 @@ pub(super) struct Equipment {
     /// Of all shards, by number.
     pub(super) mailboxes: Arc<[Mailbox<Envelope>]>,
     pub(super) recorder: Outlet<CdrEvent>,
+    /// Of the process: events that nobody took when their shard ended.
+    pub(super) lost: Arc<AtomicUsize>,
     pub(super) keeper: Outlet<Errand>,
     pub(super) pulse: Arc<Pulse>,
     /// How long after something happened the shard goes to rest in glommio.
@@ -236,7 +238,9 @@ impl<C: Core> Executor<C> {
                 }
             }
         }
-        self.equipment.recorder.finish();
+        let lost = self.equipment.recorder.finish();
+        self.equipment.lost.fetch_add(lost, Ordering::Relaxed);
+        // Nobody has been told that any of these was kept.
         self.equipment.keeper.finish();
     }
 

@@ -153,6 +153,8 @@ pub struct Running {
     pub sip: Vec<SocketAddr>,
     control: Control,
     settled: Vec<Arc<AtomicBool>>,
+    /// Events for the records that shards could not pass on when they ended.
+    lost: Arc<AtomicUsize>,
     threads: Vec<JoinHandle<()>>,
     _heart: Heart,
 }
@@ -223,6 +225,7 @@ where
     let connections = Arc::new(AtomicUsize::new(0));
     let pulses: Vec<Arc<Pulse>> = (0..shards).map(|_| Arc::default()).collect();
     let settled: Vec<Arc<AtomicBool>> = (0..shards).map(|_| Arc::default()).collect();
+    let lost: Arc<AtomicUsize> = Arc::default();
     let make_core = Arc::new(make_core);
     let control = Control {
         mailboxes: mailboxes.clone(),
@@ -243,7 +246,8 @@ where
             listeners: Vec::new(),
             passage: None,
             mailboxes: mailboxes.clone(),
-            recorder: Outlet::new("call detail records", cdr.clone()),
+            recorder: Outlet::new("events of call detail records", cdr.clone()),
+            lost: lost.clone(),
             keeper: Outlet::new("changes of users", keeper.clone()),
             pulse: pulses[index].clone(),
             linger: settings.linger,
@@ -278,6 +282,7 @@ where
         sip,
         control,
         settled,
+        lost,
         threads,
         _heart: heart,
     })
@@ -314,8 +319,8 @@ impl Running {
     }
 
     /// Stops: no more connections, `Input::Stop` to each core, up to `within` for what is in flight, then close_notify to all.
-    /// False when a shard did not end.
-    pub fn stop(self, within: Duration) -> bool {
+    /// How many events for the call detail records nobody has taken; `None` when a shard did not end.
+    pub fn stop(self, within: Duration) -> Option<usize> {
         let end = Instant::now() + within;
         self.control.tell_all(|| Command::Stop, within);
         let mut settled_since: Option<Instant> = None;
@@ -342,7 +347,7 @@ impl Running {
                 END_WITHIN.as_secs()
             );
         }
-        well
+        well.then(|| self.lost.load(Ordering::Relaxed))
     }
 }
 

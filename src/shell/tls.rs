@@ -123,6 +123,11 @@ pub fn load(cert: &Path, key: &Path) -> Result<Arc<ServerConfig>, Unusable> {
             ),
         )
     })?;
+    if let Err(error) = aws_lc_rs::sign::any_supported_type(&private) {
+        let why =
+            format!("no key to serve with ({error}): ECDSA, Ed25519, or RSA of 2048 bits or more");
+        return Err(file(key, why));
+    }
     settings(chain, private).map_err(|error| match error {
         rustls::Error::InconsistentKeys(_) => Unusable::KeyDoesNotMatch {
             cert: cert.to_owned(),
@@ -140,7 +145,7 @@ fn unreadable(error: rustls::pki_types::pem::Error, expected: &str) -> String {
         rustls::pki_types::pem::Error::Io(error) => {
             format!("cannot be read ({error}): check that it exists and who may read it")
         }
-        other => format!("{other:?}: expected {expected}"),
+        _ => format!("expected {expected}, whole and nothing else"),
     }
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use rcgen::{CertificateParams, KeyPair, date_time_ymd};
 use rustix::process::Signal;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, RootCertStore};
 use serde_json::Value;
 
 use super::phone::Phone;
@@ -418,10 +419,54 @@ fn sighup_takes_a_new_certificate_and_names_what_stays() {
     assert_eq!(server.said().matches("[im]").count(), 1, "it is as it was");
     assert!(!server.said().contains("[auth]"), "nor is that changed");
 
+    // It is what there is, and whoever wonders why nobody comes in is told.
+    let mut params = CertificateParams::new(["localhost".to_owned()]).expect("names");
+    (params.not_before, params.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2020, 2, 1));
+    let key = KeyPair::generate().expect("a key");
+    let expired = params.self_signed(&key).expect("a certificate");
+    let write = |name: &str, text: &str| {
+        std::fs::write(place.path().join(name), text).expect("written");
+    };
+    write("new.pem", &expired.pem());
+    write("new.key", &key.serialize_pem());
+    server.signal(Signal::HUP);
+    assert!(server.says("expired at").contains("new.pem"));
+
     std::fs::write(place.config(), "nonsense").expect("written");
     server.signal(Signal::HUP);
     server.says("muster.toml:1:");
     assert!(server.get("/readyz").starts_with("HTTP/1.1 200 "));
+}
+
+/// A reload in the middle of a storm of logons does not make each of them a full handshake.
+#[test]
+fn sighup_with_the_same_certificate_keeps_tls_sessions() {
+    let place = Place::new("");
+    let mut server = place.serve();
+    let client = trusting(&certificate(&place));
+    let address = server.address("sips");
+    let kind = || {
+        let name = ServerName::try_from("localhost").expect("a name");
+        let mut tls = ClientConnection::new(client.clone(), name).expect("settings");
+        let mut socket = TcpStream::connect(address).expect("a connection");
+        let timeout = socket.set_read_timeout(Some(PATIENCE));
+        timeout.expect("set");
+        // A keep-alive: its answer comes behind the ticket.
+        tls.writer().write_all(b"\r\n\r\n").expect("buffered");
+        let mut heard = [0; 2];
+        while tls.reader().read(&mut heard).is_err() {
+            tls.complete_io(&mut socket).expect("it goes on");
+        }
+        tls.handshake_kind()
+    };
+    assert_eq!(kind(), Some(HandshakeKind::Full));
+    assert_eq!(kind(), Some(HandshakeKind::Resumed));
+    server.signal(Signal::HUP);
+    server.says("read again");
+    // Had it taken new settings, they would be there within moments.
+    std::thread::sleep(A_SECOND);
+    assert_eq!(kind(), Some(HandshakeKind::Resumed));
+    server.stops_well();
 }
 
 #[test]
@@ -576,8 +621,8 @@ fn certificate(place: &Place) -> CertificateDer<'static> {
     CertificateDer::from_pem_file(place.data("tls/cert.pem")).expect("it was made")
 }
 
-/// Whether a client that trusts `certificate` alone comes in.
-fn tls_handshake(server: &mut Server, certificate: &CertificateDer<'static>) -> bool {
+/// A client that trusts `certificate` alone.
+fn trusting(certificate: &CertificateDer<'static>) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(certificate.clone()).expect("a certificate");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -586,8 +631,14 @@ fn tls_handshake(server: &mut Server, certificate: &CertificateDer<'static>) -> 
         .expect("TLS 1.2 and 1.3")
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Arc::new(config)
+}
+
+/// Whether such a client comes in.
+fn tls_handshake(server: &mut Server, certificate: &CertificateDer<'static>) -> bool {
+    let config = trusting(certificate);
     let name = ServerName::try_from("localhost").expect("a name");
-    let mut client = ClientConnection::new(Arc::new(config), name).expect("a client");
+    let mut client = ClientConnection::new(config, name).expect("a client");
     let mut stream = TcpStream::connect(server.address("sips")).expect("it listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
     while client.is_handshaking() {

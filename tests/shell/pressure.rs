@@ -176,7 +176,7 @@ fn while_a_shard_cannot_read_nobodys_time_runs_out() {
     let reader = thread::spawn(move || while events.recv().is_ok() {});
     assert_eq!(next(), Seen::Message, "what came meanwhile is read first");
     while next() != Seen::Tick {}
-    assert!(running.stop(Duration::from_secs(5)));
+    assert!(running.stop(Duration::from_secs(5)).is_some());
     reader.join().expect("it ends with the shard");
 }
 
@@ -237,7 +237,7 @@ fn a_slow_writer_of_records_pushes_back_and_gets_all() {
     while !takes_work() {
         assert!(Instant::now() < end, "not ready, though all is written");
     }
-    assert!(running.stop(Duration::from_secs(5)));
+    assert!(running.stop(Duration::from_secs(5)).is_some());
     let got = writer.join().expect("the writer ends with the shards");
     let expected: Vec<u64> = (1..=u64::from(MESSAGES))
         .flat_map(|number| [number; 3])
