@@ -69,10 +69,12 @@ impl Typing {
         self.shown.take().is_some()
     }
 
-    /// The wheel looks.
+    /// The wheel looks, perhaps by an entry that does not count any more.
     pub fn due(&mut self, now: Now) -> Due {
-        self.armed = Armed::default();
         let mut due = Due::default();
+        if !self.armed.is_due(now) {
+            return due;
+        }
         if self
             .heard
             .is_some_and(|(last, _)| now.since(last) >= SILENCE)
@@ -125,6 +127,7 @@ mod tests {
             .filter(|s| typing.heard(at(*s)))
             .collect();
         assert_eq!(told, [0, 52, 104]);
+        assert_eq!(typing.arm(at(116)), Some(at(126)));
         assert_eq!(typing.due(at(125)), Due::default());
         let stopped = Due {
             stopped: true,
@@ -148,7 +151,11 @@ mod tests {
         ] {
             let mut typing = Typing::default();
             typing.show(at(0), refresh_s);
-            let beats: Vec<u64> = (1..=900).filter(|s| typing.due(at(*s)).beat).collect();
+            let mut beats = Vec::new();
+            for s in 1..=900 {
+                let _ = typing.arm(at(s - 1));
+                beats.extend(typing.due(at(s)).beat.then_some(s));
+            }
             assert_eq!(beats.last().copied().unwrap_or(0), last, "{refresh_s:?}");
             assert!(beats.windows(2).all(|two| two[1] - two[0] == 4));
             assert!(typing.is_over());
@@ -178,5 +185,32 @@ mod tests {
         typing.hide();
         typing.due(at(13));
         assert_eq!(typing.arm(at(13)), Some(at(14)));
+    }
+
+    /// Hers goes on, and theirs begins and ends again and again, each time with a beat that is due sooner.
+    #[test]
+    fn however_often_the_wheel_looks_too_early_there_are_few_entries() {
+        let (mut typing, mut entries) = (Typing::default(), Vec::new());
+        for s in 0..3_600 {
+            let due = |entry: &Now| *entry <= at(s);
+            for _ in entries
+                .extract_if(.., |entry| due(entry))
+                .collect::<Vec<_>>()
+            {
+                typing.due(at(s));
+                entries.extend(typing.arm(at(s)));
+            }
+            if s % 5 == 0 {
+                typing.heard(at(s));
+            }
+            match s % 12 {
+                0 => typing.show(at(s), None),
+                6 => drop(typing.hide()),
+                _ => {}
+            }
+            entries.extend(typing.arm(at(s)));
+            // Theirs, and a beat that has overtaken it.
+            assert!(entries.len() <= 3, "{entries:?} at {s} s");
+        }
     }
 }
