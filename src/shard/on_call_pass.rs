@@ -126,7 +126,7 @@ pub(super) fn on_request(
             shard.provisional(server, 100, "", "", effects);
         }
         // It is over as soon as one says so, whatever the other answers (RFC 3261 §15.1.2).
-        Method::Bye if matches!(place.stage, Stage::Talking(_) | Stage::Accepted) => {
+        Method::Bye if is_answered(place.stage) => {
             on_call::lose(shard, key, "left", effects);
         }
         Method::Refer => {
@@ -204,6 +204,11 @@ fn admit(
 
 fn is_over(end: &End) -> bool {
     end.stage == Stage::Referred
+}
+
+/// A BYE ends it then.
+fn is_answered(stage: Stage) -> bool {
+    matches!(stage, Stage::Talking(_) | Stage::Accepted)
 }
 
 /// What still goes through when the call is over, and a REFER in it is not.
@@ -290,9 +295,11 @@ pub(super) fn deliver(
     let Some(link) = shard.connections.get(connection).map(|place| place.link) else {
         return refuse(shard, 480, effects);
     };
-    // There is one BYE; and whoever misses an ACK asks for it again (RFC 3261 §13.3.1.4).
+    // There is one BYE that ends a call. Before the call is answered there may be many; and whoever misses an ACK asks for it
+    // again (RFC 3261 §13.3.1.4).
+    let ends = passing.method == Method::Bye && is_answered(stage);
     let bytes = passing.carried.body().len();
-    if passing.method != Method::Bye && !shard.connections.has_room_to_say(connection, bytes) {
+    if !ends && !shard.connections.has_room_to_say(connection, bytes) {
         return refuse(shard, 503, effects);
     }
     let branch = match ticket {

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::limits::MESSAGES;
+use super::limits::{AUDIO, MESSAGES};
 use super::{Client, far_from, paged};
 use crate::client::Heard;
 use crate::world::World;
@@ -482,4 +482,59 @@ fn what_is_written_to_who_does_not_read_waits_in_its_order() {
     assert_eq!(last, Some("BYE"), "behind what was said before it");
     let answer = paged(&mut world, &mut mallory, &mut bob);
     assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
+/// Before a call is answered BYE ends nothing: there may be as many as somebody likes.
+#[test]
+fn bye_goes_past_what_waits_where_it_ends_a_call_and_nowhere_else() {
+    for answered in [false, true] {
+        let mut world = World::new(1, 10, &Settings::default());
+        let mut bob = Client::up(&mut world, "bob");
+        let mut mallory = Client::up(&mut world, "mallory");
+        let mut carol = Client::up(&mut world, "carol");
+        carol.send(&mut world, "INVITE", "bob", INVITE, AUDIO);
+        world.settle();
+        let bytes = world.read(bob.socket);
+        let invite = bob.inbox.push(&bytes).remove(0);
+        let answer = match answered {
+            true => invite.response(200, "OK", "b", INVITE, AUDIO),
+            false => invite.response(180, "Ringing", "b", INVITE, ""),
+        };
+        world.send(bob.socket, &answer);
+        world.settle();
+        let heard = carol.read(&mut world);
+        let rings = heard.last().expect("an answer");
+        let routes = rings.all("Record-Route");
+        let routes: String = routes.map(|route| format!("Route: {route}\r\n")).collect();
+        let to = rings.header("To").expect("To");
+        let dialog = format!("To: {to}\r\nCall-ID: {}\r\n{routes}{TEXT}", rings.call_id());
+        let target = rings.contact().expect("a Contact");
+
+        world.set_reading(bob.socket, false);
+        for number in 0..8 {
+            mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(number));
+            world.settle();
+        }
+        assert_eq!(taken(&mallory.read(&mut world)), 0);
+        for number in 0..8 {
+            carol.send_to(&mut world, "BYE", &target, &dialog, &letter(number));
+            world.settle();
+        }
+        let heard = carol.read(&mut world);
+        let refused = |status| {
+            heard
+                .iter()
+                .filter(move |heard| heard.status == Some(status))
+        };
+        // One ends the call, and there is none for the others.
+        let expected = if answered { (0, 7) } else { (8, 0) };
+        assert_eq!((refused(503).count(), refused(481).count()), expected);
+        assert!(refused(503).all(|heard| heard.header("Retry-After").is_some()));
+
+        world.set_reading(bob.socket, true);
+        let heard = bob.read_all(&mut world);
+        assert_bounded(&world, &bob);
+        let byes = heard.iter().filter(|heard| heard.method == "BYE");
+        assert_eq!(byes.count(), usize::from(answered));
+    }
 }
