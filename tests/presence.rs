@@ -7,6 +7,7 @@ use crate::overload::Client;
 use crate::world::World;
 use muster::presence::{Choice, Level, Manual, Member};
 use muster::shard::Settings;
+use muster::shard::change::Change;
 use muster::sip::uri::Aor;
 
 const TICK: Duration = Duration::from_millis(100);
@@ -349,4 +350,46 @@ fn so_many_changes_of_one_user_wait_for_the_store() {
     world.settle();
     let answer = answer(&mut world, &mut alice).expect("an answer");
     assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
+/// A list that is sent again and again before the store has kept who was added asks it once, and not for each time; who was added
+/// learns it all the same, also when the store could not keep it at first.
+#[test]
+fn who_is_added_again_and_again_is_kept_once() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 31, &Settings::default());
+        let mut alice =
+            Client::up_with(&mut world, "alice", "Supported: msrtc-event-categories\r\n");
+        let names = ["bob", "carol", "dave"];
+        for name in names {
+            Client::up(&mut world, name);
+        }
+        let resources = names
+            .map(|name| format!("<resource uri=\"sip:{name}@example.com\"><context/></resource>"));
+        let body = format!(
+            "<batchSub xmlns=\"http://schemas.microsoft.com/2006/01/sip/batch-subscribe\" uri=\"sip:alice@example.com\" \
+             name=\"\"><action name=\"subscribe\" id=\"1\"><adhocList>{}</adhocList></action></batchSub>",
+            resources.concat()
+        );
+        let lines = "Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\n\
+                     Supported: ms-piggyback-first-notify, ms-benotify\r\nEvent: presence\r\n\
+                     Content-Type: application/msrtc-adrl-categorylist+xml\r\n";
+        for store_fails in [true, false] {
+            world.store_fails = store_fails;
+            for _ in 0..20 {
+                alice.send(&mut world, "SUBSCRIBE", "alice", lines, &body);
+            }
+            let asked: usize = world.census().iter().map(|shard| shard.keeping).sum();
+            assert!(asked <= names.len(), "{asked} wait for the store");
+            alice.read_all(&mut world);
+            let added = |change: &&Change| matches!(change, Change::SubscriberAdded { .. });
+            let kept = world.kept.iter().filter(added).count();
+            assert_eq!(kept, if store_fails { 0 } else { names.len() });
+        }
+        for name in names {
+            let standing = world.standing(&format!("{name}@example.com"));
+            let knows = standing.is_some_and(|own| own.subscribers.contains(&aor("alice")));
+            assert!(knows, "{name} learns it");
+        }
+    }
 }

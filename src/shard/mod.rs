@@ -68,7 +68,7 @@ mod usage;
 mod wheel;
 
 use core::time::Duration;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
@@ -338,6 +338,8 @@ pub struct Shard {
     keeping: Slab<KeepKey, Keep>,
     /// How many of it each user has asked for.
     keeps: BTreeMap<Aor, usize>,
+    /// Who has added whom among it.
+    adding: BTreeMap<Aor, BTreeSet<Aor>>,
     /// How many of it are some user's voice messages.
     mailboxes: BTreeMap<Aor, usize>,
 
@@ -402,6 +404,8 @@ pub struct Census {
     pub rosters: usize,
     /// Changes that the store was asked to keep and has not answered.
     pub keeping: usize,
+    /// Users who have added somebody, among that.
+    pub adding: usize,
     /// Searches of the directory that are under way, here or for somebody elsewhere.
     pub searches: usize,
 }
@@ -489,6 +493,7 @@ impl Shard {
             publishing,
             keeping: Slab::default(),
             keeps: BTreeMap::new(),
+            adding: BTreeMap::new(),
             mailboxes: BTreeMap::new(),
             eased: Vec::new(),
             wheel: Wheel::new(now),
@@ -525,6 +530,7 @@ impl Shard {
             subscribers: self.subscribers.len(),
             rosters: self.rosters.len(),
             keeping: self.keeping.len(),
+            adding: self.adding.len(),
             searches: self.directory.searches.len() + self.directory.scans.len(),
         }
     }

@@ -5,6 +5,7 @@ use slotmap::{Key as _, KeyData};
 use crate::presence::Choice;
 use crate::shard::change::{Change, KeepTicket, NotKept};
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::lync::on_added;
 use crate::shard::lync::on_publish as on_publish_lync;
 use crate::shard::lync::on_relations;
 use crate::shard::lync::on_soap::{self, Editing};
@@ -51,6 +52,8 @@ pub(crate) enum Keeping {
     Waiting(Published),
     /// A client is answered that has changed its user's contact list.
     Contacts(Box<Editing>),
+    /// Whom somebody has added is told so, and by whom: `by` first.
+    Added(Box<(Aor, Aor)>),
 }
 
 impl Shard {
@@ -60,6 +63,8 @@ impl Shard {
         let by = match keeping {
             // Once for each contact or choice: nobody can make them come often, and nobody waits.
             Keeping::Nobody | Keeping::AlertTold(_) => None,
+            // It is somebody else's doing, and counted at them.
+            Keeping::Added(_) => None,
             _ => Some(change.user().clone()),
         };
         if let Some(user) = &by {
@@ -128,6 +133,7 @@ fn done(shard: &mut Shard, keeping: Keeping, outcome: Result<(), NotKept>, effec
         (Keeping::Contacts(editing), outcome) => {
             on_soap::kept(shard, &editing, outcome, effects);
         }
+        (Keeping::Added(pair), _) => on_added::kept(shard, &pair),
     }
 }
 
