@@ -1,5 +1,5 @@
-//! What others bring to a user, invitations and calls, has a share of what the user's connections may hold: else who rings
-//! often enough takes the room in which the user would do something themself.
+//! What others bring to a user, invitations and calls, has a share of what the user and each of the user's connections may hold:
+//! else who rings often enough takes the room in which the user would do something themself.
 
 use crate::immcu::leg::{Leg, State};
 use crate::shard::usage::{Stage, Usage};
@@ -8,7 +8,7 @@ use crate::sip::header::NameAddr;
 use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
-/// What others bring is at most the whole divided by this, but [`SHARE_MIN`] in any case: who talks can be rung.
+/// What others bring is at most the whole divided by this, but [`SHARE_MIN`] for each endpoint in any case: who talks can be rung.
 const SHARE: usize = 4;
 const SHARE_MIN: usize = 2;
 /// Unanswered rings of one caller at one user.
@@ -26,12 +26,14 @@ impl Shard {
         });
         let ends = self.ends.keys(&place.ends).filter(|key| {
             let end = self.ends.get(*key);
-            end.is_some_and(|end| end.number > 0)
+            end.is_some_and(|end| end.is_brought())
         });
-        let share = (self.settings.dialogs_max / SHARE).max(SHARE_MIN);
+        let share = self.settings.dialogs_max / SHARE;
+        let endpoints_max = self.settings.registrar.endpoints_max;
         self.connections.has_room_to_say(connection, 0)
-            && self.has_room_for_dialog(connection)
-            && legs.count() + ends.count() < share
+            && self.no_room_to_hold(connection).is_none()
+            && legs.count() + ends.count() < share.max(SHARE_MIN)
+            && self.holding_on(connection).brought < share.max(SHARE_MIN * endpoints_max)
     }
 
     /// Whether `from` rings at this user so often already that once more would say nothing new.

@@ -14,6 +14,7 @@ mod correspondence;
 pub mod effect;
 mod handle;
 mod held;
+mod holding;
 mod identity;
 pub mod input;
 mod interrupt;
@@ -86,6 +87,7 @@ use crate::registrar::{Bindings, Seal};
 use crate::shard::connection::Connections;
 use crate::shard::correspondence::Correspondence;
 use crate::shard::effect::{Effect, Effects};
+use crate::shard::holding::Holdings;
 use crate::shard::input::Input;
 use crate::shard::letter::{Asked, Letter};
 use crate::shard::lync::directory::Directory;
@@ -197,8 +199,8 @@ pub struct Settings {
     pub subscription_s: (u32, u32),
     /// Subscriptions that one user may have over all connections, an entry of a list counted as one.
     pub subscriptions_max: usize,
-    /// Subscriptions, legs, dialogs with a focus and ends of calls that one connection may have, all together; what others bring, a
-    /// quarter of it (`brought`).
+    /// Subscriptions, legs, dialogs with a focus and ends of calls that one connection may have, all together; and the same of one
+    /// user over all connections, but for subscriptions (`holding`). What others bring, a quarter of it (`brought`).
     pub dialogs_max: usize,
     /// Requests of one connection that may wait for an answer; past it 503.
     pub pending_max: u16,
@@ -300,6 +302,8 @@ pub struct Shard {
     /// Changes that are told bit by bit.
     telling: Telling,
     subscribers: HashMap<Aor, Subscriber, ahash::RandomState>,
+    /// What users of this shard hold over all connections.
+    holdings: Holdings,
     /// Subscriptions to a user's list of watchers that wait until it is complete.
     winfo_waits: HashMap<Aor, Vec<Asked>, ahash::RandomState>,
     /// Users whose list of watchers has changed since the last tick.
@@ -400,6 +404,8 @@ pub struct Census {
     pub fanouts: usize,
     /// Users who subscribe to something from here.
     pub subscribers: usize,
+    /// What users hold over all connections, and who: what is counted, not what there is.
+    pub held: usize,
     /// Rosters watched from here.
     pub rosters: usize,
     /// Changes that the store was asked to keep and has not answered.
@@ -444,9 +450,10 @@ impl Shard {
         let own_copies = HashMap::with_hasher(hash());
         let paging = HashMap::with_hasher(hash());
         let publishing = HashMap::with_hasher(hash());
-        // The hashers of others, so that a seed makes the same tags as before these two were there.
+        // The hashers of others, so that a seed makes the same tags as before these were there.
         let ringing_of = HashMap::with_hasher(by_aor.hasher().clone());
         let rings_later = HashMap::with_hasher(by_aor.hasher().clone());
+        let holdings = HashMap::with_hasher(by_aor.hasher().clone());
         let watching = Watching::new(rng.next_u64());
         let branches = Branches::new(rng.next_u64());
         Shard {
@@ -478,6 +485,7 @@ impl Shard {
             winfo_news: VecDeque::new(),
             directory: Directory::default(),
             subscribers,
+            holdings,
             lamps: Vec::new(),
             sessions,
             made,
@@ -528,6 +536,7 @@ impl Shard {
             watched: self.watching.len(),
             fanouts: self.telling.len(),
             subscribers: self.subscribers.len(),
+            held: self.holdings.values().map(|held| 1 + held.count).sum(),
             rosters: self.rosters.len(),
             keeping: self.keeping.len(),
             adding: self.adding.len(),

@@ -40,8 +40,8 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
     let Some(user) = place.user.clone() else {
         return;
     };
-    if !shard.has_room_for_dialog(request.connection) {
-        return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
+    if let Some(reason) = shard.no_room_to_hold(request.connection) {
+        return shard.answer(request, 503, reason, effects);
     }
     if !shard.has_room_for_session() {
         return shard.answer(request, 503, "Too Many Sessions", effects);

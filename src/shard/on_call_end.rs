@@ -433,8 +433,9 @@ impl Shard {
     /// A client gets a part in a call.
     pub(super) fn add_end(&mut self, end: End) -> Option<EndKey> {
         let place = self.connections.get_mut(end.connection)?;
-        let (name, user) = ((end.call, end.number), end.user.clone());
+        let (name, user, is_brought) = ((end.call, end.number), end.user.clone(), end.is_brought());
         let key = self.ends.insert_with(&mut place.ends, |_| end);
+        self.end_added(&user, is_brought);
         self.end_of.insert(name, key);
         self.line_changed(&user);
         Some(key)
@@ -481,6 +482,7 @@ impl Shard {
             .get_mut(connection)
             .map_or(&mut none, |place| &mut place.ends);
         let end = self.ends.remove(chain, key)?;
+        self.end_gone(&end);
         if self.end_of.get(&name) == Some(&key) {
             self.end_of.remove(&name);
         }

@@ -94,8 +94,8 @@ fn converse(
     let Some(user) = connection.user.clone() else {
         return;
     };
-    if !shard.has_room_for_dialog(request.connection) {
-        return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
+    if let Some(reason) = shard.no_room_to_hold(request.connection) {
+        return shard.answer(request, 503, reason, effects);
     }
     let Some(asked) = asked(shard, request, &target, &user, effects) else {
         return;

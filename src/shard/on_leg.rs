@@ -85,16 +85,12 @@ impl Shard {
         offer: Option<Box<[u8]>>,
     ) -> Option<DialogKey> {
         let random = self.rng.next_u32();
-        let place = self.connections.get_mut(connection)?;
-        Some(
-            self.dialogs
-                .insert_with(&mut place.dialogs, |slot| Association {
-                    connection,
-                    dialog: dialog.tagged(&tag_of_key(slot, random)),
-                    usage,
-                    offer,
-                }),
-        )
+        self.add_dialog(connection, |slot| Association {
+            connection,
+            dialog: dialog.tagged(&tag_of_key(slot, random)),
+            usage,
+            offer,
+        })
     }
 
     /// Forgets a dialog. Nothing is said to the peer.
@@ -106,6 +102,8 @@ impl Shard {
         let goes_on = place.is_some();
         let chain = place.map_or(&mut none, |connection| &mut connection.dialogs);
         let dropped = self.dialogs.remove(chain, key)?;
+        let chain = *chain;
+        self.dialog_gone(&dropped.usage);
         if let Usage::Leg(leg) = &dropped.usage
             && let Some(with) = leg.pages.clone()
         {
@@ -122,7 +120,6 @@ impl Shard {
             }
         };
         if shares && goes_on {
-            let chain = *chain;
             self.pass_on_order(key, &chain, dropped.dialog.local_cseq);
         }
         Some(dropped)

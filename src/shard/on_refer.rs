@@ -91,10 +91,10 @@ fn refer(shard: &mut Shard, request: Request<'_>, session: SessionId, effects: &
         .is_some_and(|value| value.trim().eq_ignore_ascii_case("false"));
     let watcher = if quiet {
         None
-    } else if shard.has_room_for_dialog(request.connection) {
-        subscribe(shard, request, &by)
+    } else if let Some(reason) = shard.no_room_to_hold(request.connection) {
+        return shard.answer(request, 503, reason, effects);
     } else {
-        return shard.answer(request, 503, "Too Many Dialogs On This Connection", effects);
+        subscribe(shard, request, &by)
     };
     let tag = watcher.and_then(|leg| {
         Some(
@@ -142,42 +142,40 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
     let parent = message.to().tag().and_then(key_of_tag);
     let mut dialog = Dialog::answering(message, "").ok()?;
     let random = shard.rng.next_u32();
-    let expires = shard.now.after(REFER_MAX);
-    let place = shard.connections.get_mut(request.connection)?;
+    let now = shard.now;
+    let expires = now.after(REFER_MAX);
     if let Some(tag) = message.to().tag() {
         dialog = dialog.tagged(tag);
     }
-    let key = shard
-        .dialogs
-        .insert_with(&mut place.dialogs, |slot| Association {
-            connection: request.connection,
-            dialog: if parent.is_some() {
-                dialog
-            } else {
-                dialog.tagged(&tag_of_key(slot, random))
+    let key = shard.add_dialog(request.connection, |slot| Association {
+        connection: request.connection,
+        dialog: if parent.is_some() {
+            dialog
+        } else {
+            dialog.tagged(&tag_of_key(slot, random))
+        },
+        usage: Usage::Subscription(Subscription {
+            subject: Subject::Refer {
+                outcome: Box::new(Outcome::of(100)),
+                parent,
             },
-            usage: Usage::Subscription(Subscription {
-                subject: Subject::Refer {
-                    outcome: Box::new(Outcome::of(100)),
-                    parent,
-                },
-                watcher: by.clone(),
-                event_id: format!("{}", message.cseq().number).into(),
-                since: shard.now,
-                expires,
-                armed: Armed::default(),
-                waiting: None,
-                granted_s: REFER_S,
-                alert: false,
-                telling: Telling::default(),
-                is_linphones: false,
-                outstanding: false,
-                stale: false,
-                version: None,
-                told: None,
-            }),
-            offer: None,
-        });
+            watcher: by.clone(),
+            event_id: format!("{}", message.cseq().number).into(),
+            since: now,
+            expires,
+            armed: Armed::default(),
+            waiting: None,
+            granted_s: REFER_S,
+            alert: false,
+            telling: Telling::default(),
+            is_linphones: false,
+            outstanding: false,
+            stale: false,
+            version: None,
+            told: None,
+        }),
+        offer: None,
+    })?;
     on_subscribe::arm(shard, key, expires);
     Some(shard.leg_ref(key))
 }

@@ -230,9 +230,8 @@ pub(super) fn invite<'s>(
     }
     let call_id = shard.fresh_call_id();
     let random = shard.rng.next_u32();
-    let place = shard.connections.get_mut(connection)?;
-    let (link, chain) = (place.link, &mut place.dialogs);
-    let leg = shard.dialogs.insert_with(chain, |slot| Association {
+    let link = shard.connections.link(connection)?;
+    let leg = shard.add_dialog(connection, |slot| Association {
         connection,
         dialog: Dialog::asking(
             &call_id,
@@ -257,7 +256,7 @@ pub(super) fn invite<'s>(
             pages: None,
         }),
         offer: None,
-    });
+    })?;
     let client = shard.open_client(connection, Method::Invite, Purpose::Invite(leg))?;
     if let Some(ringing) = shard.ringings.get_mut(key) {
         ringing.legs.push(leg);

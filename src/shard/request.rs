@@ -96,15 +96,6 @@ pub const CONTACTS: &str = "contacts";
 pub const SESSION_PREFIX: &str = "im-";
 
 impl Shard {
-    /// Whether one more dialog may be on this connection: subscriptions, legs and ends of calls count.
-    pub(crate) fn has_room_for_dialog(&self, connection: ConnectionId) -> bool {
-        let max = self.settings.dialogs_max;
-        self.connections.get(connection).is_some_and(|place| {
-            let dialogs = self.dialogs.keys(&place.dialogs).take(max).count();
-            dialogs + self.ends.keys(&place.ends).take(max).count() < max
-        })
-    }
-
     /// Whether one more conversation or call may be of a user of this shard.
     pub(crate) fn has_room_for_session(&self) -> bool {
         self.sessions.len() + self.calls.len() < self.settings.immcu.sessions_max

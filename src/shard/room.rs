@@ -36,6 +36,7 @@ impl Shard {
         act(&mut self.watching);
         act(&mut self.telling);
         act(&mut self.subscribers);
+        act(&mut self.holdings);
         act(&mut self.winfo_waits);
         act(&mut self.winfo_news);
         act(&mut self.left_behind);

@@ -1,10 +1,11 @@
 //! How much one user and one connection may have of a thing, and that others cannot use it up.
 
 use super::Client;
-use crate::client::Heard;
+use crate::client::{Heard, authorization};
 use crate::world::World;
 use muster::immcu;
 use muster::presence::{Level, Member};
+use muster::registrar;
 use muster::shard::Settings;
 use muster::shard::standing::Standing;
 
@@ -13,6 +14,19 @@ pub const MESSAGES: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 1
 pub const AUDIO: &str = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\n";
 
 impl Client {
+    /// Another connection of a user, who authenticates with the request `number` on it, and with what the server says to that. It is
+    /// an endpoint's where `lines` say so.
+    fn come_in(world: &mut World, name: &str, number: u32, lines: &str) -> (Client, Heard) {
+        let mut client = Client::connect(world, name);
+        client.requests = number;
+        let asked = client.ask(world, "REGISTER", name, lines, "");
+        let uri = format!("sip:{name}@example.com");
+        let proof = authorization(&asked, "REGISTER", &uri, name, "secret", 1).expect("a digest");
+        let lines = format!("{lines}Authorization: {proof}\r\n");
+        let answer = client.ask(world, "REGISTER", name, &lines, "");
+        (client, answer)
+    }
+
     /// INVITE with this description; it is left at that.
     fn invite(&mut self, world: &mut World, whom: &str, description: &str) {
         let contact = format!(
@@ -417,4 +431,81 @@ fn so_many_messages_wait_for_who_does_not_answer() {
     let heard = alice.read(&mut world);
     let taken = heard.iter().filter(|heard| heard.status == Some(200));
     assert_eq!(taken.count(), 512, "none of them was lost");
+}
+
+fn endpoints(most: usize, dialogs_max: usize) -> Settings {
+    Settings {
+        registrar: registrar::Settings {
+            endpoints_max: most,
+            ..registrar::Settings::default()
+        },
+        dialogs_max,
+        ..Settings::default()
+    }
+}
+
+/// Else who opens more connections has more of them.
+#[test]
+fn conversations_and_calls_of_a_user_count_over_all_connections() {
+    for description in [MESSAGES, AUDIO] {
+        let mut world = World::new(1, 29, &endpoints(4, 40));
+        let mut alice = Client::up(&mut world, "alice");
+        let mut more = Client::another(&mut world, "alice");
+        for number in 0..5 {
+            let callee = Client::up(&mut world, &format!("u{number}"));
+            for client in [&mut alice, &mut more] {
+                for _ in 0..4 {
+                    client.invite(&mut world, &callee.name, description);
+                    assert_eq!(client.titles(&mut world), ["100"]);
+                }
+            }
+        }
+        let mut bob = Client::up(&mut world, "bob");
+        for client in [&mut alice, &mut more] {
+            client.invite(&mut world, "bob", description);
+            let refused = client.hear(&mut world).pop().expect("an answer");
+            assert_eq!(refused.status, Some(503));
+            let says = "Too Many Conversations And Calls Of Yours";
+            assert!(refused.full().contains(says), "{}", refused.full());
+        }
+        assert!(bob.titles(&mut world).is_empty());
+        // What is subscribed to has a bound of its own.
+        assert_eq!(alice.watch(&mut world, "bob", 600).status, Some(200));
+        alice.read_all(&mut world);
+        // What goes makes room.
+        world.cut(more.socket);
+        world.settle();
+        alice.invite(&mut world, "bob", description);
+        assert_eq!(alice.titles(&mut world), ["100"]);
+        assert_eq!(bob.titles(&mut world), ["INVITE"]);
+    }
+}
+
+/// However many endpoints ring, there is room for what their user does.
+#[test]
+fn rings_at_all_endpoints_leave_room_for_the_user() {
+    for description in [MESSAGES, AUDIO] {
+        let mut world = World::new(1, 30, &endpoints(4, 40));
+        let mut bob = Client::up(&mut world, "bob");
+        let contact = "Contact: <sip:desk@10.0.0.1:5060;transport=tls>\r\n";
+        let (mut desk, answer) = Client::come_in(&mut world, "bob", 1000, contact);
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+        desk.titles(&mut world);
+        for name in ["carol", "dave", "erin"] {
+            let mut caller = Client::up(&mut world, name);
+            for _ in 0..4 {
+                caller.invite(&mut world, "bob", description);
+            }
+        }
+        world.pass(std::time::Duration::from_secs(10));
+        world.settle();
+        let rings = |client: &mut Client, world: &mut World| {
+            let heard = client.titles(world);
+            heard.iter().filter(|title| *title == "INVITE").count()
+        };
+        let rung = rings(&mut bob, &mut world) + rings(&mut desk, &mut world);
+        assert_eq!(rung, 10, "a quarter of 40");
+        bob.invite(&mut world, "carol", description);
+        assert!(bob.titles(&mut world).contains(&"100".to_owned()));
+    }
 }

@@ -38,8 +38,8 @@ pub(in crate::shard) fn on_invite(
     let Some(user) = connection.user.clone() else {
         return;
     };
-    if !shard.has_room_for_dialog(request.connection) {
-        let outcome = Outcome::with(503, "Too Many Dialogs On This Connection");
+    if let Some(reason) = shard.no_room_to_hold(request.connection) {
+        let outcome = Outcome::with(503, reason);
         return refuse_at_once(shard, request, &outcome, effects);
     }
     let Some(body) = shard.body(request, effects) else {
