@@ -29,6 +29,8 @@ pub(crate) struct Connection {
     pub link: Link,
     /// Who has authenticated here: nobody else may speak on it.
     pub user: Option<Aor>,
+    /// It is counted at its user: not any more once they were removed from the store.
+    pub counted: bool,
     /// How it speaks; fixed by its first REGISTER that was taken.
     pub dialect: Dialect,
     /// Publications in a row that were refused for their versions.
@@ -81,6 +83,7 @@ impl Connections {
             id,
             link,
             user: None,
+            counted: false,
             dialect: Dialect::default(),
             conflicts: 0,
             behind: false,
@@ -224,6 +227,14 @@ impl Connections {
 
     pub fn any_padded(&self) -> bool {
         self.padded > 0
+    }
+
+    /// Somebody is no user any more: their connections count nowhere. Not for a hot path.
+    pub fn uncount(&mut self, user: &Aor) {
+        let all = self.slots.iter_mut().flatten();
+        for connection in all.filter(|connection| connection.user.as_ref() == Some(user)) {
+            connection.counted = false;
+        }
     }
 
     /// All of them in slot order; not for a hot path.

@@ -4,12 +4,17 @@ use crate::auth::{Association, Claim, Unsigned, Verdict, begins_anew};
 use crate::calls::carried::Invite;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::{Request, Target};
-use crate::shard::{Shard, on_connection, padding};
+use crate::shard::{Shard, UserKey, on_connection, padding};
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
+use crate::sip::uri::Aor;
 
 /// How often a connection may move between shards before it is told to stop trying names.
 const MOVES_MAX: u8 = 8;
+
+/// Connections that one user may have for each endpoint that they may have. A client has one, and a new one for each that is dead
+/// and not noticed to be, until the network's silence has told (`shell::listener`).
+const CONNECTIONS_AN_ENDPOINT: usize = 4;
 
 impl Shard {
     /// True where the request may go on. Otherwise it has been answered, or its connection is on its way to the shard
@@ -87,11 +92,10 @@ impl Shard {
                 .verify(&claimed, credentials.as_ref(), &mut connection.seen);
         match verdict {
             Verdict::Proved | Verdict::Associated(_) => {
-                if !self.speaks_as(request, claimed.aor(), effects) {
+                if !self.speaks_as(request, claimed.aor(), effects)
+                    || !(again || self.comes_in(request, claimed.aor(), effects))
+                {
                     return false;
-                }
-                if let Some(connection) = self.connections.get_mut(request.connection) {
-                    connection.user = Some(claimed.aor().clone());
                 }
                 if let Verdict::Associated(association) = verdict {
                     self.associate(request.connection, association, again);
@@ -120,12 +124,7 @@ impl Shard {
 
     /// From must be who authenticated: somebody else is 403 (RFC 3261 §22.1 leaves the identity to the server). Who calls a user
     /// may leave it out: what the server does with the call goes by who authenticated, and whom it rings is told nobody.
-    fn speaks_as(
-        &mut self,
-        request: Request<'_>,
-        user: &crate::sip::uri::Aor,
-        effects: &mut Effects,
-    ) -> bool {
+    fn speaks_as(&mut self, request: Request<'_>, user: &Aor, effects: &mut Effects) -> bool {
         let from = request.message.from();
         // As nearly everybody writes it; the message has seen to it that it is a URI.
         if from.uri.strip_prefix("sip:") == Some(user.as_str()) {
@@ -150,6 +149,35 @@ impl Shard {
             effects,
         );
         false
+    }
+
+    /// From now on the user speaks on this connection. False where that would be one too many: it has been answered, and is closed.
+    fn comes_in(&mut self, request: Request<'_>, user: &Aor, effects: &mut Effects) -> bool {
+        let max = self.connections_max();
+        let key = self.by_aor.get(user).copied();
+        let place = key.and_then(|key| self.users.get_mut(key));
+        let connection = self.connections.get_mut(request.connection);
+        let (Some(place), Some(connection)) = (place, connection) else {
+            return false;
+        };
+        if place.connections as usize >= max {
+            let reason = format!("At Most {max} Connections A User: Close Others First");
+            self.answer(request, 403, &reason, effects);
+            effects.list.push(Effect::Close {
+                connection: request.connection,
+                reason: "its user has too many connections",
+            });
+            return false;
+        }
+        place.connections += 1;
+        connection.user = Some(user.clone());
+        connection.counted = true;
+        true
+    }
+
+    /// Connections that one user may have.
+    fn connections_max(&self) -> usize {
+        self.settings.registrar.endpoints_max * CONNECTIONS_AN_ENDPOINT
     }
 
     fn associate(
@@ -234,6 +262,36 @@ impl Shard {
                 draft.header("WWW-Authenticate", challenge);
             }
             draft.finish();
+        });
+    }
+}
+
+/// A connection that was counted at its user is gone.
+pub(super) fn count_off(shard: &mut Shard, user: &Aor) {
+    let key = shard.by_aor.get(user).copied();
+    if let Some(place) = key.and_then(|key| shard.users.get_mut(key)) {
+        // Counted means: by this entry of the user's, for removing one uncounts.
+        place.connections -= 1;
+    }
+}
+
+/// An endpoint has moved to another connection, as that of a client does that came back. Where its user has many, the one that it
+/// left goes at once, with no other endpoint on it: whoever comes back often finds room, also before the network has told which are dead.
+pub(super) fn close_left(
+    shard: &mut Shard,
+    key: UserKey,
+    left: ConnectionId,
+    effects: &mut Effects,
+) {
+    let max = shard.connections_max();
+    let Some(place) = shard.users.get(key) else {
+        return;
+    };
+    let mut endpoints = place.bindings.endpoints(shard.now);
+    if place.connections as usize > max / 2 && endpoints.all(|one| one.connection != left) {
+        effects.list.push(Effect::Close {
+            connection: left,
+            reason: "its endpoint came back on another one",
         });
     }
 }

@@ -248,6 +248,8 @@ pub(crate) struct User {
     pub armed: Armed,
     /// In the directory.
     pub place: u32,
+    /// Connections on which the user has authenticated; at most `connections_max`.
+    pub connections: u32,
 }
 
 /// What the wheel is told to look at.
@@ -372,6 +374,8 @@ pub struct Census {
     pub users: usize,
     /// Connections.
     pub connections: usize,
+    /// Those of them that are counted at their users.
+    pub counted: usize,
     /// Endpoints that are registered.
     pub endpoints: usize,
     /// Presentities that are more than offline, and audiences of users who are no more.
@@ -515,6 +519,11 @@ impl Shard {
         Census {
             users: self.users.len(),
             connections: self.connections.len(),
+            counted: self
+                .users
+                .values()
+                .map(|user| user.connections as usize)
+                .sum(),
             endpoints: self.users.values().map(|user| user.bindings.count()).sum(),
             presentities: self
                 .users

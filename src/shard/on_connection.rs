@@ -4,7 +4,9 @@ use crate::immcu::content::Outcome;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::letter::Letter;
 use crate::shard::usage::{Answering, Usage};
-use crate::shard::{Look, Shard, held, on_answer, on_call, on_fanout, on_leg, on_register};
+use crate::shard::{
+    Look, Shard, held, identity, on_answer, on_call, on_fanout, on_leg, on_register,
+};
 use crate::sip::build;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::Malformed;
@@ -159,6 +161,9 @@ pub(super) fn closed(shard: &mut Shard, id: ConnectionId, effects: &mut Effects)
         on_leg::lost(shard, key, "connection lost", effects);
     }
     if let Some(user) = connection.user {
+        if connection.counted {
+            identity::count_off(shard, &user);
+        }
         on_register::connection_gone(shard, &user, id, effects);
     }
 }

@@ -13,7 +13,8 @@ use crate::shard::lync::farewell;
 use crate::shard::request::{ALLOW, EVENTS, Request, SUPPORTED};
 use crate::shard::standing::Standing;
 use crate::shard::{
-    Look, Shard, User, UserKey, UserRecord, lync, on_alert, on_kept, on_publish, on_watch, on_winfo,
+    Look, Shard, User, UserKey, UserRecord, identity, lync, on_alert, on_kept, on_publish,
+    on_watch, on_winfo,
 };
 use crate::sip::armed::Armed;
 use crate::sip::header::{Name, has_token};
@@ -104,6 +105,9 @@ pub(super) fn on_register(shard: &mut Shard, request: Request<'_>, effects: &mut
     let gone = change.removed.iter().map(|endpoint| endpoint.connection);
     let moved = change.moved.iter().map(|(_, left)| *left);
     endpoints_changed(shard, &user, came.into_iter().chain(gone).chain(moved));
+    for (_, left) in &change.moved {
+        identity::close_left(shard, key, *left, effects);
+    }
 }
 
 /// Who talks without an endpoint is in no call to others: where endpoints came or went on `connections`, that may be different now.
@@ -315,6 +319,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         correspondence: None,
         armed: Armed::default(),
         place: 0,
+        connections: 0,
     });
     let at = shard.directory.add(key);
     set_place(shard, key, at);
@@ -371,6 +376,8 @@ pub(super) fn user_removed(shard: &mut Shard, aor: &Aor, effects: &mut Effects) 
     let reason = "the user was removed";
     let (bindings, ended) = (&user.bindings, Ended::Rejected);
     farewell::to_all(shard, aor, bindings, ended, reason, effects);
+    // Whoever has that name next begins with none.
+    shard.connections.uncount(aor);
 }
 
 fn set_place(shard: &mut Shard, key: UserKey, at: usize) {

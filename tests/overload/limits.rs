@@ -444,6 +444,65 @@ fn endpoints(most: usize, dialogs_max: usize) -> Settings {
     }
 }
 
+/// Else whoever has a password takes all places of the server.
+#[test]
+fn a_user_has_so_many_connections() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 27, &endpoints(2, 40));
+        let mut alice = Client::up(&mut world, "alice");
+        let counted = |world: &World| -> usize {
+            let shards = world.census();
+            shards.iter().map(|shard| shard.counted).sum()
+        };
+        let mut more: Vec<Client> = (1..8)
+            .map(|number| {
+                let (client, answer) = Client::come_in(&mut world, "alice", 10 * number, "");
+                assert_eq!(answer.status, Some(200), "{number}: {}", answer.full());
+                client
+            })
+            .collect();
+        let (late, refused) = Client::come_in(&mut world, "alice", 100, "");
+        assert_eq!(refused.status, Some(403));
+        let says = "At Most 8 Connections A User: Close Others First";
+        assert!(refused.full().contains(says), "{}", refused.full());
+        assert!(world.is_closed(late.socket));
+        // Who is in stays, others come, and what has gone makes room.
+        assert_eq!(alice.register(&mut world), 200);
+        let _bob = Client::up(&mut world, "bob");
+        assert_eq!(counted(&world), 9);
+        world.cut(more.pop().expect("seven").socket);
+        let (last, answer) = Client::come_in(&mut world, "alice", 110, "");
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+        // Whoever gets the name next begins with none, and those of before take none away.
+        world.remove_user("alice@example.com");
+        assert!(world.is_closed(last.socket));
+        world.settle();
+        assert_eq!(counted(&world), 1);
+        let _alice = Client::up(&mut world, "alice");
+        assert_eq!(counted(&world), 2);
+    }
+}
+
+/// Until the network has told which connections are dead, minutes go by.
+#[test]
+fn who_comes_back_and_back_is_never_one_too_many() {
+    let mut world = World::new(1, 28, &endpoints(2, 40));
+    world.add_user("alice@example.com", "alice", "secret");
+    for number in 1..50 {
+        for device in ["desk", "phone"] {
+            let contact = format!(
+                "Contact: <sip:alice@10.0.0.1:{};transport=tls>;+sip.instance=\"<{device}>\"\r\n",
+                1000 + number
+            );
+            let (_, answer) = Client::come_in(&mut world, "alice", 10 * number, &contact);
+            assert_eq!(answer.status, Some(200), "{number}: {}", answer.full());
+        }
+    }
+    let census = world.census()[0];
+    assert_eq!((census.endpoints, census.counted), (2, census.connections));
+    assert!(census.connections <= 5, "{census:?}");
+}
+
 /// Else who opens more connections has more of them.
 #[test]
 fn conversations_and_calls_of_a_user_count_over_all_connections() {
