@@ -5,6 +5,7 @@
 
 use crate::presence::contacts::Contacts;
 use crate::presence::level::Level;
+use crate::sip::same;
 use crate::sip::uri::Aor;
 
 /// Rules of one user.
@@ -189,9 +190,7 @@ impl Access {
             return Level::Blocked;
         }
         let domain = watcher.host();
-        let at_home = home_domains
-            .iter()
-            .any(|home| home.eq_ignore_ascii_case(domain));
+        let at_home = home_domains.iter().any(|home| same(home, domain));
         let wide = self
             .members
             .iter()

@@ -108,6 +108,7 @@ use crate::sip::chain::Chained;
 use crate::sip::dialog::DialogKey;
 use crate::sip::frame;
 use crate::sip::link::ConnectionId;
+use crate::sip::same;
 use crate::sip::slab::Slab;
 use crate::sip::time::Now;
 use crate::sip::transaction::{
@@ -578,7 +579,7 @@ impl Shard {
             .auth
             .domains
             .iter()
-            .any(|domain| domain.eq_ignore_ascii_case(host))
+            .any(|domain| same(domain, host))
     }
 
     /// A user of this shard with the name that others see.

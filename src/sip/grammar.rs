@@ -126,6 +126,12 @@ pub(super) fn trim_start(text: &str) -> &str {
     split(text, blanks.count()).1
 }
 
+/// Whether two texts are the same without case. Nearly always they are the same with it, which is one comparison of many bytes.
+#[inline]
+pub(crate) fn same(one: &str, other: &str) -> bool {
+    one == other || one.eq_ignore_ascii_case(other)
+}
+
 /// Where an ASCII `byte` is first. The texts are short: a plain loop beats a search that has to be set up.
 #[inline]
 pub(super) fn find(text: &str, byte: u8) -> Option<usize> {

@@ -15,3 +15,5 @@ pub mod slack;
 pub mod time;
 pub mod transaction;
 pub mod uri;
+
+pub(crate) use grammar::same;

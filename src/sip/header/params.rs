@@ -24,7 +24,7 @@ impl<'a> Params<'a> {
         let text = grammar::trim(text);
         let (mut rest, mut wanted) = (text, None);
         while let Some((each, value, after)) = next(rest)? {
-            if wanted.is_none() && each.eq_ignore_ascii_case(name) {
+            if wanted.is_none() && grammar::same(each, name) {
                 wanted = Some(value.unwrap_or(""));
             }
             rest = after;

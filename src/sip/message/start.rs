@@ -73,11 +73,11 @@ impl<'a> Start<'a> {
 /// Whether a start line begins as a response's does.
 pub(super) fn is_status_line(line: &str) -> bool {
     line.get(..4)
-        .is_some_and(|word| word.eq_ignore_ascii_case("SIP/"))
+        .is_some_and(|word| grammar::same(word, "SIP/"))
 }
 
 fn version_fault(version: &str) -> Option<Fault> {
-    if version.eq_ignore_ascii_case("SIP/2.0") {
+    if grammar::same(version, "SIP/2.0") {
         return None;
     }
     let number = version.get(4..).filter(|_| is_status_line(version));

@@ -35,7 +35,7 @@ impl Scheme {
     /// How a URI of ours is written to whoever has this one: `sips:` to `sips:` (RFC 3261 §8.1.1.8, §12.1.1).
     pub fn like(uri: &str) -> Scheme {
         match grammar::split_once(uri, b':') {
-            Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => Scheme::Sips,
+            Some((scheme, _)) if grammar::same(scheme, "sips") => Scheme::Sips,
             _ => Scheme::Sip,
         }
     }
@@ -93,13 +93,13 @@ impl<'a> Uri<'a> {
             params: "",
             headers: "",
         };
-        if scheme.eq_ignore_ascii_case("sip") {
+        if grammar::same(scheme, "sip") {
             uri.scheme = Scheme::Sip;
             uri.read_sip(rest)?;
-        } else if scheme.eq_ignore_ascii_case("sips") {
+        } else if grammar::same(scheme, "sips") {
             uri.scheme = Scheme::Sips;
             uri.read_sip(rest)?;
-        } else if scheme.eq_ignore_ascii_case("tel") {
+        } else if grammar::same(scheme, "tel") {
             uri.scheme = Scheme::Tel;
             uri.read_tel(rest)?;
         } else if !is_scheme(scheme)
