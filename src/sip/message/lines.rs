@@ -67,6 +67,7 @@ impl Lines {
     }
 
     /// Adds a line; false where it cannot be held.
+    #[inline(always)]
     fn push(
         &mut self,
         kind: Name,
@@ -75,10 +76,10 @@ impl Lines {
         value_at: usize,
         value_bytes: usize,
     ) -> bool {
-        if self.list.len() == HEADERS_MAX || value_at + value_bytes > HEAD_BYTES_MAX {
+        if self.list.len() == HEADERS_MAX {
             return false;
         }
-        // The line ends with its value, so nothing of it is further in.
+        // Both scans look at no more than HEAD_BYTES_MAX, so the offsets fit.
         self.list.push(Line {
             name: kind,
             name_at: name_at as u16,
@@ -130,30 +131,31 @@ fn stands_once(name: Name) -> bool {
 /// that differ on where a line ends can be played against each other.
 pub(super) fn scan(bytes: &[u8], lines: &mut Lines) -> Option<()> {
     let bytes = bytes.get(..HEAD_BYTES_MAX).unwrap_or(bytes);
-    let (mut end, mut is_ascii) = line_end(bytes, 0)?;
-    lines.start_bytes = end;
+    let (mut at, mut is_ascii) = (0, true);
     loop {
-        let at = end + 2;
-        let plain;
-        (end, plain) = line_end(bytes, at)?;
-        if end == at {
-            break;
-        }
+        let (end, plain) = line_end(bytes, at)?;
         is_ascii &= plain;
         let line = bytes.get(at..end)?;
-        let colon = line.iter().position(|&byte| byte == b':')?;
-        let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-        let kind = Name::of(name);
-        if kind == Name::Other && (name.is_empty() || !name.iter().all(fits_in_name)) {
-            return None;
+        if at == 0 {
+            lines.start_bytes = end;
+        } else if line.is_empty() {
+            break;
+        } else {
+            let colon = line.iter().position(|&byte| byte == b':')?;
+            let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
+            let kind = Name::of(name);
+            if kind == Name::Other && (name.is_empty() || !name.iter().all(fits_in_name)) {
+                return None;
+            }
+            let value = value.trim_ascii_start();
+            let value_at = end - value.len();
+            if !lines.push(kind, colon, at, value_at, value.trim_ascii_end().len()) {
+                return None;
+            }
         }
-        let value = value.trim_ascii_start();
-        let value_at = end - value.len();
-        if !lines.push(kind, colon, at, value_at, value.trim_ascii_end().len()) {
-            return None;
-        }
+        at = end + 2;
     }
-    lines.head_bytes = end + 2;
+    lines.head_bytes = at + 2;
     if !is_ascii && core::str::from_utf8(bytes.get(..lines.head_bytes)?).is_err() {
         return None;
     }
@@ -162,7 +164,7 @@ pub(super) fn scan(bytes: &[u8], lines: &mut Lines) -> Option<()> {
 
 /// Where the line that begins at `at` ends, and whether it is ASCII. `None` where another control character than a tab
 /// comes before its CR LF.
-#[inline]
+#[inline(always)]
 fn line_end(bytes: &[u8], mut at: usize) -> Option<(usize, bool)> {
     let mut is_ascii = true;
     loop {
