@@ -147,6 +147,24 @@ impl Name {
         }
     }
 
+    /// Reads the name at the beginning of a header line with its colon, where they are found in eight bytes: so are most lines
+    /// of most messages. `None`: `of` knows.
+    #[inline]
+    pub(crate) fn short(line: &[u8; 8]) -> Option<(Name, usize)> {
+        let word = u64::from_le_bytes(*line);
+        // The lowest of these bits is that of the first colon; those after it may be wrong, by what is borrowed.
+        let others = word ^ (EACH * b':' as u64);
+        let colons = others.wrapping_sub(EACH) & !others & (EACH * 0x80);
+        if colons == 0 {
+            return None;
+        }
+        let colon = colons & colons.wrapping_neg();
+        let named = word & (colon << 1).wrapping_sub(1);
+        let entry = &SHORT[short_slot(named)];
+        (named | entry.letters == entry.text)
+            .then(|| (entry.name, colon.trailing_zeros() as usize / 8))
+    }
+
     /// The full name in its usual spelling; empty for `Other`.
     pub fn as_str(self) -> &'static str {
         TEXT[self as usize]
@@ -165,6 +183,67 @@ impl Name {
     /// "Bad Call-ID".
     pub(crate) fn bad(self) -> &'static str {
         BAD[self as usize]
+    }
+}
+
+/// A name of at most seven characters and its colon, as one word.
+#[derive(Clone, Copy)]
+struct Short {
+    /// In lower case.
+    text: u64,
+    /// The bit that makes lower case of a letter, wherever there is one.
+    letters: u64,
+    name: Name,
+}
+
+const EACH: u64 = u64::MAX / 0xff;
+
+/// The short names and the compact forms, by `short_slot`. Which finds its slot taken is not here, but in `SLOTS` as all are.
+static SHORT: [Short; 64] = shorts();
+
+/// The factor was searched for: today no two names share a slot.
+const fn short_slot(word: u64) -> usize {
+    ((word | (EACH * 0x20)).wrapping_mul(0x9e07_8a92_a34d_659d) >> 58) as usize
+}
+
+const fn shorts() -> [Short; 64] {
+    let none = Short {
+        text: 0,
+        letters: 0,
+        name: Name::Other,
+    };
+    let mut table = [none; 64];
+    let mut index = 0;
+    while index + 1 < Name::COUNT {
+        put_short(&mut table, TEXT[index].as_bytes(), NAMES[index]);
+        put_short(&mut table, COMPACT[index].as_bytes(), NAMES[index]);
+        index += 1;
+    }
+    table
+}
+
+const fn put_short(table: &mut [Short; 64], text: &[u8], name: Name) {
+    if text.is_empty() || text.len() > 7 {
+        return;
+    }
+    let (mut word, mut letters) = ([0; 8], [0; 8]);
+    let mut at = 0;
+    while at < text.len() {
+        word[at] = text[at].to_ascii_lowercase();
+        if text[at].is_ascii_alphabetic() {
+            letters[at] = 0x20;
+        }
+        at += 1;
+    }
+    word[at] = b':';
+    let text = u64::from_le_bytes(word);
+    let entry = &mut table[short_slot(text)];
+    if entry.text == 0 {
+        *entry = Short {
+            text,
+            letters: u64::from_le_bytes(letters),
+            name,
+        };
     }
 }
 
@@ -249,6 +328,35 @@ mod tests {
             "Content-Lengt",
         ] {
             assert_eq!(Name::parse(text), Name::Other, "{text}");
+        }
+    }
+
+    /// Of each short name every byte in every place: found is what is found the longer way, and nothing else is.
+    #[test]
+    fn short_names_are_what_they_are_the_longer_way() {
+        let check = |line: &[u8; 8]| {
+            let colon = line.iter().position(|&byte| byte == b':');
+            let longer = colon.map(|colon| (Name::of(&line[..colon]), colon));
+            let longer = longer.filter(|(name, _)| *name != Name::Other);
+            assert_eq!(Name::short(line), longer, "{}", line.escape_ascii());
+        };
+        let texts = TEXT.iter().chain(COMPACT);
+        for text in texts.filter(|text| text.len() < 8) {
+            let (upper, lower) = (text.to_ascii_uppercase(), text.to_ascii_lowercase());
+            for text in [*text, &upper, &lower] {
+                for after in [": \"a\":;b", ":::::::::", "\0:\0:\0:\0:", "        "] {
+                    let line = format!("{text}{after}");
+                    let line: &[u8; 8] = line.as_bytes().first_chunk().expect("long enough");
+                    check(line);
+                    for at in 0..8 {
+                        for byte in 0..=u8::MAX {
+                            let mut line = *line;
+                            line[at] = byte;
+                            check(&line);
+                        }
+                    }
+                }
+            }
         }
     }
 

@@ -141,13 +141,12 @@ pub(super) fn scan(bytes: &[u8], lines: &mut Lines) -> Option<()> {
         } else if line.is_empty() {
             break;
         } else {
-            let colon = line.iter().position(|&byte| byte == b':')?;
-            let (name, value) = (line.get(..colon)?, line.get(colon + 1..)?);
-            let kind = Name::of(name);
-            if kind == Name::Other && (name.is_empty() || !name.iter().all(fits_in_name)) {
-                return None;
-            }
-            let value = value.trim_ascii_start();
+            let eight = bytes.get(at..).and_then(|rest| rest.first_chunk());
+            let (kind, colon) = match eight.and_then(Name::short) {
+                Some(found) => found,
+                None => named(line)?,
+            };
+            let value = line.get(colon + 1..)?.trim_ascii_start();
             let value_at = end - value.len();
             if !lines.push(kind, colon, at, value_at, value.trim_ascii_end().len()) {
                 return None;
@@ -160,6 +159,15 @@ pub(super) fn scan(bytes: &[u8], lines: &mut Lines) -> Option<()> {
         return None;
     }
     Some(())
+}
+
+/// The name that a line begins with, and where its colon is.
+fn named(line: &[u8]) -> Option<(Name, usize)> {
+    let colon = line.iter().position(|&byte| byte == b':')?;
+    let name = line.get(..colon)?;
+    let kind = Name::of(name);
+    let fits = kind != Name::Other || (!name.is_empty() && name.iter().all(fits_in_name));
+    fits.then_some((kind, colon))
 }
 
 /// Where the line that begins at `at` ends, and whether it is ASCII. `None` where another control character than a tab
@@ -350,6 +358,7 @@ fn replace_invalid(head: &mut [u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn fast(bytes: &[u8]) -> Option<Lines> {
         let mut lines = Lines::new();
@@ -430,6 +439,65 @@ mod tests {
         check("S\nA: b\r\nC: d\r\n\r\n", "slow C=d");
         check("S\r\nA: b\r\nC: d", "slow A=b HeadTooLarge");
         check("", "slow HeadTooLarge");
+    }
+
+    /// Names, and what may stand between and after them: as nearly everybody writes it, or not.
+    fn line() -> impl Strategy<Value = (String, bool)> {
+        let name = prop_oneof![
+            6 => proptest::sample::select(vec![
+                "Via", "v", "F", "to", "CSeq", "Call-ID", "call-id", "i", "Contact", "Expires", "Identity", "Reply-To", "Min-SE",
+                "Content-Length", "CONTENT-TYPE", "Max-Forwards", "X", "Viaa", "Call_ID", "Contacts", "ms-x",
+            ]).prop_map(|name| (name.to_owned(), true)),
+            1 => "[A-Za-z-]{1,20}".prop_map(|name| (name, true)),
+            1 => proptest::sample::select(vec!["", "a b", "Via\t", "Call\rID", "T\0", "é"])
+                .prop_map(|name| (name.to_owned(), false)),
+        ];
+        let value = prop_oneof![
+            6 => "[ \t]{0,2}[!-~]{0,12}[ \t]{0,2}".prop_map(|value| (value, true)),
+            1 => "[ -~éß]{0,20}".prop_map(|value| (value, true)),
+            1 => proptest::sample::select(vec!["\0", "a\x7f", "\r\n b", "a\nb", "\r"])
+                .prop_map(|value| (value.to_owned(), false)),
+        ];
+        let end = prop_oneof![
+            20 => Just(("\r\n", true)),
+            1 => Just(("\n", false)),
+        ];
+        (name, value, end).prop_map(|(name, value, end)| {
+            let is_plain = name.1 && value.1 && end.1;
+            (format!("{}:{}{}", name.0, value.0, end.0), is_plain)
+        })
+    }
+
+    proptest! {
+        /// The fast path takes what is plain, and finds what the slow one does.
+        #[test]
+        fn both_paths_find_the_same_lines(
+            start in "[ -~é]{0,12}",
+            lines in proptest::collection::vec(line(), 0..8),
+            body in "[ -~\r\n]{0,9}",
+        ) {
+            let text: String = lines.iter().map(|(line, _)| &**line).collect();
+            let head = format!("{start}\r\n{text}\r\n");
+            let mut bytes = format!("{head}{body}").into_bytes();
+            let found = fast(&bytes);
+            let is_plain = lines.iter().all(|(_, is_plain)| *is_plain);
+            prop_assert!(found.is_some() || !is_plain, "{head:?}");
+            if let Some(found) = found {
+                let (expected, fault) = slow(&mut bytes);
+                prop_assert_eq!(fault, None);
+                let text = core::str::from_utf8(&bytes).expect("nothing else was put in");
+                let all = |lines: &Lines| {
+                    let each = lines.all().iter();
+                    let each = each.map(|line| {
+                        let (name, value) = (line.name_in(text), line.value_in(text));
+                        let first = lines.first(line.name).map(|first| first.value_in(text));
+                        (line.name, name.to_owned(), value.to_owned(), first.map(str::to_owned))
+                    });
+                    (each.collect::<Vec<_>>(), lines.start_bytes, lines.head_bytes, lines.repeated)
+                };
+                prop_assert_eq!(all(&found), all(&expected));
+            }
+        }
     }
 
     #[test]
