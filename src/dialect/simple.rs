@@ -206,7 +206,7 @@ pub fn write_content(
     now: Now,
 ) {
     let name = &*from.display;
-    draft.header("P-Asserted-Identity", Named { name, uri });
+    draft.line("P-Asserted-Identity: ", Named { name, uri });
     draft.raw(content.lines.as_bytes());
     let standard = standard_type(&content.content_type);
     let content_type = standard.as_deref().unwrap_or(&content.content_type);

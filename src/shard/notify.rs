@@ -79,9 +79,9 @@ impl FirstState {
 
 fn event(draft: &mut Draft<'_>, package: &str, id: &str) {
     if id.is_empty() {
-        draft.header("Event", package);
+        draft.line("Event: ", package);
     } else {
-        draft.header("Event", [package, ";id=", id]);
+        draft.line("Event: ", [package, ";id=", id]);
     }
 }
 
@@ -277,9 +277,9 @@ impl Shard {
                 ref subject => subject.package(),
             };
             event(&mut draft, package, &subscription.event_id);
-            draft.header("Subscription-State", state);
+            draft.line("Subscription-State: ", state);
             if matches!(subscription.subject, Subject::List(_)) {
-                draft.header("Require", "eventlist");
+                draft.line("Require: ", "eventlist");
             }
             body.write(draft);
         });

@@ -513,9 +513,9 @@ pub(crate) fn lone_request<'o>(
 ) -> Draft<'o> {
     let mut draft = build::request(out, method.as_str(), uri);
     draft.via(link, branch).raw(b"Max-Forwards: 70\r\n");
-    draft.header("From", from);
-    draft.header("To", ["<", to, ">"]);
-    draft.header("Call-ID", call_id);
+    draft.line("From: ", from);
+    draft.line("To: ", ["<", to, ">"]);
+    draft.line("Call-ID: ", call_id);
     draft.cseq(1, method.as_str());
     draft
 }

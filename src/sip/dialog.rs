@@ -391,6 +391,10 @@ fn in_brackets(uri: &str) -> Box<str> {
 /// The URI of the first route, and the routes after it, where it is a strict router's: one without `lr`. It becomes the
 /// Request-URI, and the target the last route (RFC 3261 §12.2.1.1). One that can't be read is left where it is, for whoever can.
 fn strict_router(routes: &str) -> Option<(&str, &str)> {
+    // Nearly every client connects to us directly.
+    if routes.is_empty() {
+        return None;
+    }
     let first = split_values(routes).next()?;
     let router = NameAddr::parse(first).ok()?;
     // Without brackets it is none of the URI's parameters (RFC 3261 §20), but meant so.

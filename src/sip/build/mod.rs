@@ -90,6 +90,15 @@ impl Draft<'_> {
         self
     }
 
+    /// Adds a header line that begins with `lead`: the name, a colon and a blank, written in the code.
+    #[inline]
+    pub fn line(&mut self, lead: &'static str, value: impl Value) -> &mut Self {
+        self.out.extend_from_slice(lead.as_bytes());
+        value.write(self.out);
+        self.out.extend_from_slice(b"\r\n");
+        self
+    }
+
     /// Adds a Via of ours: this end of a connection, and a branch.
     pub fn via(&mut self, link: &Link, branch: impl Value) -> &mut Self {
         let lead: &[u8] = match link.transport {
@@ -147,7 +156,7 @@ impl Draft<'_> {
 
     /// Ends the message with a body.
     pub fn body(mut self, content_type: &str, body: &[u8]) {
-        self.header("Content-Type", content_type);
+        self.line("Content-Type: ", content_type);
         self.end(body);
     }
 
