@@ -149,8 +149,8 @@ pub(super) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
     let SocketAddr::V4(address) = address else {
         return format_args!("{address}").write(out);
     };
-    // `255.255.255.255:` at most. Of each octet a whole entry is copied, and what is too much of it written over.
-    let mut text = [0; 17];
+    // `255.255.255.255:` and four digits at most. Each piece is copied whole, and what is too much of it written over.
+    let mut text = [0; 20];
     let mut at = 0;
     for octet in address.ip().octets() {
         let (digits, count) = OCTETS[usize::from(octet)];
@@ -158,8 +158,14 @@ pub(super) fn push_address(out: &mut Vec<u8>, address: SocketAddr) {
         at += usize::from(count);
     }
     text[at - 1] = b':';
-    out.extend_from_slice(&text[..at]);
-    push_number(out, u64::from(address.port()));
+    let port = address.port();
+    if port > FOUR_DIGITS_MAX {
+        push_first(out, &text, at);
+        return push_number(out, u64::from(port));
+    }
+    let (digits, count) = four_digits(port);
+    text[at..at + 4].copy_from_slice(&digits);
+    push_first(out, &text, at + count);
 }
 
 /// Each octet of an address as it is written with the dot after it, and how many bytes that are.
@@ -190,6 +196,10 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
     if number < 10 {
         return out.push(b'0' + number as u8);
     }
+    if number <= u64::from(FOUR_DIGITS_MAX) {
+        let (digits, count) = four_digits(number as u16);
+        return push_first(out, &digits, count);
+    }
     // 2^64 has 20 digits.
     let mut digits = [0u8; 20];
     let mut at = digits.len();
@@ -203,6 +213,33 @@ pub(super) fn push_number(out: &mut Vec<u8>, mut number: u64) {
         }
     }
     out.extend_from_slice(&digits[at..]);
+}
+
+/// The largest number that has four digits.
+const FOUR_DIGITS_MAX: u16 = 9_999;
+
+/// A number up to `FOUR_DIGITS_MAX` as it is written, and how many digits that are.
+#[inline]
+fn four_digits(number: u16) -> ([u8; 4], usize) {
+    let number = u32::from(number);
+    let digits = [
+        number / 1000,
+        number / 100 % 10,
+        number / 10 % 10,
+        number % 10,
+    ];
+    let zeros = u32::from(number < 1000) + u32::from(number < 100) + u32::from(number < 10);
+    // A remainder of ten is a digit.
+    let digits = u32::from_be_bytes(digits.map(|digit| b'0' + digit as u8));
+    ((digits << (8 * zeros)).to_be_bytes(), 4 - zeros as usize)
+}
+
+/// Appends the first `count` of some bytes: all are copied, which is done in place for it is known how many they are.
+#[inline]
+fn push_first<const COUNT: usize>(out: &mut Vec<u8>, bytes: &[u8; COUNT], count: usize) {
+    let end = out.len() + count;
+    out.extend_from_slice(bytes);
+    out.truncate(end);
 }
 
 #[cfg(test)]
@@ -231,6 +268,11 @@ mod tests {
             let digits = format!("{number:x}");
             assert_eq!(text(|out| hex(out, number)), digits);
             assert_eq!(unhex(&digits), Some(number));
+        }
+        for port in 0..=u16::MAX {
+            assert_eq!(text(|out| port.write(out)), port.to_string());
+            let address = SocketAddr::from(([192, 0, 2, 1], port));
+            assert_eq!(text(|out| push_address(out, address)), address.to_string());
         }
         for bad in ["", "g", "+1", "A", "12345678901234567"] {
             assert_eq!(unhex(bad), None, "{bad}");
