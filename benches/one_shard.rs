@@ -7,7 +7,7 @@ use muster::shard::input::Input;
 use muster::shard::route::Route;
 use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
 use muster::sip::link::{ConnectionId, Link, Transport};
-use muster::sip::message::Message;
+use muster::sip::message::Blank;
 use muster::sip::time::Now;
 use muster::sip::uri::Aor;
 
@@ -66,8 +66,8 @@ impl OneShard {
     pub fn take(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
         let home = self.homes[connection.slot()];
         self.counting(|world| {
-            let message = Message::parse(bytes).expect("the benchmark's own message");
-            let message = &message;
+            let mut blank = Blank::new();
+            let message = blank.fill(bytes).expect("the benchmark's own message");
             let input = Input::Message {
                 connection,
                 message,

@@ -9,7 +9,7 @@ use crate::shell::executor::Executor;
 use crate::shell::socket::Ready;
 use crate::sip::frame::{self, Cut};
 use crate::sip::link::ConnectionId;
-use crate::sip::message::{Malformed, Message};
+use crate::sip::message::{Blank, Malformed, Message};
 
 /// Work on sockets in a turn, in messages.
 const TURN_WORK_MAX: usize = 1_024;
@@ -253,12 +253,13 @@ impl<C: Core> Executor<C> {
                 Cut::Message { total, .. } => {
                     connection.spoke = true;
                     self.serving = Some(id);
-                    match Message::parse(bytes.get_mut(..total).unwrap_or_default()) {
-                        Ok(mut message) => {
+                    let mut blank = Blank::new();
+                    match blank.fill(bytes.get_mut(..total).unwrap_or_default()) {
+                        Ok(message) => {
                             message.set_source(peer);
                             self.give(Input::Message {
                                 connection: id,
-                                message: &message,
+                                message,
                             });
                         }
                         Err(malformed) => self.refuse(id, peer, malformed),

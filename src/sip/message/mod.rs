@@ -61,6 +61,20 @@ pub struct Malformed<'a> {
 }
 
 impl<'a> Malformed<'a> {
+    fn of(message: Message<'a>, fault: Fault) -> Malformed<'a> {
+        let framing_lost = match fault {
+            Fault::Bad(Name::ContentLength) | Fault::HeadTooLarge => true,
+            // Not even an attempt at SIP: whatever speaks here is not worth reading on.
+            Fault::StartLine => !frame::is_sip(message.head),
+            _ => false,
+        };
+        Malformed {
+            fault,
+            partial: message.answerable(),
+            framing_lost,
+        }
+    }
+
     /// For what `frame::cut` refused: reads as much of `head` as is needed to answer. It may end in the middle of a line.
     pub fn refused(head: &'a mut [u8], fault: Fault, framing_lost: bool) -> Malformed<'a> {
         let mut message = Message::empty();
@@ -74,6 +88,38 @@ impl<'a> Malformed<'a> {
     }
 }
 
+/// The place of a message that is still to be read. A message is large: what reads many has it read where it stays.
+#[derive(Debug)]
+pub struct Blank<'a>(Message<'a>);
+
+impl<'a> Blank<'a> {
+    /// There is nothing in it.
+    #[inline]
+    #[allow(clippy::new_without_default, reason = "nobody asks for a default")]
+    pub fn new() -> Blank<'a> {
+        Blank(Message::empty())
+    }
+
+    /// What `Message::parse` does.
+    ///
+    /// # Errors
+    /// Where the bytes are no message.
+    #[inline]
+    #[allow(
+        clippy::result_large_err,
+        reason = "the error is as large as the message, and as rare as bad peers"
+    )]
+    pub fn fill(&mut self, bytes: &'a mut [u8]) -> Result<&mut Message<'a>, Malformed<'a>> {
+        match self.0.fill(bytes) {
+            None => Ok(&mut self.0),
+            Some(fault) => {
+                let message = core::mem::replace(&mut self.0, Message::empty());
+                Err(Malformed::of(message, fault))
+            }
+        }
+    }
+}
+
 impl<'a> Message<'a> {
     /// Reads one whole message as `frame::cut` cut it. Folded lines are unfolded in place.
     ///
@@ -83,32 +129,27 @@ impl<'a> Message<'a> {
         reason = "the error is as large as the message, and as rare as bad peers"
     )]
     pub fn parse(bytes: &'a mut [u8]) -> Result<Message<'a>, Malformed<'a>> {
-        // Filled where it stands: it is large.
         let mut message = Message::empty();
-        let line_fault = match lines::scan(bytes, &mut message.lines) {
-            Some(()) => None,
-            None => lines::scan_slow(bytes, &mut message.lines),
-        };
-        let fault = message.read(bytes);
-        let fault = match (fault, line_fault) {
-            (None, None) => return Ok(message),
-            // A start line that is none tells more than the lines after it.
-            (Some(fault @ (Fault::StartLine | Fault::Version)), _) => fault,
-            (_, Some(fault)) | (Some(fault), None) => fault,
-        };
-        let framing_lost = match fault {
-            Fault::Bad(Name::ContentLength) | Fault::HeadTooLarge => true,
-            // Not even an attempt at SIP: whatever speaks here is not worth reading on.
-            Fault::StartLine => !frame::is_sip(message.head),
-            _ => false,
-        };
-        Err(Malformed {
-            fault,
-            partial: message.answerable(),
-            framing_lost,
-        })
+        match message.fill(bytes) {
+            None => Ok(message),
+            Some(fault) => Err(Malformed::of(message, fault)),
+        }
     }
 
+    /// Reads a message where it stands, which is `empty` until then, and says the fault that it is refused for.
+    fn fill(&mut self, bytes: &'a mut [u8]) -> Option<Fault> {
+        let line_fault = match lines::scan(bytes, &mut self.lines) {
+            Some(()) => None,
+            None => lines::scan_slow(bytes, &mut self.lines),
+        };
+        match (self.read(bytes), line_fault) {
+            // A start line that is none tells more than the lines after it.
+            (Some(fault @ (Fault::StartLine | Fault::Version)), _) => Some(fault),
+            (fault, line_fault) => line_fault.or(fault),
+        }
+    }
+
+    #[inline]
     fn empty() -> Message<'a> {
         Message {
             head: "",
