@@ -1,6 +1,6 @@
 //! Via (RFC 3261 §20.42).
 
-use super::{BadValue, Params};
+use super::{BadValue, Params, split_values};
 use crate::sip::grammar::{self, HOST, TOKEN};
 
 /// One value of Via.
@@ -20,6 +20,15 @@ pub struct Via<'a> {
 }
 
 impl<'a> Via<'a> {
+    /// Reads the first value of a line. Nearly always the line is one alone, and then it need not be split to see that: a comma
+    /// that ends a value can stand in none but between brackets, whatever is there.
+    pub fn first(line: &'a str) -> Result<Via<'a>, BadValue> {
+        match Via::parse(line) {
+            Ok(via) if !via.host.starts_with('[') => Ok(via),
+            _ => Via::parse(split_values(line).next().ok_or(BadValue)?),
+        }
+    }
+
     /// Reads one value. Blanks may stand around the slashes and the colon; any protocol and version is taken, because a
     /// Via is the business of whoever wrote it.
     pub fn parse(text: &'a str) -> Result<Via<'a>, BadValue> {
@@ -86,6 +95,7 @@ fn host_end(text: &str) -> Result<usize, BadValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn check(text: &str, expected: &str) {
         let found = match Via::parse(text) {
@@ -124,6 +134,22 @@ mod tests {
             "SIP/2.0/UNKNOWN t4.example.com",
             "UNKNOWN|t4.example.com|t4.example.com|-|",
         );
+    }
+
+    proptest! {
+        /// The line taken apart by hand: what is one value alone is the first.
+        #[test]
+        fn the_first_of_a_line_is_what_it_begins_with(
+            parts in proptest::collection::vec(proptest::sample::select(vec![
+                "SIP/2.0/TLS", "SIP / 2.0 /TCP", " ", " ", "h", "192.0.2.1", "[::1]", "[a,b]", "[\"]", "[<]", "[", "]", ":5061", ":",
+                ";", ";branch=z9", ";rport", ";a=\"b,c\"", ";a=\"\\\"\"", "=", "\"", "\\", "<", ">", ",", ", ", ",SIP/2.0/TLS h", "\t", "é",
+            ]), 0..9),
+            begins in proptest::sample::select(vec!["", "SIP/2.0/TLS h", "SIP/2.0/TLS ", "SIP/2.0/TLS ["]),
+        ) {
+            let line = format!("{begins}{}", parts.concat());
+            let first = split_values(&line).next();
+            prop_assert_eq!(Via::first(&line), first.map_or(Err(BadValue), Via::parse), "{}", line);
+        }
     }
 
     #[test]

@@ -204,9 +204,7 @@ impl<'a> Message<'a> {
 
     fn read_via(&mut self) -> Result<(), Fault> {
         let line = self.required(Name::Via)?;
-        let top = header::split_values(line).next();
-        let via = top.and_then(|value| Via::parse(value).ok());
-        self.via = via.ok_or(Fault::Bad(Name::Via))?;
+        self.via = Via::first(line).map_err(|_| Fault::Bad(Name::Via))?;
         Ok(())
     }
 
