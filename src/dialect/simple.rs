@@ -7,7 +7,7 @@ use crate::dialect::lync::message::standard_type;
 use crate::documents::cpim::{self, Cpim, Envelope};
 use crate::documents::sdp::{self, Description, Ours};
 use crate::immcu::content::{Content, Party, Priority, Sort};
-use crate::sip::build::{Draft, Value};
+use crate::sip::build::{Draft, UriOf, Value};
 use crate::sip::header::{Name, Quoted};
 use crate::sip::link::Link;
 use crate::sip::message::Message;
@@ -158,20 +158,19 @@ fn sort_of(content_type: &str) -> Sort {
 
 /// `"Alice" <sip:alice@example.com>`, as From and P-Asserted-Identity say it.
 pub fn name_addr(party: &Party) -> String {
-    let uri = party.aor.uri();
-    let name = &*party.display;
-    let mut text = Vec::with_capacity(name.len() + uri.len() + 8);
-    Named { name, uri: &uri }.write(&mut text);
+    let (name, aor) = (&*party.display, &party.aor);
+    let mut text = Vec::with_capacity(name.len() + aor.as_str().len() + 12);
+    Named { name, aor }.write(&mut text);
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// The same as a header's value: a display name that may be empty, and the URI.
+/// The same as a header's value: a display name that may be empty, and whose it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
     /// The display name, as people write it.
     pub name: &'a str,
-    /// The URI, without brackets.
-    pub uri: &'a str,
+    /// The user.
+    pub aor: &'a Aor,
 }
 
 impl Value for Named<'_> {
@@ -179,54 +178,50 @@ impl Value for Named<'_> {
         if !self.name.is_empty() {
             format_args!("{} ", Quoted(self.name)).write(out);
         }
-        ["<", self.uri, ">"].write(out);
+        ("<", (UriOf(self.aor), ">")).write(out);
     }
 }
 
 /// Whether a leg reads `message/cpim` (RFC 3862), if that is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reads {
-    /// It says so: then who spoke stands in the message too.
-    Cpim,
+pub enum Reads<'a> {
+    /// It says so: then who spoke stands in the message too, and this one as whom it is to.
+    Cpim(&'a Aor),
     /// It does not: what comes in a wrapper is taken out of it.
     Plain,
     /// Pager mode: nobody has said, so what was sent is passed on as it is.
     Unknown,
 }
 
-/// Ends a MESSAGE with what `from`, whose URI is `uri`, said to `to`. Who it was always stands in P-Asserted-Identity
+/// Ends a MESSAGE with what `from` said. Who it was always stands in P-Asserted-Identity
 /// (RFC 3325 §9.1).
 pub fn write_content(
     mut draft: Draft<'_>,
     from: &Party,
-    uri: &str,
-    to: &str,
     content: &Content,
-    reads: Reads,
+    reads: Reads<'_>,
     now: Now,
 ) {
-    let name = &*from.display;
-    draft.line("P-Asserted-Identity: ", Named { name, uri });
+    let (name, aor) = (&*from.display, &from.aor);
+    draft.line("P-Asserted-Identity: ", Named { name, aor });
     draft.raw(content.lines.as_bytes());
     let standard = standard_type(&content.content_type);
     let content_type = standard.as_deref().unwrap_or(&content.content_type);
-    let envelope = Envelope {
-        from_name: name,
-        from: uri,
-        to,
-    };
     let wrapper = is_cpim(&content.content_type)
         .then(|| Cpim::read(&content.body).ok())
         .flatten();
     match (reads, wrapper) {
-        (Reads::Cpim, Some(wrapper)) => {
+        (Reads::Cpim(to), wrapper) if wrapper.is_some() || content.sort == Sort::Text => {
             let mut body = Vec::with_capacity(content.body.len() + 256);
-            cpim::rewrite(&mut body, &wrapper, &envelope);
-            draft.body(cpim::CONTENT_TYPE, &body);
-        }
-        (Reads::Cpim, None) if content.sort == Sort::Text => {
-            let mut body = Vec::with_capacity(content.body.len() + 256);
-            cpim::write(&mut body, &envelope, now, content_type, &content.body);
+            let envelope = Envelope {
+                from_name: name,
+                from: &aor.uri(),
+                to: &to.uri(),
+            };
+            match wrapper {
+                Some(wrapper) => cpim::rewrite(&mut body, &wrapper, &envelope),
+                None => cpim::write(&mut body, &envelope, now, content_type, &content.body),
+            }
             draft.body(cpim::CONTENT_TYPE, &body);
         }
         (Reads::Plain, Some(wrapper)) => draft.body(wrapper.content_type(), wrapper.content),

@@ -481,7 +481,7 @@ pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effe
     let tag = match tag {
         Some(tag) => tag,
         // Of ours, such as 181: one dialog that nobody is in.
-        None => transaction.to_tag.get_or_insert_with(|| fresh.into()),
+        None => transaction.to_tag.get_or_insert_with(|| Box::from(&*fresh)),
     };
     let reason = if answer.reason.is_empty() {
         crate::sip::build::reason(answer.status)

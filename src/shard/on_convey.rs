@@ -15,6 +15,7 @@ use crate::shard::lync::{on_typing, on_undelivered};
 use crate::shard::on_leg::{key_of, lost};
 use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
 use crate::shard::{Shard, held};
+use crate::sip::build::UriOf;
 use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
 use crate::sip::time::Now;
@@ -34,7 +35,7 @@ pub(super) fn convey(
     effects: &mut Effects,
 ) {
     let counts = content.sort == Sort::Text;
-    let (now, uri) = (shard.now, from.aor.uri());
+    let now = shard.now;
     let mut sent = false;
     for raw in legs {
         let key: DialogKey = KeyData::from_ffi(*raw).into();
@@ -103,17 +104,20 @@ pub(super) fn convey(
         else {
             continue;
         };
-        let to = leg.user.uri();
-        let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
+        let reads = if leg.cpim {
+            Reads::Cpim(&leg.user)
+        } else {
+            Reads::Plain
+        };
         effects.send(connection, |out| {
             let mut draft = dialog.request(out, "MESSAGE", &link, branch);
             // The dialog is with the conference: a Lync client knows who speaks by this line alone.
             if leg.focus && bare.is_some() {
-                draft.header("Ms-Sender", ["<", &uri, ">"]);
+                draft.header("Ms-Sender", ("<", (UriOf(&from.aor), ">")));
             }
             match &bare {
                 Some(bare) => bare.write(draft, &content.lines),
-                None => simple::write_content(draft, from, &uri, &to, content, reads, now),
+                None => simple::write_content(draft, from, content, reads, now),
             }
         });
         sent = true;

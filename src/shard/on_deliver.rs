@@ -18,6 +18,7 @@ use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
 use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Staged, Usage, Wording};
 use crate::shard::{Look, Shard, UserKey, held};
+use crate::sip::build::UriOf;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
@@ -187,9 +188,7 @@ fn send(
     endpoints: &[Reached],
     effects: &mut Effects,
 ) -> bool {
-    let to_uri = to.uri();
     let author = &wording.from.aor;
-    let author_uri = author.uri();
     let now = shard.now;
     let mut sent = 0;
     for Reached {
@@ -238,13 +237,7 @@ fn send(
             Some(_) => "",
             None => &*wording.from.display,
         };
-        let from_text = (
-            simple::Named {
-                name,
-                uri: &author_uri,
-            },
-            [";tag=", &wording.tag],
-        );
+        let from_text = (simple::Named { name, aor: author }, (";tag=", wording.tag));
         let client = shard.ask(
             *connection,
             Method::Message,
@@ -258,16 +251,13 @@ fn send(
                     link,
                     branch,
                     from_text,
-                    &to_uri,
+                    UriOf(to),
                     &wording.call_id,
                 );
                 let Wording { from, content, .. } = wording;
                 match &bare {
                     Some(bare) => bare.write(draft, &content.lines),
-                    None => {
-                        let (uri, reads) = (&author_uri, Reads::Unknown);
-                        simple::write_content(draft, from, uri, &to_uri, content, reads, now);
-                    }
+                    None => simple::write_content(draft, from, content, Reads::Unknown, now),
                 }
             },
         );
@@ -309,17 +299,17 @@ fn send_within(
     else {
         return false;
     };
-    let to = leg.user.uri();
-    let reads = if leg.cpim { Reads::Cpim } else { Reads::Plain };
+    let reads = if leg.cpim {
+        Reads::Cpim(&leg.user)
+    } else {
+        Reads::Plain
+    };
     effects.send(connection, |out| {
         let draft = dialog.request(out, "MESSAGE", &link, branch);
         let Wording { from, content, .. } = wording;
         match bare {
             Some(bare) => bare.write(draft, &content.lines),
-            None => {
-                let uri = from.aor.uri();
-                simple::write_content(draft, from, &uri, &to, content, reads, now)
-            }
+            None => simple::write_content(draft, from, content, reads, now),
         }
     });
     true

@@ -266,9 +266,9 @@ impl Shard {
     /// A fresh Call-ID.
     pub(super) fn fresh_call_id(&mut self) -> String {
         use rand_core::Rng;
-        let mut id = Vec::with_capacity(32);
-        build::hex(&mut id, self.rng.next_u64());
-        build::hex(&mut id, self.rng.next_u64());
-        String::from_utf8(id).unwrap_or_default()
+        let mut id = String::with_capacity(32);
+        id.push_str(&build::Hex::of(self.rng.next_u64()));
+        id.push_str(&build::Hex::of(self.rng.next_u64()));
+        id
     }
 }

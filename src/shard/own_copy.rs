@@ -99,7 +99,6 @@ pub(super) fn settled(shard: &mut Shard, key: ServerKey, outcome: &Outcome, effe
         .collect();
     let (party, now) = (shard.party(&copy.user), shard.now);
     let from_text = format!("{};tag={}", simple::name_addr(&party), shard.fresh_tag());
-    let uri = party.aor.uri();
     let call_id = shard.fresh_call_id();
     for (connection, contact) in targets {
         shard.ask(
@@ -119,8 +118,7 @@ pub(super) fn settled(shard: &mut Shard, key: ServerKey, outcome: &Outcome, effe
                     &call_id,
                 );
                 draft.header(HEADER, format_args!("<{}>", copy.to));
-                let (content, reads) = (&copy.content, Reads::Unknown);
-                simple::write_content(draft, &party, &uri, &copy.to, content, reads, now);
+                simple::write_content(draft, &party, &copy.content, Reads::Unknown, now);
             },
         );
     }

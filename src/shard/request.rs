@@ -209,10 +209,8 @@ impl Shard {
     }
 
     /// A fresh tag that names nothing.
-    pub(crate) fn fresh_tag(&mut self) -> String {
-        let mut tag = Vec::with_capacity(16);
-        build::hex(&mut tag, self.rng.next_u64());
-        String::from_utf8(tag).unwrap_or_default()
+    pub(crate) fn fresh_tag(&mut self) -> build::Hex {
+        build::Hex::of(self.rng.next_u64())
     }
 
     /// Answers at once: `write` adds what the answer carries. An answer to a request outside a dialog gets a To tag.
@@ -508,13 +506,13 @@ pub(crate) fn lone_request<'o>(
     link: &Link,
     branch: crate::sip::transaction::Branch,
     from: impl build::Value,
-    to: &str,
+    to: impl build::Value,
     call_id: &str,
 ) -> Draft<'o> {
     let mut draft = build::request(out, method.as_str(), uri);
     draft.via(link, branch).raw(b"Max-Forwards: 70\r\n");
     draft.line("From: ", from);
-    draft.line("To: ", ["<", to, ">"]);
+    draft.line("To: ", ("<", (to, ">")));
     draft.line("Call-ID: ", call_id);
     draft.cseq(1, method.as_str());
     draft

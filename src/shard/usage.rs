@@ -16,6 +16,7 @@ use crate::shard::UserKey;
 use crate::shard::letter::{Awaited, Invited, LyncRoster, Speaker, Ticket};
 use crate::shard::reach::{Reached, Stages};
 use crate::sip::armed::Armed;
+use crate::sip::build::Hex;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
@@ -145,7 +146,7 @@ pub(crate) struct Staged {
 #[derive(Debug)]
 pub(crate) struct Wording {
     pub from: Party,
-    pub tag: String,
+    pub tag: Hex,
     pub call_id: Box<str>,
     pub content: Content,
 }

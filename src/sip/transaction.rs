@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use slotmap::{Key, KeyData, new_key_type};
 
-use crate::sip::build::{self, Echo, Value};
+use crate::sip::build::{self, Echo, Hex, Value};
 use crate::sip::chain::{Chain, Chained};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
@@ -354,7 +354,7 @@ impl core::fmt::Display for Branch {
 impl Value for Branch {
     fn write(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.lead);
-        build::hex(out, self.key.data().as_ffi());
+        Hex::of(self.key.data().as_ffi()).write(out);
     }
 }
 

@@ -10,7 +10,7 @@ mod value;
 
 pub use echo::{Echo, vias};
 pub use reason::reason;
-pub use value::{Value, hex, sixteen_digits, unhex};
+pub use value::{Hex, UriOf, Value, sixteen_digits, unhex};
 use value::{push_address, push_number};
 
 use super::link::{Link, Transport};

@@ -5,6 +5,7 @@ use core::fmt::{Arguments, Write};
 use core::net::SocketAddr;
 
 use super::push;
+use crate::sip::uri::Aor;
 
 /// Something that can stand as a header's value.
 pub trait Value {
@@ -53,6 +54,23 @@ impl<One: Value, Other: Value> Value for (One, Other) {
     }
 }
 
+/// The URI of an address of record, as `Aor::uri` gives it.
+#[derive(Clone, Copy, Debug)]
+pub struct UriOf<'a>(pub &'a Aor);
+
+impl Value for UriOf<'_> {
+    fn write(&self, out: &mut Vec<u8>) {
+        let text = self.0.as_str();
+        // Else it has characters that are escaped in a URI.
+        if text.is_ascii() {
+            out.extend_from_slice(b"sip:");
+            push(out, text);
+        } else {
+            push(out, &self.0.uri());
+        }
+    }
+}
+
 macro_rules! numbers {
     ($($number:ty),*) => {$(
         impl Value for $number {
@@ -90,11 +108,46 @@ impl Write for Line<'_> {
     }
 }
 
-/// Appends a number in hexadecimal digits, without leading zeros.
-pub fn hex(out: &mut Vec<u8>, number: u64) {
-    let digits = sixteen_digits(number);
-    let zeros = (number.leading_zeros() / 4).min(15) as usize;
-    out.extend_from_slice(&digits[zeros..]);
+/// A number in hexadecimal digits, without leading zeros: a text that needs no memory of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Hex {
+    digits: [u8; 16],
+    /// At most 15.
+    zeros: u8,
+}
+
+impl Hex {
+    /// A number's.
+    pub fn of(number: u64) -> Hex {
+        Hex {
+            digits: sixteen_digits(number),
+            zeros: (number.leading_zeros() / 4).min(15) as u8,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.digits[usize::from(self.zeros)..]
+    }
+}
+
+impl core::ops::Deref for Hex {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        core::str::from_utf8(self.bytes()).unwrap_or_default()
+    }
+}
+
+impl core::fmt::Display for Hex {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self)
+    }
+}
+
+impl Value for Hex {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes());
+    }
 }
 
 /// All sixteen hexadecimal digits of a number.
@@ -119,7 +172,7 @@ fn eight_digits(number: u32) -> [u8; 8] {
     (spread + ONES * u64::from(b'0') + letters * u64::from(b'a' - b'0' - 10)).to_be_bytes()
 }
 
-/// By a byte: what it is worth as a hexadecimal digit, as `hex` writes them; 255 for none.
+/// By a byte: what it is worth as a hexadecimal digit, as `Hex` writes them; 255 for none.
 const WORTH: [u8; 256] = {
     let mut worth = [255; 256];
     let mut digit = 0;
@@ -130,7 +183,7 @@ const WORTH: [u8; 256] = {
     worth
 };
 
-/// Reads what `hex` writes: one to sixteen digits.
+/// Reads what `Hex` writes: one to sixteen digits.
 pub fn unhex(text: &str) -> Option<u64> {
     if text.is_empty() || text.len() > 16 {
         return None;
@@ -266,7 +319,9 @@ mod tests {
         ] {
             assert_eq!(text(|out| number.write(out)), number.to_string());
             let digits = format!("{number:x}");
-            assert_eq!(text(|out| hex(out, number)), digits);
+            assert_eq!(text(|out| Hex::of(number).write(out)), digits);
+            assert_eq!(&*Hex::of(number), digits);
+            assert_eq!(Hex::of(number).to_string(), digits);
             assert_eq!(unhex(&digits), Some(number));
         }
         for port in 0..=u16::MAX {
@@ -285,6 +340,14 @@ mod tests {
         ] {
             let address: SocketAddr = address.parse().expect("an address");
             assert_eq!(text(|out| push_address(out, address)), address.to_string());
+        }
+    }
+
+    #[test]
+    fn the_uri_of_an_address_is_written_as_by_itself() {
+        for text in ["alice@example.com", "café@h", "a%40b@[::1]"] {
+            let aor = Aor::parse(text).expect("an address");
+            assert_eq!(self::text(|out| UriOf(&aor).write(out)), aor.uri());
         }
     }
 
