@@ -584,23 +584,24 @@ impl Shard {
 
     /// A user of this shard with the name that others see.
     fn party(&self, aor: &Aor) -> Party {
-        let display = self
-            .user(aor)
-            .map_or_else(|| "".into(), |user| user.record.display_name.clone());
-        Party {
-            aor: aor.clone(),
-            display,
-        }
+        self.party_of(self.by_aor.get(aor).copied(), aor.clone())
     }
 
-    fn fresh_session(&mut self, starter: &Aor) -> SessionId {
-        SessionId {
-            group: Route::group(starter),
-            random: self.rng.next_u64(),
-        }
+    /// The same of one who was looked up; who is not there has no name.
+    fn party_of(&self, user: Option<UserKey>, aor: Aor) -> Party {
+        let user = user.and_then(|user| self.users.get(user));
+        let display = user.map_or_else(|| "".into(), |user| user.record.display_name.clone());
+        Party { aor, display }
     }
 
     fn look_at(&mut self, at: Now, look: Look) {
         self.wheel.arm(at, look);
+    }
+}
+
+fn fresh_session(rng: &mut ChaCha12Rng, starter: &Aor) -> SessionId {
+    SessionId {
+        group: Route::group(starter),
+        random: rng.next_u64(),
     }
 }

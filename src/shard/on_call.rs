@@ -25,7 +25,9 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::Request;
 use crate::shard::usage::{Call, End, EndKey, Stage};
-use crate::shard::{Look, Shard, ShardId, call_record, on_call_end, on_call_pass, reach};
+use crate::shard::{
+    Look, Shard, ShardId, call_record, fresh_session, on_call_end, on_call_pass, reach,
+};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::link::ConnectionId;
@@ -61,7 +63,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
             return shard.answer(request, 400, "Missing or Bad Contact", effects);
         }
     };
-    let id = shard.fresh_session(&user);
+    let id = fresh_session(&mut shard.rng, &user);
     let Some(server) = shard.open(request) else {
         return;
     };

@@ -17,7 +17,7 @@ use crate::shard::lync::on_typing;
 use crate::shard::reach::{self, ACTIVE_FIRST, Reached, Stages, Wanted};
 use crate::shard::request::lone_request;
 use crate::shard::usage::{Association, Delivery, DeliveryKey, Purpose, Staged, Usage, Wording};
-use crate::shard::{Look, Shard, UserKey, held};
+use crate::shard::{Look, Shard, User, UserKey, held};
 use crate::sip::build::UriOf;
 use crate::sip::dialog::DialogKey;
 use crate::sip::link::ConnectionId;
@@ -452,8 +452,10 @@ fn taken(shard: &mut Shard, key: DeliveryKey, outcome: Outcome, effects: &mut Ef
     if staged {
         shard.no_longer_staged(key, &to);
     }
-    if let (true, Some(endpoint)) = (counts, only) {
-        shard.conversation_is_at(&to, &from, endpoint);
+    if let (true, Some(endpoint)) = (counts, only)
+        && let Some(user) = shard.by_aor.get(&to).copied()
+    {
+        shard.conversation_is_at(user, &from, endpoint);
     }
     paged(shard, ticket, from, to, counts, outcome, effects);
 }
@@ -546,18 +548,17 @@ impl Shard {
     }
 
     /// The conversation of `user` with `other` is at this endpoint.
-    fn conversation_is_at(&mut self, user: &Aor, other: &Aor, endpoint: EndpointId) {
+    fn conversation_is_at(&mut self, user: UserKey, other: &Aor, endpoint: EndpointId) {
         let (now, idle) = (self.now, self.settings.immcu.pager_idle);
-        if user != other
-            && let Some(key) = self.by_aor.get(user).copied()
-        {
-            self.correspondence(key).is_at(other, endpoint, now, idle);
+        let writes_to = |user: &User| user.record.aor != *other;
+        if self.users.get(user).is_some_and(writes_to) {
+            self.correspondence(user).is_at(other, endpoint, now, idle);
         }
     }
 
     /// A user writes to `other` on a connection: that is where the answer is to go.
-    pub(super) fn writes_from(&mut self, user: &Aor, other: &Aor, connection: ConnectionId) {
-        let endpoint = self.user(user).and_then(|user| {
+    pub(super) fn writes_from(&mut self, user: UserKey, other: &Aor, connection: ConnectionId) {
+        let endpoint = self.users.get(user).and_then(|user| {
             let mut endpoints = user.bindings.endpoints(self.now);
             endpoints.find(|endpoint| endpoint.connection == connection)
         });

@@ -9,7 +9,7 @@ use crate::immcu::room::Subject;
 use crate::immcu::session::{Invitation, Kind, LegRef, Refusal, Session};
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter, Ticket};
-use crate::shard::{Look, Shard, ShardId, on_roster, on_session};
+use crate::shard::{Look, Shard, ShardId, fresh_session, on_roster, on_session};
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -63,7 +63,7 @@ pub(super) fn make(
     if shard.stopping || !shard.has_room_for_session() {
         return Err(NotMade::NotNow);
     }
-    let id = shard.fresh_session(user);
+    let id = fresh_session(&mut shard.rng, user);
     let mut session = Session::new(id, Kind::Conference, user.clone(), shard.now);
     session.room.subject = wish.subject;
     session.room.locked = wish.locked;

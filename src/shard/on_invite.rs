@@ -16,7 +16,7 @@ use crate::shard::lync::{on_focus, on_summons};
 use crate::shard::on_session::Beginning;
 use crate::shard::request::{Request, SDP_ID, Target};
 use crate::shard::usage::{Answering, Usage};
-use crate::shard::{Shard, on_call, on_leg, on_session};
+use crate::shard::{Shard, fresh_session, on_call, on_leg, on_session};
 use crate::sip::dialog::{Dialog, NoDialog};
 use crate::sip::header::{Name, accept_quality};
 use crate::sip::transaction::ServerKey;
@@ -117,7 +117,7 @@ fn converse(
     }
     let session = match target {
         Target::Session(session) | Target::Focus(session) => session,
-        _ => shard.fresh_session(&user),
+        _ => fresh_session(&mut shard.rng, &user),
     };
     let Some(server) = shard.open(request) else {
         return;

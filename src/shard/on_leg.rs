@@ -205,9 +205,10 @@ pub(super) fn on_message(
             effects,
         );
     }
-    if let Some(Association { dialog, .. }) = shard.dialogs.get(key) {
+    let author = shard.by_aor.get(&user).copied();
+    if let (Some(author), Some(Association { dialog, .. })) = (author, shard.dialogs.get(key)) {
         let addressee = dialog.local().to_owned();
-        OwnCopy::keep(shard, server, &user, || addressee, Some(session), &content);
+        OwnCopy::keep(shard, server, author, || addressee, Some(session), &content);
     }
     let number = request.message.cseq().number;
     if shard.leg(key).is_some_and(|leg| leg.focus)
@@ -219,7 +220,7 @@ pub(super) fn on_message(
         shard.ticket(server),
         shard.leg_ref(key),
         shard.now,
-        shard.party(&user),
+        shard.party_of(author, user),
     );
     shard.post_session(
         session,

@@ -5,13 +5,13 @@ use crate::dialect::simple;
 use crate::immcu::content::{Content, Outcome, Sort};
 use crate::immcu::pager::Pair;
 use crate::registrar::Gruu;
-use crate::shard::Shard;
 use crate::shard::cdr_event::{CdrEvent, SessionKind};
 use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Letter, Page, Ticket};
 use crate::shard::overload;
 use crate::shard::own_copy::OwnCopy;
 use crate::shard::request::{Request, Target};
+use crate::shard::{Shard, fresh_session};
 use crate::sip::build;
 use crate::sip::link::ConnectionId;
 use crate::sip::transaction::ServerKey;
@@ -81,13 +81,16 @@ pub(super) fn send(
     refuse_new_s: Option<u32>,
     effects: &mut Effects,
 ) {
-    if content.sort == Sort::Text {
-        shard.writes_from(&author, &to, connection);
+    let user = shard.by_aor.get(&author).copied();
+    if let Some(user) = user {
+        if content.sort == Sort::Text {
+            shard.writes_from(user, &to, connection);
+        }
+        OwnCopy::keep(shard, key, user, || to.uri(), None, &content);
     }
-    OwnCopy::keep(shard, key, &author, || to.uri(), None, &content);
     let ticket = shard.ticket(key);
-    let from = shard.party(&author);
-    let keeper = shard.route.owner(Pair::keeper(&author, &to));
+    let from = shard.party_of(user, author);
+    let keeper = shard.route.owner(Pair::keeper(&from.aor, &to));
     shard.post(
         keeper,
         Letter::Page {
@@ -159,8 +162,9 @@ pub(super) fn paged(
     if counts && outcome.is_success() {
         let pair = Pair::of(from, to);
         let at = shard.now;
-        let fresh = shard.fresh_session(from);
-        let (began, session) = shard.pagers.delivered(&pair, from, at, || fresh);
+        let rng = &mut shard.rng;
+        let fresh = || fresh_session(rng, from);
+        let (began, session) = shard.pagers.delivered(&pair, from, at, fresh);
         if began {
             let initiator = from.clone();
             let started = CdrEvent::Started {

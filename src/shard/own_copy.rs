@@ -12,12 +12,13 @@ use crate::dialect::simple::{self, Reads};
 use crate::immcu::SessionId;
 use crate::immcu::content::{Content, Outcome, Sort};
 use crate::registrar::{Endpoint, Feature};
-use crate::shard::Shard;
 use crate::shard::effect::Effects;
 use crate::shard::request::lone_request;
 use crate::shard::usage::{Purpose, Usage};
+use crate::shard::{Shard, User, UserKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
+use crate::sip::time::Now;
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
@@ -41,7 +42,7 @@ impl OwnCopy {
     pub fn keep(
         shard: &mut Shard,
         key: ServerKey,
-        user: &Aor,
+        user: UserKey,
         to: impl FnOnce() -> String,
         session: Option<SessionId>,
         content: &Content,
@@ -49,9 +50,14 @@ impl OwnCopy {
         let Some(connection) = shard.servers.get(key).map(|request| request.connection) else {
             return;
         };
-        if content.sort != Sort::Text || wanting(shard, user, connection).next().is_none() {
+        let Some(user) = shard.users.get(user) else {
+            return;
+        };
+        let mut others = wanting(user, shard.now, connection);
+        if content.sort != Sort::Text || others.next().is_none() {
             return;
         }
+        let user = &user.record.aor;
         let to = to();
         let to = to.trim_matches(['<', '>']);
         // Who writes to themself reads it at their other endpoints anyway.
@@ -69,15 +75,8 @@ impl OwnCopy {
 }
 
 /// The endpoints of a user that want copies, but for the one that speaks.
-fn wanting<'a>(
-    shard: &'a Shard,
-    user: &Aor,
-    speaks: ConnectionId,
-) -> impl Iterator<Item = &'a Endpoint> {
-    let endpoints = shard
-        .user(user)
-        .map(|user| user.bindings.endpoints(shard.now));
-    endpoints.into_iter().flatten().filter(move |endpoint| {
+fn wanting(user: &User, now: Now, speaks: ConnectionId) -> impl Iterator<Item = &Endpoint> {
+    user.bindings.endpoints(now).filter(move |endpoint| {
         endpoint.connection != speaks && endpoint.capabilities.has(Feature::Copies)
     })
 }
@@ -93,7 +92,9 @@ pub(super) fn settled(shard: &mut Shard, key: ServerKey, outcome: &Outcome, effe
     if !outcome.is_success() {
         return;
     }
-    let targets: Vec<(ConnectionId, Box<str>)> = wanting(shard, &copy.user, copy.connection)
+    let user = shard.user(&copy.user).into_iter();
+    let targets: Vec<(ConnectionId, Box<str>)> = user
+        .flat_map(|user| wanting(user, shard.now, copy.connection))
         .filter(|endpoint| !hears(shard, endpoint.connection, copy.session))
         .map(|endpoint| (endpoint.connection, endpoint.contact().into()))
         .collect();
