@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OpenFlags, Row, params};
 
 use super::MIGRATIONS;
-use crate::shell::store::{DataDir, StoreError, exists, open_database};
+use crate::shell::store::{DataDir, StoreError, connect, exists, open_database};
 use crate::sip::uri::Aor;
 
 /// A row of `session`, with its participants. Times are Unix milliseconds.
@@ -60,9 +60,7 @@ impl Report {
         }
         // Brings an older schema up to date, then reads only.
         drop(open_database(&path, &MIGRATIONS)?);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&path, flags)
-            .map_err(|error| StoreError::Sql { path, error })?;
+        let connection = connect(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         Ok(Some(Report {
             connection,
             data_dir: data_dir.clone(),

@@ -1,11 +1,13 @@
 //! The folder that everything is kept in, and who may serve from it.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, lchown};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::{StoreError, exists};
+use rustix::fs::OFlags;
+
+use super::{StoreError, exists, kept_file};
 use crate::shell::telemetry::Interval;
 
 /// What SQLite writes at least.
@@ -46,8 +48,14 @@ impl DataDir {
             .map_err(io)?;
         if rustix::process::geteuid().is_root() && owner.uid() != 0 {
             for folder in absent {
-                // Not what a link leads to: the owner of the folder around it may have changed it meanwhile.
-                lchown(folder, Some(owner.uid()), Some(owner.gid())).map_err(io)?;
+                // The folder, and nothing that the owner of the one around it has put in its place meanwhile.
+                let flags = (OFlags::DIRECTORY | OFlags::NOFOLLOW).bits().cast_signed();
+                OpenOptions::new()
+                    .read(true)
+                    .custom_flags(flags)
+                    .open(folder)
+                    .and_then(|made| fchown(made, Some(owner.uid()), Some(owner.gid())))
+                    .map_err(io)?;
             }
         }
         Ok(DataDir(path.to_path_buf()))
@@ -80,9 +88,7 @@ impl DataDir {
             error,
         })?;
         let data_dir = DataDir(path.to_path_buf());
-        if path.join("lock").exists() {
-            data_dir.lock()?;
-        }
+        data_dir.ask_lock()?;
         Ok(data_dir)
     }
 
@@ -115,11 +121,16 @@ impl DataDir {
     /// Writes the generated certificate and its key. A start that finds one of them alone makes both anew.
     pub fn write_tls_pair(&self, cert_pem: &str, key_pem: &str) -> Result<(), StoreError> {
         let (cert, key) = self.tls_pair();
-        let folder = cert.parent().map_or(Ok(()), std::fs::create_dir_all);
-        folder.map_err(|error| StoreError::Io {
-            path: cert.clone(),
-            error,
-        })?;
+        if let Some(folder) = cert.parent() {
+            match std::fs::create_dir(folder) {
+                Err(_) if folder.is_symlink() => return kept_file::not_itself(folder, "a link"),
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                    let path = cert.clone();
+                    return Err(StoreError::Io { path, error });
+                }
+                _ => {}
+            }
+        }
         replace(&key, PRIVATE, key_pem)?;
         replace(&cert, PUBLIC, cert_pem)
     }
@@ -132,8 +143,9 @@ impl DataDir {
     /// Appends a section to that file.
     pub fn log_latencies(&self, interval: &Interval) -> Result<(), StoreError> {
         let path = self.latency_log();
-        let file = OpenOptions::new().create(true).append(true).open(&path);
-        file.and_then(|mut file| interval.write_log(&mut file))
+        let mut file = kept_file::open(&path, OpenOptions::new().create(true).append(true))?;
+        interval
+            .write_log(&mut file)
             .map_err(|error| StoreError::Io { path, error })
     }
 
@@ -149,37 +161,53 @@ impl DataDir {
 
     /// Takes the folder for this process; two servers on it would each believe that the open call records are theirs.
     pub fn lock(&self) -> Result<Lock, StoreError> {
-        let path = self.0.join("lock");
+        let path = self.lock_file();
         let io = |error| StoreError::Io {
             path: path.clone(),
             error,
         };
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io)?;
-        match file.try_lock() {
-            Ok(()) => {}
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).mode(PRIVATE);
+        let mut file = kept_file::open(&path, options.truncate(false))?;
+        self.is_free(file.try_lock(), &mut file)?;
+        file.set_len(0).map_err(io)?;
+        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        Ok(Lock(file))
+    }
+
+    /// Whether a server could take it now; nothing is written.
+    fn ask_lock(&self) -> Result<(), StoreError> {
+        match kept_file::open(&self.lock_file(), OpenOptions::new().read(true)) {
+            Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+            // For one's own alone a file must be open for writing, over NFS.
+            Ok(mut file) => self.is_free(file.try_lock_shared(), &mut file),
+        }
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.0.join("lock")
+    }
+
+    fn is_free(&self, tried: Result<(), TryLockError>, file: &mut File) -> Result<(), StoreError> {
+        match tried {
+            Ok(()) => Ok(()),
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let pid = file
                     .read_to_string(&mut text)
                     .ok()
                     .and_then(|_| text.trim().parse().ok());
-                return Err(StoreError::Locked {
+                Err(StoreError::Locked {
                     path: self.0.clone(),
                     pid,
-                });
+                })
             }
-            Err(TryLockError::Error(error)) => return Err(io(error)),
+            Err(TryLockError::Error(error)) => Err(StoreError::Io {
+                path: self.lock_file(),
+                error,
+            }),
         }
-        file.set_len(0).map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Lock(file))
     }
 }
 
@@ -190,7 +218,7 @@ fn replace(path: &Path, mode: u32, text: &str) -> Result<(), StoreError> {
     let write = || {
         match std::fs::remove_file(&new) {
             // Of a start that was cut short.
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let mut options = OpenOptions::new();
@@ -243,7 +271,10 @@ mod tests {
             Err(StoreError::Locked { .. })
         ));
         drop(lock);
+        std::fs::write(dir.lock_file(), "4711\n").unwrap();
         DataDir::probe(dir.path()).unwrap();
+        let left = std::fs::read_to_string(dir.lock_file()).unwrap();
+        assert_eq!(left, "4711\n", "a question writes nothing");
     }
 
     /// Only root can make what is somebody else's.

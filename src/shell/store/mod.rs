@@ -8,11 +8,13 @@ mod data_dir;
 mod follow;
 mod import;
 mod keeper;
+mod kept_file;
 mod new_user;
 mod standing;
 mod users;
 
-use std::io::Read;
+use std::fs::{File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -62,6 +64,13 @@ pub enum StoreError {
         /// The process id that the lock names, where it can be read.
         pid: Option<u32>,
     },
+    /// What is there is not the file itself: it is left alone.
+    NotItself {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// A row that this program cannot have written.
     Strange {
         /// Which database.
@@ -105,6 +114,13 @@ impl core::fmt::Display for StoreError {
                     " runs on this data_dir; stop it first, or give this one a data_dir of its own"
                 )
             }
+            StoreError::NotItself { path, found } => {
+                write!(
+                    f,
+                    "{} is {found}; put the file itself there, under this name alone",
+                    path.display()
+                )
+            }
             StoreError::Strange { path, what } => {
                 write!(
                     f,
@@ -141,25 +157,20 @@ pub(in crate::shell) fn open_database(
         path: path.to_path_buf(),
         error,
     };
-    // SQLite gives its -wal and -shm files the mode of the database, so this covers all three.
-    let file = std::fs::OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(io)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).mode(0o600);
+    let (file, made) = kept_file::open_or_make(path, &mut options)?;
+    // SQLite gives its -wal and -shm files the mode and the owner of the database, so this covers all three.
     let mode = file.metadata().map_err(io)?.permissions().mode();
     if mode & 0o077 != 0 {
-        file.set_permissions(std::fs::Permissions::from_mode(0o600))
+        file.set_permissions(Permissions::from_mode(0o600))
             .map_err(io)?;
     }
-    if let Some(owner) = owner_to_be(path, &file) {
-        std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1)).map_err(io)?;
+    if made && let Some((uid, gid)) = owner_to_be(path, &file) {
+        std::os::unix::fs::fchown(&file, Some(uid), Some(gid)).map_err(io)?;
     }
     drop(file);
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = Connection::open_with_flags(path, flags).map_err(sql)?;
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     connection.busy_timeout(BUSY_MAX).map_err(sql)?;
     connection
         .pragma_update(None, "journal_mode", "WAL")
@@ -172,6 +183,26 @@ pub(in crate::shell) fn open_database(
     Ok(connection)
 }
 
+/// A connection to the database at `path`, which is there.
+pub(in crate::shell) fn connect(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
+    kept_file::look_beside(path)?;
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    let mut itself = folder.map_err(|error| StoreError::Io {
+        path: path.to_path_buf(),
+        error,
+    })?;
+    itself.extend(path.file_name());
+    // SQLite refuses a link anywhere on the way then: `data_dir` may stand behind one, and no more does the path from here on.
+    let flags = OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    Connection::open_with_flags(itself, access | flags).map_err(|error| StoreError::Sql {
+        path: path.to_path_buf(),
+        error,
+    })
+}
+
 /// Whether [`open_database`] could open what is at `path`, found out without opening it as a database: that would make files.
 ///
 /// # Errors
@@ -181,12 +212,11 @@ pub(in crate::shell) fn probe_database(path: &Path, migrations: &[&str]) -> Resu
         path: path.to_path_buf(),
         error,
     };
-    let mut options = std::fs::OpenOptions::new();
-    let file = match options.read(true).append(true).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(io(error)),
+    let file = match kept_file::open(path, OpenOptions::new().read(true).append(true)) {
+        Err(StoreError::Io { error, .. }) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
     };
+    kept_file::look_beside(path)?;
     let mut header = Vec::new();
     file.take(100).read_to_end(&mut header).map_err(io)?;
     if header.is_empty() {
@@ -211,10 +241,10 @@ pub(in crate::shell) fn probe_database(path: &Path, migrations: &[&str]) -> Resu
 
 /// Who ought to own a database that root has just made: the owner of its folder. `muster user add` by root must not
 /// lock out the server, which runs as somebody else.
-fn owner_to_be(path: &Path, file: &std::fs::File) -> Option<(u32, u32)> {
+fn owner_to_be(path: &Path, file: &File) -> Option<(u32, u32)> {
     use std::os::unix::fs::MetadataExt;
     let (file, folder) = (file.metadata().ok()?, path.parent()?.metadata().ok()?);
-    (file.len() == 0 && file.uid() == 0 && folder.uid() != 0).then(|| (folder.uid(), folder.gid()))
+    (file.uid() == 0 && folder.uid() != 0).then(|| (folder.uid(), folder.gid()))
 }
 
 fn migrate(
