@@ -259,16 +259,12 @@ impl Shard {
         });
     }
 
-    /// The body of a request, with its encoding undone; `None` where that can't be had, which it has been told then. Without a body
-    /// nothing is encoded.
+    /// The body of a request, with its encoding undone; `None` where that can't be had, which it has been told then.
     pub(crate) fn body<'a>(
         &mut self,
         request: Request<'a>,
         effects: &mut Effects,
     ) -> Option<Cow<'a, [u8]>> {
-        if request.message.body().is_empty() {
-            return Some(Cow::Borrowed(&[]));
-        }
         match body(request.message, self.settings.body_bytes_max) {
             Ok(body) => Some(body),
             Err(bad) => {
