@@ -74,38 +74,51 @@ impl Waiting {
 
 /// A shard that can't pass on what it has reads nothing either: nobody's time runs meanwhile, nor until it has read what
 /// came. What looks like silence was not the peer's.
+///
+/// What is read may stall the shard again, with the rest still unread: that is one pause. It ends, at the latest, in the first
+/// turn that reads when thrice its longest stall has gone by: a store that is slow for ever, and never lets the shard read all,
+/// gets ticks again and again.
 #[derive(Debug, Default)]
 pub(super) struct Pause {
     since: Option<Now>,
-    until: Option<Now>,
+    /// Since when nothing is read; not while the shard catches up.
+    stalls_since: Option<Now>,
+    /// The longest stall so far that is over.
+    longest: Duration,
 }
 
 impl Pause {
-    /// Shorter ones are not counted: a busy shard has them all the time, and must have its ticks.
+    /// Shorter stalls are not counted: a busy shard has them all the time, and must have its ticks.
     const LEAST: Duration = Duration::from_secs(1);
+    /// So many times its longest stall a pause lasts at most, where there is always something left to read.
+    const STALLS_MAX: u32 = 3;
 
     /// A turn that reads nothing.
     pub(super) fn goes_on(&mut self, now: Now) {
-        if self.since.is_none() || self.until.take().is_some() {
-            self.since = Some(now);
-        }
+        self.since.get_or_insert(now);
+        self.stalls_since.get_or_insert(now);
     }
 
-    /// A turn that reads; `all` where nothing is left. What is left has at most as long again.
+    /// A turn that reads; `all` where nothing is left.
     pub(super) fn ends(&mut self, now: Now, all: bool) {
         let Some(since) = self.since else {
             return;
         };
-        let until = *self.until.get_or_insert(now.after(now.since(since)));
-        if all || now >= until {
+        if let Some(stalls_since) = self.stalls_since.take() {
+            self.longest = self.longest.max(now.since(stalls_since));
+        }
+        let lasted = now.since(since);
+        if all || lasted >= self.longest.saturating_mul(Pause::STALLS_MAX) {
             *self = Pause::default();
         }
     }
 
     /// Whether time stands still.
     pub(super) fn is_on(&self, now: Now) -> bool {
-        self.since
-            .is_some_and(|since| now.since(since) >= Pause::LEAST)
+        let stall = self
+            .stalls_since
+            .map_or(Duration::ZERO, |since| now.since(since));
+        self.longest.max(stall) >= Pause::LEAST
     }
 }
 
@@ -175,5 +188,86 @@ mod tests {
         waiting.sleeps(at(501));
         waiting.looks(at(600), true);
         assert_eq!(waiting.least(), Some(Duration::ZERO));
+    }
+
+    /// What happens, and when: the shard is pressed, or reads with something left, or reads all; then whether time stands still.
+    fn play(turns: &[(u64, &str, bool)]) -> Pause {
+        let mut pause = Pause::default();
+        for (ms, what, on) in turns {
+            match *what {
+                "pressed" => pause.goes_on(at(*ms)),
+                "some" => pause.ends(at(*ms), false),
+                "all" => pause.ends(at(*ms), true),
+                other => panic!("{other}?"),
+            }
+            assert_eq!(pause.is_on(at(*ms)), *on, "{what} at {ms} ms");
+        }
+        pause
+    }
+
+    #[test]
+    fn time_stands_still_until_all_has_been_read() {
+        play(&[
+            (0, "pressed", false),
+            (900, "pressed", false),
+            (35_000, "pressed", true),
+            (35_001, "some", true),
+            (36_000, "some", true),
+            (36_100, "all", false),
+        ]);
+    }
+
+    /// Bob's answer is unread for as long as his shard is pressed again by what it read before.
+    #[test]
+    fn what_presses_again_forgets_nothing_that_is_unread() {
+        play(&[
+            (0, "pressed", false),
+            (35_000, "pressed", true),
+            (35_001, "some", true),
+            (35_002, "pressed", true),
+            (35_100, "pressed", true),
+            // A stall that is longer than the one before it.
+            (76_000, "some", true),
+            (76_001, "pressed", true),
+            (77_000, "all", false),
+            // Another one.
+            (77_001, "pressed", false),
+            (78_000, "pressed", false),
+            (78_001, "pressed", true),
+        ]);
+    }
+
+    #[test]
+    fn a_store_that_is_slow_for_ever_does_not_stop_time_for_ever() {
+        let (mut pause, mut stood_ms) = (Pause::default(), 0);
+        for turn in 0..60_000 {
+            let now = at(turn);
+            match turn % 3_000 == 2_999 {
+                true => pause.ends(now, false),
+                false => pause.goes_on(now),
+            }
+            stood_ms = if pause.is_on(now) { stood_ms + 1 } else { 0 };
+            assert!(stood_ms <= 9_000, "{stood_ms} at {turn} ms");
+        }
+        // Nor one that goes on reading and never comes to an end.
+        let mut pause = play(&[(0, "pressed", false), (2_000, "some", true)]);
+        for turn in 2_000..5_999 {
+            pause.ends(at(turn), false);
+            assert!(pause.is_on(at(turn)));
+        }
+        pause.ends(at(6_000), false);
+        assert!(!pause.is_on(at(6_000)));
+    }
+
+    #[test]
+    fn many_short_stalls_are_none() {
+        let mut pause = Pause::default();
+        for turn in 0..100_000 {
+            match turn % 400 == 399 {
+                true => pause.ends(at(turn), false),
+                false => pause.goes_on(at(turn)),
+            }
+            assert!(!pause.is_on(at(turn)), "at {turn} ms");
+        }
     }
 }

@@ -160,19 +160,27 @@ fn while_a_shard_cannot_read_nobodys_time_runs_out() {
     })
     .expect("a shard starts");
     running.control().open();
-    let mut peer = Peer::tcp(running.sip[0]);
-    peer.send(&request(1, "")).expect("written");
+    let mut peers = [Peer::tcp(running.sip[0]), Peer::tcp(running.sip[0])];
+    peers[0].send(&request(1, "")).expect("written");
     let next = || {
         seen.recv_timeout(Duration::from_secs(60))
             .expect("the shard lives")
     };
     while next() != Seen::Message {}
     // The records have no room now: what comes is not read, and after a second nobody's time runs.
-    peer.send(&request(2, "")).expect("written");
+    peers[0].send(&request(2, "")).expect("written");
+    peers[1].send(&request(3, "")).expect("written");
     let end = Instant::now() + Duration::from_secs(60);
     while seen.recv_timeout(Duration::from_millis(1500)).is_ok() {
         assert!(Instant::now() < end, "time runs on, though nothing is read");
     }
+    // One of the two is read, and its records leave no room for the other.
+    for _ in 0..4 {
+        events.recv().expect("four records of the first message");
+    }
+    assert_eq!(next(), Seen::Message, "what came meanwhile is read first");
+    let more = seen.recv_timeout(Duration::from_millis(1500));
+    assert!(more.is_err(), "{more:?}, and a message is still unread");
     let reader = thread::spawn(move || while events.recv().is_ok() {});
     assert_eq!(next(), Seen::Message, "what came meanwhile is read first");
     while next() != Seen::Tick {}
