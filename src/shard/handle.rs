@@ -61,6 +61,7 @@ impl Shard {
             Input::UserRemoved(aor) => on_register::user_removed(self, &aor, effects),
             Input::Kept { ticket, outcome } => on_kept::on_kept(self, ticket, outcome, effects),
             Input::Pressure { least } => overload::on_pressure(self, least, effects),
+            Input::StoodStill { lasted } => on_connection::stood_still(self, lasted),
             Input::Tick => on_tick::on_tick(self, effects),
             Input::Stop => on_tick::on_stop(self, effects),
         }

@@ -77,6 +77,11 @@ pub enum Input<'a> {
         /// So long.
         least: Duration,
     },
+    /// No ticks came and little or nothing was read, which was not the peers' fault. Ticks come again now.
+    StoodStill {
+        /// So long.
+        lasted: Duration,
+    },
     /// Time has passed. Comes at least every 250 ms; timers fire on it.
     Tick,
     /// The server is stopping: take no new work, end sessions and subscriptions. Comes once.

@@ -284,6 +284,8 @@ pub struct Shard {
     gruu_seal: Seal,
     branches: Branches,
     stopping: bool,
+    /// Nobody is a stranger for too long before that.
+    strangers_until: Now,
     overload: Overload,
     /// Lync endpoints that are still to be told that the server stops.
     farewells: Vec<ConnectionId>,
@@ -472,6 +474,7 @@ impl Shard {
             rng,
             branches,
             stopping: false,
+            strangers_until: now,
             farewells: Vec::new(),
             connections: Connections::default(),
             servers,

@@ -31,6 +31,12 @@ pub(super) fn opened(
     shard.look_at(deadline, Look::Connection(connection));
 }
 
+/// Who was about to say who they are has as long again as time has stood still, and never more than who comes in now.
+pub(super) fn stood_still(shard: &mut Shard, lasted: Duration) {
+    let all = Duration::from_secs(shard.settings.anonymous_s);
+    shard.strangers_until = shard.now.after(lasted.min(all));
+}
+
 /// The wheel looks at a connection's association then, or sooner.
 pub(super) fn arm(shard: &mut Shard, connection: ConnectionId, at: Now) {
     let now = shard.now;
@@ -49,7 +55,11 @@ pub(super) fn look(shard: &mut Shard, connection: ConnectionId, effects: &mut Ef
         return;
     };
     let is_due = found.armed.is_due(now);
+    let until = shard.strangers_until;
     let reason = match &found.association {
+        _ if found.user.is_none() && now < until => {
+            return shard.look_at(until, Look::Connection(connection));
+        }
         _ if found.user.is_none() => "did not authenticate in time",
         Some(association) if association.until() <= now => "did not authenticate again in time",
         Some(association) if is_due => {
@@ -175,12 +185,12 @@ mod tests {
     use crate::shard::{Settings, ShardId};
     use crate::sip::link::Transport;
 
-    /// Longer than a wheel's entry lies: see `armed`.
-    #[test]
-    fn who_says_nothing_has_all_the_time_that_is_configured() {
-        const BEGIN: Now = Now(1_700_000_000_000_000);
+    const BEGIN: Now = Now(1_700_000_000_000_000);
+
+    /// In which second a connection that says nothing is closed, where time stands still from and to such seconds.
+    fn closed_s(anonymous_s: u64, still_s: core::ops::Range<u64>) -> Option<u64> {
         let settings = Settings {
-            anonymous_s: 1200,
+            anonymous_s,
             ..Settings::default()
         };
         let mut shard = Shard::new(ShardId(0), settings, [1; 32], [2; 32], BEGIN);
@@ -193,18 +203,39 @@ mod tests {
             failures: 0,
         };
         shard.handle(BEGIN, Input::Opened { connection, link }, &mut effects);
-        let mut closed_s = None;
-        for s in 1..1300 {
-            let now = BEGIN.after(Duration::from_secs(s));
-            shard.handle(now, Input::Tick, &mut effects);
-            let closes = |effect: &Effect| matches!(effect, Effect::Close { .. });
-            if closed_s.is_none() && effects.list.iter().any(closes) {
-                closed_s = Some(s);
+        let closes = |effect: &Effect| matches!(effect, Effect::Close { .. });
+        (1..1300).find(|s| {
+            let now = BEGIN.after(Duration::from_secs(*s));
+            if *s == still_s.end {
+                let lasted = Duration::from_secs(still_s.end - still_s.start);
+                shard.handle(now, Input::StoodStill { lasted }, &mut effects);
             }
-        }
+            if !still_s.contains(s) {
+                shard.handle(now, Input::Tick, &mut effects);
+            }
+            effects.list.iter().any(closes)
+        })
+    }
+
+    /// Longer than a wheel's entry lies: see `armed`.
+    #[test]
+    fn who_says_nothing_has_all_the_time_that_is_configured() {
+        let closed_s = closed_s(1200, 0..0);
         assert!(
             matches!(closed_s, Some(1200 | 1201)),
             "closed after {closed_s:?} s"
         );
+    }
+
+    /// Who was told 401 by a shard that had stalled must have the time to answer it.
+    #[test]
+    fn a_stall_takes_nothing_off_a_strangers_time() {
+        for (still_s, expected) in [(20..25, 30), (28..40, 52), (10..70, 100), (10..700, 730)] {
+            let closed_s = closed_s(30, still_s.clone());
+            assert!(
+                closed_s.is_some_and(|s| (expected..expected + 2).contains(&s)),
+                "closed after {closed_s:?} s, still in {still_s:?}"
+            );
+        }
     }
 }

@@ -159,6 +159,8 @@ pub(super) struct Executor<C> {
     adopted_by: Option<ShardId>,
     waiting: Waiting,
     pause: Pause,
+    /// Nobody is cut before that: they have not had all their time, for it has stood still.
+    cuts_from: Now,
     /// Who asks whether this shard takes work: told in the next turn in which it does.
     asked_ready: VecDeque<Sender<ShardId>>,
     /// Inputs of this turn.
@@ -207,6 +209,7 @@ impl<C: Core> Executor<C> {
             adopted_by: None,
             waiting: Waiting::new(now),
             pause: Pause::default(),
+            cuts_from: now,
             asked_ready: VecDeque::new(),
             inputs: 0,
             telemetry: Telemetry::new(),
@@ -465,6 +468,10 @@ impl<C: Core> Executor<C> {
         }
         // A stop has its own patience.
         let paused = self.pause.is_on(self.now) && self.life == Life::Open;
+        if let Some(lasted) = self.pause.take_over() {
+            self.cuts_from = self.now.after(lasted.min(self.equipment.limits.handshake));
+            self.give(Input::StoodStill { lasted });
+        }
         if !paused {
             self.give(Input::Tick);
         }
@@ -481,6 +488,8 @@ impl<C: Core> Executor<C> {
                     Err(broken) => {
                         if let Stage::Closing { .. } = connection.stage {
                             self.drop_connection(id, broken.0);
+                        } else if self.now < self.cuts_from {
+                            self.table.look_at(id, self.cuts_from);
                         } else {
                             self.count_cut(id, broken);
                             self.close(id, broken.0, true);

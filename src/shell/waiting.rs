@@ -85,6 +85,8 @@ pub(super) struct Pause {
     stalls_since: Option<Now>,
     /// The longest stall so far that is over.
     longest: Duration,
+    /// How long the pause that is over has lasted, until that is asked for.
+    over: Option<Duration>,
 }
 
 impl Pause {
@@ -109,7 +111,10 @@ impl Pause {
         }
         let lasted = now.since(since);
         if all || lasted >= self.longest.saturating_mul(Pause::STALLS_MAX) {
-            *self = Pause::default();
+            *self = Pause {
+                over: self.is_on(now).then_some(lasted).or(self.over),
+                ..Pause::default()
+            };
         }
     }
 
@@ -119,6 +124,11 @@ impl Pause {
             .stalls_since
             .map_or(Duration::ZERO, |since| now.since(since));
         self.longest.max(stall) >= Pause::LEAST
+    }
+
+    /// How long time has stood still, once after each time.
+    pub(super) fn take_over(&mut self) -> Option<Duration> {
+        self.over.take()
     }
 }
 
@@ -207,7 +217,7 @@ mod tests {
 
     #[test]
     fn time_stands_still_until_all_has_been_read() {
-        play(&[
+        let mut pause = play(&[
             (0, "pressed", false),
             (900, "pressed", false),
             (35_000, "pressed", true),
@@ -215,6 +225,8 @@ mod tests {
             (36_000, "some", true),
             (36_100, "all", false),
         ]);
+        assert_eq!(pause.take_over(), Some(Duration::from_millis(36_100)));
+        assert_eq!(pause.take_over(), None);
     }
 
     /// Bob's answer is unread for as long as his shard is pressed again by what it read before.
@@ -269,5 +281,6 @@ mod tests {
             }
             assert!(!pause.is_on(at(turn)), "at {turn} ms");
         }
+        assert_eq!(pause.take_over(), None);
     }
 }

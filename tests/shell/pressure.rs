@@ -140,6 +140,7 @@ fn while_a_shard_cannot_read_nobodys_time_runs_out() {
     let (keeper, _errands) = bounded(2);
     let mut settings = Settings::new(vec![two_cores()[0]], certificate().1);
     settings.sip = vec![([127, 0, 0, 1], 0).into()];
+    settings.connection.message = Duration::from_secs(1);
     let (tell, seen) = unbounded();
     let running = run::start(settings, recorder, keeper, move |_| {
         let tell = tell.clone();
@@ -161,6 +162,10 @@ fn while_a_shard_cannot_read_nobodys_time_runs_out() {
     .expect("a shard starts");
     running.control().open();
     let mut peers = [Peer::tcp(running.sip[0]), Peer::tcp(running.sip[0])];
+    // The first half: the rest must come within a second.
+    let mut slow = Peer::tcp(running.sip[0]);
+    let (begun, rest) = (&request(9, "")[..20], &request(9, "")[20..]);
+    slow.send(begun).expect("written");
     peers[0].send(&request(1, "")).expect("written");
     let next = || {
         seen.recv_timeout(Duration::from_secs(60))
@@ -183,7 +188,12 @@ fn while_a_shard_cannot_read_nobodys_time_runs_out() {
     assert!(more.is_err(), "{more:?}, and a message is still unread");
     let reader = thread::spawn(move || while events.recv().is_ok() {});
     assert_eq!(next(), Seen::Message, "what came meanwhile is read first");
-    while next() != Seen::Tick {}
+    // Ten ticks later all have been looked at, and who had more time when it stood still has not been cut.
+    for _ in 0..11 {
+        while next() != Seen::Tick {}
+    }
+    slow.send(rest).expect("written");
+    assert_eq!(number_and_body(&slow.message()).0, 9);
     assert!(running.stop(Duration::from_secs(5)).is_some());
     reader.join().expect("it ends with the shard");
 }
