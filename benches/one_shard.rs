@@ -144,6 +144,7 @@ impl OneShard {
             Effect::Send {
                 connection: to,
                 range,
+                ..
             } if *to == connection => Some(range.clone()),
             _ => None,
         });
@@ -161,9 +162,9 @@ impl OneShard {
     #[allow(dead_code, reason = "not every benchmark has many who hear")]
     pub fn answer_all(&mut self, method: &str) -> usize {
         let sent = self.effects.list.iter().filter_map(|effect| match effect {
-            Effect::Send { connection, range } => {
-                Some((*connection, self.effects.bytes[range.clone()].to_vec()))
-            }
+            Effect::Send {
+                connection, range, ..
+            } => Some((*connection, self.effects.bytes[range.clone()].to_vec())),
             _ => None,
         });
         let requests = sent.filter(|(_, bytes)| bytes.starts_with(method.as_bytes()));

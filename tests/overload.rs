@@ -8,6 +8,7 @@ mod limits;
 use std::time::Duration;
 
 use crate::client::{Heard, Inbox, authorization};
+use crate::overload::limits::AUDIO;
 use crate::world::World;
 use muster::shard::Settings;
 use muster::shard::route::Route;
@@ -232,6 +233,33 @@ fn paged(world: &mut World, from: &mut Client, to: &mut Client) -> Heard {
         .into_iter()
         .find(|heard| heard.status >= Some(200))
         .expect("an answer")
+}
+
+/// `caller` calls `callee`, who answers: what stands in the requests of each in that call.
+fn call(world: &mut World, caller: &mut Client, callee: &mut Client) -> [String; 2] {
+    let lines = |client: &Client| {
+        let name = &client.name;
+        format!(
+            "Contact: <sip:{name}@10.0.0.1:5060;transport=tls>\r\nContent-Type: application/sdp\r\n"
+        )
+    };
+    let offer = lines(caller);
+    caller.send(world, "INVITE", &callee.name, &offer, AUDIO);
+    world.settle();
+    let bytes = world.read(callee.socket);
+    let rings = callee.inbox.push(&bytes).pop().expect("an INVITE");
+    // The tag that each client has everywhere.
+    let answer = rings.response(200, "OK", "f", &lines(callee), AUDIO);
+    world.send(callee.socket, &answer);
+    let taken = caller.read_all(world).pop().expect("an answer");
+    assert_eq!(taken.status, Some(200), "{}", taken.full());
+    let within = |other: &str, told: &Heard| {
+        let routes = told.all("Record-Route");
+        let routes: String = routes.map(|route| format!("Route: {route}\r\n")).collect();
+        let other = told.header(other).expect("an address");
+        format!("To: {other}\r\nCall-ID: {}\r\n{routes}", told.call_id())
+    };
+    [within("To", &taken), within("From", &rings)]
 }
 
 fn assert_shed(answer: &Heard, what: &str) {

@@ -573,7 +573,9 @@ impl World {
         let (mut closing, mut late) = (Vec::new(), Vec::new());
         for effect in effects.list.drain(..) {
             match effect {
-                Effect::Send { connection, range } => {
+                Effect::Send {
+                    connection, range, ..
+                } => {
                     if let Some(&socket) = self.homes.get(&(shard, connection)) {
                         let end = &mut self.sockets[socket];
                         let sent = &effects.bytes[range.clone()];

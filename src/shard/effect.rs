@@ -33,6 +33,8 @@ pub enum Effect {
         connection: ConnectionId,
         /// Which part of the arena.
         range: Range<usize>,
+        /// A notification of this server's: written where there was room, and in what its connection has been told already.
+        notifies: bool,
     },
     /// Close after what was sent before has left, or at once if it does not leave within a second.
     Close {
@@ -102,11 +104,21 @@ pub struct Effects {
 impl Effects {
     /// Sends what `write` appends to the arena.
     pub fn send(&mut self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(connection, false, write);
+    }
+
+    /// The same for a notification of this server's. What one client tells another in a call may look the same, and is none.
+    pub fn notify(&mut self, connection: ConnectionId, write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(connection, true, write);
+    }
+
+    fn push(&mut self, connection: ConnectionId, notifies: bool, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
         write(&mut self.bytes);
         self.list.push(Effect::Send {
             connection,
             range: start..self.bytes.len(),
+            notifies,
         });
     }
 

@@ -62,10 +62,14 @@ pub(super) fn hold(shard: &mut Shard, start: usize, effects: &mut Effects) {
     let mut holding: Vec<ConnectionId> = Vec::new();
     let Effects { list, bytes } = &mut *effects;
     for effect in list.iter_mut().skip(start) {
-        if let Effect::Send { connection, range } = effect
+        if let Effect::Send {
+            connection,
+            range,
+            notifies,
+        } = effect
             && let Some(request) = bytes.get(range.clone())
             && !request.starts_with(b"SIP/2.0 ")
-            && holds(shard, *connection, request)
+            && holds(shard, *connection, request, *notifies)
         {
             // Nothing else is as short.
             range.end = range.start;
@@ -85,10 +89,9 @@ pub(super) fn hold(shard: &mut Shard, start: usize, effects: &mut Effects) {
     }
 }
 
-/// Whether a request is kept back.
-fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8]) -> bool {
+/// Whether a request is kept back. One that notifies `is_told` already.
+fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8], is_told: bool) -> bool {
     let now = shard.now;
-    let is_told = request.starts_with(b"NOTIFY ") || request.starts_with(b"BENOTIFY ");
     let has_room = is_told || shard.connections.room_to_say(id, now) > 0;
     let Some(place) = shard.connections.get_mut(id) else {
         return false;

@@ -266,7 +266,7 @@ impl Shard {
             dialog.local_cseq = cseq;
         }
         let written = effects.bytes.len();
-        effects.send(connection, |out| {
+        effects.notify(connection, |out| {
             let method = if benotify { "BENOTIFY" } else { "NOTIFY" };
             let mut draft = dialog.request(out, method, &link, branch);
             draft.contact(dialog.scheme(), &place.user, &link, place.focus);

@@ -29,7 +29,9 @@ pub(super) fn fill(shard: &Shard, start: usize, effects: &mut Effects) {
     }
     let Effects { list, bytes } = effects;
     for effect in list.iter_mut().skip(start) {
-        if let Effect::Send { connection, range } = effect
+        if let Effect::Send {
+            connection, range, ..
+        } = effect
             && range.len() < MESSAGE_BYTES_MIN
             && shard
                 .connections

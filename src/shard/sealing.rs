@@ -16,7 +16,9 @@ pub(super) fn seal(shard: &mut Shard, start: usize, effects: &mut Effects) {
     let target = shard.authenticator.ntlm_target();
     let Effects { list, bytes } = effects;
     for effect in list.iter_mut().skip(start) {
-        if let Effect::Send { connection, range } = effect
+        if let Effect::Send {
+            connection, range, ..
+        } = effect
             && let Some(connection) = connections.get_mut(*connection)
             && let Some(association) = &mut connection.association
             && let Some(first) = memchr::memchr(b'\n', &bytes[range.clone()])

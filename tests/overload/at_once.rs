@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::limits::{AUDIO, MESSAGES};
-use super::{Client, far_from, paged};
+use super::{Client, call, far_from, paged};
 use crate::client::Heard;
 use crate::world::World;
 use muster::presence::Contacts;
@@ -427,25 +427,54 @@ fn who_writes_much_at_once_cuts_nobody() {
     }
 }
 
+/// In a call it goes round by no other name: this server tells in these two.
+#[test]
+fn who_notifies_much_in_a_call_cuts_nobody() {
+    for (shards, method) in [(1, "NOTIFY"), (2, "NOTIFY"), (2, "BENOTIFY"), (2, "INFO")] {
+        let mut world = World::new(shards, 8, &Settings::default());
+        let mut bob = Client::up(&mut world, "bob");
+        let mut mallory = Client::up(&mut world, &far_from("bob"));
+        let [hers, _] = call(&mut world, &mut mallory, &mut bob);
+        let lines = format!("{hers}Event: much\r\nSubscription-State: active\r\n{TEXT}");
+        for number in 0..120 {
+            mallory.send(&mut world, method, "bob", &lines, &letter(number));
+        }
+        let heard = bob.read_all(&mut world);
+        assert_bounded(&world, &bob);
+        let got = heard.iter().filter(|heard| heard.method == method);
+        let got: Vec<usize> = got.map(number_of).collect();
+        assert!(got.len() >= 8 && got.is_sorted(), "{method} {got:?}");
+        let heard = mallory.read(&mut world);
+        assert_eq!((taken(&heard), heard.len()), (got.len(), 120), "{method}");
+        let answer = paged(&mut world, &mut mallory, &mut bob);
+        assert_eq!(answer.status, Some(200), "{}", answer.full());
+    }
+}
+
+/// Carol converses with Bob: what stands in her messages.
+fn converse(world: &mut World, carol: &mut Client, bob: &mut Client) -> String {
+    carol.send(world, "INVITE", "bob", INVITE, MESSAGES);
+    world.settle();
+    let bytes = world.read(bob.socket);
+    let invite = bob.inbox.push(&bytes).remove(0);
+    let accepts = invite.response(200, "OK", "b", INVITE, MESSAGES);
+    world.send(bob.socket, &accepts);
+    let heard = carol.read_all(world);
+    let accepted = heard.last().expect("an answer");
+    assert_eq!(accepted.status, Some(200), "{}", accepted.full());
+    let to = accepted.header("To").expect("To");
+    let dialog = format!("To: {to}\r\nCall-ID: {}\r\n{TEXT}", accepted.call_id());
+    bob.read_all(world);
+    dialog
+}
+
 #[test]
 fn what_is_written_to_who_does_not_read_waits_in_its_order() {
     let mut world = World::new(1, 9, &Settings::default());
     let mut bob = Client::up(&mut world, "bob");
     let mut mallory = Client::up(&mut world, "mallory");
     let mut carol = Client::up(&mut world, "carol");
-    // With Carol he converses.
-    carol.send(&mut world, "INVITE", "bob", INVITE, MESSAGES);
-    world.settle();
-    let bytes = world.read(bob.socket);
-    let invite = bob.inbox.push(&bytes).remove(0);
-    let accepts = invite.response(200, "OK", "b", INVITE, MESSAGES);
-    world.send(bob.socket, &accepts);
-    let heard = carol.read_all(&mut world);
-    let accepted = heard.last().expect("an answer");
-    assert_eq!(accepted.status, Some(200), "{}", accepted.full());
-    let to = accepted.header("To").expect("To");
-    let dialog = format!("To: {to}\r\nCall-ID: {}\r\n{TEXT}", accepted.call_id());
-    bob.read_all(&mut world);
+    let dialog = converse(&mut world, &mut carol, &mut bob);
 
     world.set_reading(bob.socket, false);
     for number in 0..4 {

@@ -115,7 +115,7 @@ fn tell(
             user.uri(),
         );
         let call_id = shard.fresh_tag();
-        effects.send(connection, |out| {
+        effects.notify(connection, |out| {
             let mut draft = lone_request(
                 out,
                 Method::Notify,

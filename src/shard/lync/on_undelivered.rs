@@ -31,7 +31,7 @@ pub(in crate::shard) fn report(
     };
     let dialog = &mut association.dialog;
     let body = imdn::write(number, &missed.uri(), outcome.status);
-    effects.send(connection, |out| {
+    effects.notify(connection, |out| {
         let mut draft = dialog.request(out, "BENOTIFY", &link, branch);
         draft.contact(dialog.scheme(), "", &link, false);
         draft.body(imdn::CONTENT_TYPE, &body);

@@ -28,7 +28,9 @@ impl<C: Core> Executor<C> {
         let mut list = core::mem::take(&mut self.effects.list);
         for effect in list.drain(..) {
             match effect {
-                Effect::Send { connection, range } => self.chain(connection, range),
+                Effect::Send {
+                    connection, range, ..
+                } => self.chain(connection, range),
                 Effect::Close { connection, reason } => self.close(connection, reason, true),
                 Effect::Adopt {
                     connection,
