@@ -107,7 +107,8 @@ fn holds(shard: &mut Shard, id: ConnectionId, request: &[u8], is_told: bool) -> 
 }
 
 /// What has been taken back while it waited is not sent: nobody is rung for what is over, or by a server that stops. It ends as if it
-/// had been cancelled there.
+/// had been cancelled there. Nor is what nobody waits for any more, for who sent it has been told that it did not arrive: but for
+/// what ends or confirms something, and for this server's own notifications.
 pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut Effects) {
     let (clients, branches, stopping) = (&shard.clients, shard.branches, shard.stopping);
     let place = shard.connections.get_mut(id);
@@ -116,13 +117,11 @@ pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut
     };
     let mut over = Vec::new();
     let Held { waiting, bytes } = &mut **held;
-    waiting.retain(|Waiting { request, .. }| {
-        let (invites, cancels) = (
-            request.starts_with(b"INVITE "),
-            request.starts_with(b"CANCEL "),
-        );
+    waiting.retain(|Waiting { request, is_told }| {
+        let begins = |method: &[u8]| request.starts_with(method);
+        let (invites, cancels) = (begins(b"INVITE "), begins(b"CANCEL "));
         let client = branch(request)
-            .filter(|_| invites || cancels)
+            .filter(|_| !is_told && !begins(b"ACK ") && !begins(b"BYE "))
             .and_then(|branch| branches.read(branch));
         let Some(client) = client else {
             return true;
@@ -130,6 +129,7 @@ pub(super) fn drop_taken_back(shard: &mut Shard, id: ConnectionId, effects: &mut
         let stays = match clients.get(client) {
             None => false,
             Some(_) if cancels => !over.contains(&client),
+            Some(_) if !invites => true,
             Some(invitation) => {
                 let rings = matches!(invitation.purpose, Purpose::Invite(_) | Purpose::Call(_));
                 invitation.cancelling == Cancelling::No && !(rings && stopping)

@@ -468,6 +468,51 @@ fn converse(world: &mut World, carol: &mut Client, bob: &mut Client) -> String {
     dialog
 }
 
+/// They say it again, or otherwise: it must not come after all.
+#[test]
+fn what_its_sender_was_told_is_lost_does_not_come_later() {
+    let mut world = World::new(1, 9, &Settings::default());
+    let [mut bob, mut mallory, mut carol, mut dave] =
+        ["bob", "mallory", "carol", "dave"].map(|name| Client::up(&mut world, name));
+    let dialog = converse(&mut world, &mut carol, &mut bob);
+    let [in_call, _] = call(&mut world, &mut dave, &mut bob);
+
+    world.set_reading(bob.socket, false);
+    mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(0));
+    world.settle();
+    mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(1));
+    carol.send(&mut world, "MESSAGE", "bob", &dialog, &letter(2));
+    dave.send(
+        &mut world,
+        "INFO",
+        "bob",
+        &format!("{in_call}{TEXT}"),
+        "press 1",
+    );
+    world.pass(Duration::from_secs(20));
+    mallory.send(&mut world, "MESSAGE", "bob", TEXT, &letter(3));
+    dave.send(&mut world, "BYE", "bob", &in_call, "");
+    world.pass(Duration::from_secs(13));
+    let finals =
+        |heard: Vec<Heard>| -> Vec<u16> { heard.iter().filter_map(|heard| heard.status).collect() };
+    assert_eq!(finals(mallory.read(&mut world)), [480, 480]);
+    assert_eq!(finals(carol.read(&mut world)), [480]);
+    assert_eq!(finals(dave.read(&mut world)), [408]);
+    world.pass(Duration::from_secs(5));
+
+    world.set_reading(bob.socket, true);
+    let heard = bob.read_all(&mut world);
+    // That is on its way already.
+    assert_eq!(letters(&heard), [0, 3]);
+    let requests = heard.iter().filter(|heard| heard.status.is_none());
+    let requests: Vec<&str> = requests.map(|heard| &*heard.method).collect();
+    assert_eq!(requests, ["MESSAGE", "MESSAGE", "BYE"]);
+    assert_eq!(taken(&mallory.read_all(&mut world)), 1);
+    assert_eq!(taken(&dave.read_all(&mut world)), 1);
+    let answer = paged(&mut world, &mut mallory, &mut bob);
+    assert_eq!(answer.status, Some(200), "{}", answer.full());
+}
+
 #[test]
 fn what_is_written_to_who_does_not_read_waits_in_its_order() {
     let mut world = World::new(1, 9, &Settings::default());
