@@ -339,6 +339,21 @@ impl Search {
         self.one_less(number, Word::Endpoints, answer, now, deeds);
     }
 
+    /// Whom a branch rings wants to hear nothing of the caller any more: whatever rings for them ends, whatever any of it has said
+    /// counts no more, and no rule of theirs does.
+    pub fn turned_away(&mut self, branch: usize, answer: Answer, now: Now, deeds: &mut Vec<Deed>) {
+        let Some(number) = self.branch(branch).map(|branch| branch.target) else {
+            return;
+        };
+        let Some(target) = self.live(number) else {
+            return;
+        };
+        (target.busy, target.no_answer) = (None, None);
+        target.best = Some((Word::Ours, answer));
+        self.cancel_target(number, deeds);
+        self.ended(number, now, deeds);
+    }
+
     /// Something that a target waits for has ended.
     fn one_less(
         &mut self,

@@ -549,6 +549,13 @@ pub enum Letter {
         /// Its instance id; may be empty.
         endpoint: Box<str>,
     },
+    /// To a call's owner: whom this client rings wants to hear nothing of the caller any more.
+    CallTurnedAway {
+        /// The call.
+        call: SessionId,
+        /// The client's number there.
+        end: u32,
+    },
     /// To a client's shard: cancel the INVITE that it was sent.
     CallCancel {
         /// The call.

@@ -59,15 +59,17 @@ pub(super) fn part(shard: &mut Shard, key: UserKey, effects: &mut Effects) {
         else {
             continue;
         };
-        if matches!(stage, Stage::Cancelled | Stage::Referred) {
-            continue;
-        }
-        on_call_end::over(shard, call, end, effects);
-        // What rings is cancelled, and answers that itself.
-        if stage != Stage::Ringing {
-            let reason = REASON;
-            shard.post_session(call, Letter::CallEnded { call, end, reason }, effects);
-        }
+        let letter = match stage {
+            Stage::Cancelled | Stage::Referred => continue,
+            // The call's owner takes it back, there and wherever else it rings for the user.
+            Stage::Ringing => Letter::CallTurnedAway { call, end },
+            Stage::Accepted | Stage::Talking(_) => {
+                on_call_end::over(shard, call, end, effects);
+                let reason = REASON;
+                Letter::CallEnded { call, end, reason }
+            }
+        };
+        shard.post_session(call, letter, effects);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::dialect::simple;
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
 use crate::shard::effect::Effects;
+use crate::shard::interrupt::OFFLINE;
 use crate::shard::letter::{Invited, Letter};
 use crate::shard::request::Request;
 use crate::shard::usage::{Call, End, EndKey, Stage};
@@ -334,6 +335,17 @@ pub(super) fn heard(
     let (to_callee, to_caller) = (talk(end, from_focus), talk(0, answer.focus));
     shard.post(from, to_callee, effects);
     shard.post(shard.me, to_caller, effects);
+}
+
+/// Whom an endpoint rings for has blocked the caller, who hears what is said of somebody offline.
+pub(super) fn turned_away(shard: &mut Shard, id: SessionId, end: u32, effects: &mut Effects) {
+    let now = shard.now;
+    if let (Some(call), Some(branch)) = (shard.calls.get_mut(&id), branch_of(end)) {
+        let mut deeds = Vec::new();
+        let answer = Answer::of(480, OFFLINE);
+        call.search.turned_away(branch, answer, now, &mut deeds);
+        act(shard, id, deeds, effects);
+    }
 }
 
 /// The caller takes it back. True where the INVITE was a call's.

@@ -289,6 +289,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             answer,
             endpoint,
         } => on_call::heard(shard, call, end, from, *answer, endpoint, effects),
+        Letter::CallTurnedAway { call, end } => on_call::turned_away(shard, call, end, effects),
         Letter::CallCancel {
             call,
             end,

@@ -67,6 +67,10 @@ fn play(script: &str) {
                     continue;
                 }
             }
+            "away" => {
+                let answer = Answer::of(480, "");
+                search.turned_away(number(1) as usize, answer, START, &mut deeds);
+            }
             "cancel" => search.cancel(&mut deeds),
             "at" => search.look(at(number(1)), &mut deeds),
             other => panic!("{other}"),
@@ -188,6 +192,35 @@ fn a_cancelled_search_tells_nothing_more() {
          cancel => cancel a
          refused 0 487 =>
          at 500 =>",
+    );
+}
+
+#[test]
+fn who_turns_the_caller_away_is_not_looked_for_any_more() {
+    play(
+        "dial bob => ask bob
+         found 0 ring=a+b ring=c busy=dave after10=erin => ring a, ring b
+         refused 0 486 =>
+         away 1 => cancel b, 480
+         away 0 =>
+         refused 1 487 =>
+         accepted 1 => too late
+         at 500 =>",
+    );
+    // Who rings beside them rings because they wanted it. Those themselves do so for nobody else.
+    play(
+        "dial bob => ask bob
+         found 0 ring=a also=carol => ask carol, ring a
+         found 1 ring=c => ring c
+         away 0 => cancel a, cancel c, 480",
+    );
+    play(
+        "dial bob => ask bob
+         found 0 ring=a also=carol => ask carol, ring a
+         found 1 ring=c ring=d after10=dave => ring c
+         away 1 => cancel c
+         at 9 =>
+         refused 0 486 => 486",
     );
 }
 
