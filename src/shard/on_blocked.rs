@@ -1,7 +1,8 @@
 //! Whom a user has blocked: what the two have open ends, as if the user had gone. Conversations of two, calls, and what rings.
 //!
 //! All connections of a user are at the user's owner, so whom the user has something open with is known here: of what the user
-//! began the session or the call itself says it, of what another began their From, which is who authenticated. Conferences
+//! began the session or the call itself says it, of what another began their From, which is who authenticated. Who has called
+//! without a name (RFC 3323) is nobody there, and stays, ringing or not: to end it would tell the user who it is. Conferences
 //! stay, for they are between the user and all others. What somebody has open on a connection without an endpoint stays
 //! too; what they write there outside a dialog is refused.
 
@@ -100,7 +101,7 @@ fn other_of_leg(shard: &Shard, key: DialogKey) -> Option<Aor> {
     other.filter(|_| session.kind == Kind::TwoParty).cloned()
 }
 
-/// With whom a client talks, or by whom it is rung.
+/// With whom a client talks, or by whom it is rung, as far as its user knows.
 fn other_of_call(shard: &Shard, key: EndKey) -> Option<Aor> {
     let end = shard.ends.get(key)?;
     if end.number > 0 {
