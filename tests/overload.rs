@@ -99,7 +99,7 @@ impl Client {
     fn send_to(&mut self, world: &mut World, method: &str, uri: &str, lines: &str, body: &str) {
         self.requests += 1;
         let (name, number) = (&self.name, self.requests);
-        // What is in a dialog says so itself.
+        // What is in a dialog says so itself, and who has another name.
         let (mut to_line, mut call) = (
             format!("To: <{uri}>\r\n"),
             format!("Call-ID: {name}{number}\r\n"),
@@ -107,9 +107,14 @@ impl Client {
         if lines.contains("Call-ID: ") {
             (to_line, call) = (String::new(), String::new());
         }
+        let from = if lines.contains("From: ") {
+            String::new()
+        } else {
+            format!("From: <sip:{name}@example.com>;tag=f\r\n")
+        };
         let request = format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/TLS 10.0.0.1:5060;branch=z9hG4bK{name}{number}\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:{name}@example.com>;tag=f\r\n{to_line}{call}CSeq: {number} {method}\r\n\
+             Max-Forwards: 70\r\n{from}{to_line}{call}CSeq: {number} {method}\r\n\
              {lines}Content-Length: {}\r\n\r\n{body}",
             body.len()
         );

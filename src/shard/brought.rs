@@ -4,7 +4,6 @@
 use crate::immcu::leg::{Leg, State};
 use crate::shard::usage::{Stage, Usage};
 use crate::shard::{Shard, UserKey};
-use crate::sip::header::NameAddr;
 use crate::sip::link::ConnectionId;
 use crate::sip::uri::Aor;
 
@@ -41,33 +40,34 @@ impl Shard {
         let Some(user) = self.users.get(key) else {
             return false;
         };
-        user.bindings.endpoints(self.now).any(|endpoint| {
-            let Some(place) = self.connections.get(endpoint.connection) else {
+        let mut endpoints = user.bindings.endpoints(self.now);
+        endpoints.any(|endpoint| self.rings_enough_on(endpoint.connection, from))
+    }
+
+    /// The same at one of the user's endpoints.
+    pub(crate) fn rings_enough_on(&self, connection: ConnectionId, from: &Aor) -> bool {
+        let Some(place) = self.connections.get(connection) else {
+            return false;
+        };
+        let legs = self.dialogs.keys(&place.dialogs);
+        let ends = self.ends.keys(&place.ends);
+        let invited = legs.filter(|leg| {
+            let Some(Leg {
+                state: State::Ringing(ringing, _),
+                ..
+            }) = self.leg(*leg)
+            else {
                 return false;
             };
-            let legs = self.dialogs.keys(&place.dialogs);
-            let ends = self.ends.keys(&place.ends);
-            let invited = legs.filter(|leg| {
-                let Some(Leg {
-                    state: State::Ringing(ringing, _),
-                    ..
-                }) = self.leg(*leg)
-                else {
-                    return false;
-                };
-                let ringing = self.ringings.get(*ringing);
-                ringing.is_some_and(|ringing| ringing.from.aor == *from)
-            });
-            let called = ends.filter(|key| {
-                let end = self.ends.get(*key);
-                end.is_some_and(|end| {
-                    end.number > 0 && end.stage == Stage::Ringing && {
-                        let caller = NameAddr::aor_in(end.threads.template().local());
-                        caller.as_ref() == Some(from)
-                    }
-                })
-            });
-            invited.count() + called.count() >= RINGS_MAX
-        })
+            let ringing = self.ringings.get(*ringing);
+            ringing.is_some_and(|ringing| ringing.from.aor == *from)
+        });
+        let called = ends.filter(|key| {
+            let end = self.ends.get(*key);
+            end.is_some_and(|end| {
+                end.number > 0 && end.stage == Stage::Ringing && end.caller == *from
+            })
+        });
+        invited.count() + called.count() >= RINGS_MAX
     }
 }

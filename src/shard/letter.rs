@@ -527,6 +527,8 @@ pub enum Letter {
         end: u32,
         /// For whom.
         user: Aor,
+        /// Who calls.
+        from: Aor,
         /// Over which connection.
         connection: ConnectionId,
         /// The endpoint's Contact.

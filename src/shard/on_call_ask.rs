@@ -8,7 +8,7 @@
 //! | to one endpoint (GRUU, RFC 5627) | that one rings, and no rule counts; 486 where its user does not want to be disturbed |
 //! | to somebody who forwards every call | it goes there |
 //! | to somebody who does not want to be disturbed | it goes where their calls go when they are busy, else 486 |
-//! | from somebody who rings there often enough | 486 |
+//! | from somebody who rings there often enough | 486; looked at once more where it rings |
 //! | any other | their endpoints ring in their order, and whoever rings beside them |
 
 use core::time::Duration;

@@ -21,6 +21,7 @@ pub(super) struct Ring {
     pub call: SessionId,
     pub end: u32,
     pub user: Aor,
+    pub from: Aor,
     pub connection: ConnectionId,
     pub contact: Box<str>,
     pub history: Box<str>,
@@ -31,11 +32,17 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
     let (call, number, connection) = (ring.call, ring.end, ring.connection);
     // The call's owner may not have heard yet that the server stops.
     let has_room = !shard.stopping && shard.has_room_for_ring(connection);
+    // Others of the same caller may have come since the user's owner was asked.
+    if has_room && shard.rings_enough_on(connection, &ring.from) {
+        let answer = Answer::of(486, "");
+        return tell(shard, call, number, answer, connection, effects);
+    }
     let dialog = invite.dialog.aimed(&ring.contact);
     let end = End {
         call,
         number,
         user: ring.user,
+        caller: ring.from,
         connection,
         stage: Stage::Ringing,
         threads: Threads::new(dialog),

@@ -57,6 +57,8 @@ pub(crate) struct End {
     /// 0 for the caller, else one more than the branch's.
     pub number: u32,
     pub user: Aor,
+    /// Who calls, also where From does not say so: their user learns it from nothing that is done with this.
+    pub caller: Aor,
     pub connection: ConnectionId,
     pub stage: Stage,
     pub threads: Threads,

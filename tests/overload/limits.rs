@@ -1,6 +1,6 @@
 //! How much one user and one connection may have of a thing, and that others cannot use it up.
 
-use super::Client;
+use super::{Client, far_from};
 use crate::client::{Heard, authorization};
 use crate::world::World;
 use muster::immcu;
@@ -281,6 +281,56 @@ fn rings_leave_room_for_the_user_and_for_others() {
             Some("100")
         );
         assert!(others[0].titles(&mut world).contains(&"INVITE".to_owned()));
+    }
+}
+
+/// Whether they ring one after the other or all at once, and say who they are or not; at each of the user's endpoints.
+#[test]
+fn who_rings_often_rings_eight_times_however_it_is_done() {
+    let settings = Settings {
+        pending_max: 1_000,
+        ..Settings::default()
+    };
+    for shards in [1, 2] {
+        for nameless in [false, true] {
+            for at_once in [false, true] {
+                let what = format!("{shards} shards, nameless {nameless}, at once {at_once}");
+                let mut world = World::new(shards, 27, &settings);
+                let mut bob = Client::up(&mut world, "bob");
+                let mut desk = Client::another(&mut world, "bob");
+                // That took the address over.
+                for (client, user) in [(&mut bob, "phone"), (&mut desk, "bob")] {
+                    let contact = format!("Contact: <sip:{user}@10.0.0.1:5060;transport=tls>\r\n");
+                    let answer = client.ask(&mut world, "REGISTER", "bob", &contact, "");
+                    assert_eq!(answer.status, Some(200), "{}", answer.full());
+                }
+                let mut mallory = Client::up(&mut world, &far_from("bob"));
+                let name = if nameless {
+                    "From: <sip:anonymous@anonymous.invalid>;tag=f\r\nPrivacy: id\r\n"
+                } else {
+                    ""
+                };
+                let contact = mallory.contact();
+                let lines = format!("{name}{contact}Content-Type: application/sdp\r\n");
+                for _ in 0..100 {
+                    mallory.send(&mut world, "INVITE", "bob", &lines, AUDIO);
+                    if !at_once {
+                        world.settle();
+                    }
+                }
+                world.settle();
+                assert_eq!(bob.titles(&mut world), ["INVITE"; 8], "{what}");
+                assert_eq!(desk.titles(&mut world), ["INVITE"; 8], "{what}");
+                let heard = mallory.titles(&mut world);
+                let refused = heard.iter().filter(|title| *title == "486");
+                assert_eq!(refused.count(), 92, "{what}");
+                assert_eq!(heard.len(), 192, "{what}");
+                // Others ring.
+                let mut carol = Client::up(&mut world, "carol");
+                carol.invite(&mut world, "bob", AUDIO);
+                assert_eq!(bob.titles(&mut world), ["INVITE"], "{what}");
+            }
+        }
     }
 }
 
