@@ -104,7 +104,7 @@ pub(super) fn invite(shard: &mut Shard, request: Request<'_>, to: Invited, effec
         client: None,
         elsewhere: false,
         refers: 0,
-        refer: None,
+        referring: Vec::new(),
     };
     if shard.add_end(end).is_none() {
         return;

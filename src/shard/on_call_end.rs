@@ -52,7 +52,7 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
         client: None,
         elsewhere: false,
         refers: 0,
-        refer: None,
+        referring: Vec::new(),
     };
     let key = has_room.then(|| shard.add_end(end)).flatten();
     let client = key.and_then(|key| {
@@ -375,7 +375,7 @@ pub(super) fn look(shard: &mut Shard, key: EndKey) {
     }
 }
 
-/// A REFER in the call has come to its end: it was refused, or how it went has been told (RFC 3515 §2.4.5).
+/// A REFER in the call has come to its end: see `Story::is_over` (RFC 3515 §2.4.5).
 pub(super) fn refer_ended(shard: &mut Shard, key: EndKey) {
     if let Some(end) = shard.ends.get_mut(key) {
         end.refers = end.refers.saturating_sub(1);

@@ -15,7 +15,7 @@ use crate::shard::effect::Effects;
 use crate::shard::held::AGAIN_AFTER_S;
 use crate::shard::letter::{Letter, Ticket};
 use crate::shard::request::{CALL_PREFIX, Request, Target, our_uri};
-use crate::shard::usage::{End, EndKey, Errand, Purpose, Stage};
+use crate::shard::usage::{End, EndKey, Errand, Purpose, Stage, Story};
 use crate::shard::{Shard, ShardId, on_call, on_call_end, on_message};
 use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::link::{ConnectionId, Link};
@@ -109,7 +109,7 @@ pub(super) fn on_request(
         return;
     };
     let ticket = Some(shard.ticket(server));
-    let (end, ends_refer) = (peer.end, passing.ends_refer);
+    let (end, story) = (peer.end, story(&passing));
     let letter = Letter::CallPass {
         call,
         end,
@@ -120,6 +120,9 @@ pub(super) fn on_request(
     let Some(place) = shard.ends.get_mut(key) else {
         return;
     };
+    if story != Story::None {
+        place.referring.push((server, story));
+    }
     match method {
         Method::Invite => {
             place.server = Some((server, peer));
@@ -129,12 +132,17 @@ pub(super) fn on_request(
         Method::Bye if is_answered(place.stage) => {
             on_call::lose(shard, key, "left", effects);
         }
-        Method::Refer => {
-            place.refers = place.refers.saturating_add(1);
-            place.refer = Some(server);
-        }
-        Method::Notify if ends_refer => on_call_end::refer_ended(shard, key),
+        Method::Refer => place.refers = place.refers.saturating_add(1),
         _ => {}
+    }
+}
+
+fn story(passing: &Passing) -> Story {
+    match passing.method {
+        Method::Refer => Story::Begins,
+        _ if passing.ends_refer => Story::Ends,
+        Method::Notify => Story::GoesOn,
+        _ => Story::None,
     }
 }
 
@@ -311,6 +319,7 @@ pub(super) fn deliver(
                 end: key,
                 tags: (passing.from_tag.clone(), passing.to_tag.clone()),
                 cseq: passing.cseq,
+                story: story(passing),
                 speaker: passing.counts.then_some(u32::from(!passing.caller)),
             };
             let purpose = Purpose::Pass(Box::new(errand));
@@ -350,7 +359,6 @@ pub(super) fn deliver(
                 end.refers = end.refers.saturating_add(1);
             }
         }
-        _ if passing.ends_refer => on_call_end::refer_ended(shard, key),
         _ => {}
     }
 }
@@ -371,7 +379,7 @@ pub(super) fn answered(
         return;
     };
     let (ticket, call, key, method) = (errand.ticket, errand.call, errand.end, transaction.method);
-    let (tags, speaker) = (errand.tags.clone(), errand.speaker);
+    let (tags, speaker, story) = (errand.tags.clone(), errand.speaker, errand.story);
     match step {
         Step::Provisional(cancel) => {
             if cancel {
@@ -390,10 +398,7 @@ pub(super) fn answered(
             if let Some(participant) = speaker.filter(|_| status < 300) {
                 shard.post_session(call, Letter::CallSaid { call, participant }, effects);
             }
-            // Nothing comes of it, or who asked for it has forgotten it.
-            if (method == Method::Refer && status >= 300)
-                || (method == Method::Notify && status == 481)
-            {
+            if story.is_over(status) {
                 on_call_end::refer_ended(shard, key);
             }
         }
@@ -421,22 +426,32 @@ pub(super) fn answered(
 /// The client that got it never answers.
 pub(super) fn unanswered(shard: &mut Shard, errand: &Errand, status: u16, effects: &mut Effects) {
     let ticket = errand.ticket;
+    if errand.story.is_over(status) {
+        on_call_end::refer_ended(shard, errand.end);
+    }
     let answer = Box::new(Answer::of(status, ""));
     shard.post(ticket.shard, Letter::CallAnswer { ticket, answer }, effects);
 }
 
-/// A client whose REFER is refused is told no more of it.
-fn refer_refused(shard: &mut Shard, server: ServerKey) {
+/// A client's REFER, or what it tells of another's, has its final answer.
+fn referred(shard: &mut Shard, server: ServerKey, status: u16) {
     let transaction = shard.servers.get(server);
-    let Some(transaction) = transaction.filter(|one| one.method == Method::Refer) else {
+    let of_refer = |method| matches!(method, Method::Refer | Method::Notify);
+    let Some(transaction) = transaction.filter(|one| of_refer(one.method)) else {
         return;
     };
-    let asked = |key: &EndKey| {
-        let end = shard.ends.get(*key);
-        end.is_some_and(|end| end.refer == Some(server))
+    let found = shard.ends_on(transaction.connection).find_map(|key| {
+        let mut waiting = shard.ends.get(key)?.referring.iter();
+        Some((key, waiting.position(|(waits, _)| *waits == server)?))
+    });
+    let Some((key, at)) = found else {
+        return;
     };
-    let key = shard.ends_on(transaction.connection).find(asked);
-    if let Some(key) = key {
+    let Some(end) = shard.ends.get_mut(key) else {
+        return;
+    };
+    let (_, story) = end.referring.swap_remove(at);
+    if story.is_over(status) {
         on_call_end::refer_ended(shard, key);
     }
 }
@@ -445,10 +460,8 @@ fn refer_refused(shard: &mut Shard, server: ServerKey) {
 /// said it. A final one ends the wait.
 pub(super) fn answer(shard: &mut Shard, server: ServerKey, answer: &Answer, effects: &mut Effects) {
     let tag = (!answer.tag.is_empty()).then_some(&*answer.tag);
-    if answer.status >= 300 {
-        refer_refused(shard, server);
-    }
     if answer.status >= 200 {
+        referred(shard, server, answer.status);
         return shard.settle_with(
             server,
             answer.status,

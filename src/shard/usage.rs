@@ -74,8 +74,34 @@ pub(crate) struct End {
     pub elsewhere: bool,
     /// REFERs that went through it, either way, of which nobody has said yet how they end.
     pub refers: u8,
-    /// The last REFER of this client, while it waits.
-    pub refer: Option<ServerKey>,
+    /// This client's REFERs that wait, and what it tells of others' and waits.
+    pub referring: Vec<(ServerKey, Story)>,
+}
+
+/// What a request in a call has to do with a REFER.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Story {
+    /// It is none of it.
+    None,
+    /// It is the REFER.
+    Begins,
+    /// How it goes, and it goes on.
+    GoesOn,
+    /// The last word on it.
+    Ends,
+}
+
+impl Story {
+    /// Whether no more is to be told once this has had its final answer: the REFER is refused or lost, the last word has arrived, or
+    /// whoever asked for it has forgotten it.
+    pub fn is_over(self, status: u16) -> bool {
+        match self {
+            Story::None => false,
+            Story::Begins => status >= 300,
+            Story::GoesOn => status == 481,
+            Story::Ends => status < 300 || status == 481,
+        }
+    }
 }
 
 /// How far a client's part in a call is.
@@ -102,6 +128,7 @@ pub(crate) struct Errand {
     /// The sender's tag and the receiver's.
     pub tags: (Box<str>, Box<str>),
     pub cseq: u32,
+    pub story: Story,
     /// Whose message it is in the call's record, where it is one.
     pub speaker: Option<u32>,
 }

@@ -513,6 +513,58 @@ fn what_its_sender_was_told_is_lost_does_not_come_later() {
     assert_eq!(answer.status, Some(200), "{}", answer.full());
 }
 
+/// The call is over, and the last word finds no room: it is said again.
+#[test]
+fn how_a_transfer_has_ended_is_told_by_the_second_try() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards, 9, &Settings::default());
+        let mut bob = Client::up(&mut world, "bob");
+        let mut alice = Client::up(&mut world, &far_from("bob"));
+        let mut mallory = Client::up(&mut world, "mallory");
+        let [hers, his] = call(&mut world, &mut alice, &mut bob);
+        let refers = format!("{his}Refer-To: <sip:carol@example.com>\r\n");
+        for (method, lines) in [("REFER", &refers), ("BYE", &his)] {
+            bob.send(&mut world, method, &alice.name, lines, "");
+            alice.read_all(&mut world);
+            assert_eq!(taken(&bob.read(&mut world)), 1);
+        }
+
+        world.set_reading(bob.socket, false);
+        for bytes in [60_000, 10_000, 1_000, 10] {
+            let mut heard = Vec::new();
+            while heard.is_empty() {
+                let text = "x".repeat(bytes);
+                mallory.send(&mut world, "MESSAGE", "bob", TEXT, &text);
+                world.settle();
+                heard = mallory.read(&mut world);
+            }
+            assert_eq!(taken(&heard), 0);
+        }
+        let last = format!(
+            "{hers}Event: refer\r\nSubscription-State: terminated;reason=noresource\r\n\
+             Content-Type: message/sipfrag\r\n"
+        );
+        let tells = |alice: &mut Client, world: &mut World| {
+            alice.send(world, "NOTIFY", "bob", &last, "SIP/2.0 200 OK\r\n");
+            world.settle();
+        };
+        tells(&mut alice, &mut world);
+        let heard = alice.read(&mut world);
+        assert_eq!((taken(&heard), heard.len()), (0, 1));
+
+        world.set_reading(bob.socket, true);
+        bob.read_all(&mut world);
+        tells(&mut alice, &mut world);
+        let heard = bob.read(&mut world);
+        let heard: Vec<&str> = heard.iter().map(|heard| &*heard.method).collect();
+        assert_eq!(heard, ["NOTIFY"]);
+        assert_eq!(taken(&alice.read_all(&mut world)), 1);
+        for census in world.census() {
+            assert_eq!(census.ends, 0);
+        }
+    }
+}
+
 #[test]
 fn what_is_written_to_who_does_not_read_waits_in_its_order() {
     let mut world = World::new(1, 9, &Settings::default());

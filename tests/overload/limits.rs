@@ -1,6 +1,6 @@
 //! How much one user and one connection may have of a thing, and that others cannot use it up.
 
-use super::{Client, far_from};
+use super::{Client, call, far_from};
 use crate::client::{Heard, authorization};
 use crate::world::World;
 use muster::immcu;
@@ -330,6 +330,83 @@ fn who_rings_often_rings_eight_times_however_it_is_done() {
                 carol.invite(&mut world, "bob", AUDIO);
                 assert_eq!(bob.titles(&mut world), ["INVITE"], "{what}");
             }
+        }
+    }
+}
+
+/// Two REFERs wait at once. A call that is over is kept for the story of one that was taken, and of no other.
+#[test]
+fn a_refer_that_comes_to_nothing_keeps_no_call() {
+    const REFUSED: u16 = 603;
+    const NONE: u16 = 0;
+    const TAKEN: u16 = 202;
+    for shards in [1, 2] {
+        for (answers, kept) in [
+            ([REFUSED, REFUSED], 0),
+            ([REFUSED, NONE], 0),
+            ([NONE, REFUSED], 0),
+            ([NONE, NONE], 0),
+            ([TAKEN, REFUSED], 2),
+            ([NONE, TAKEN], 2),
+        ] {
+            let mut world = World::new(shards, 28, &Settings::default());
+            let mut bob = Client::up(&mut world, "bob");
+            let mut alice = Client::up(&mut world, &far_from("bob"));
+            let [hers, his] = call(&mut world, &mut alice, &mut bob);
+            let ends = |world: &World| -> usize {
+                let census = world.census();
+                census.iter().map(|shard| shard.ends).sum()
+            };
+            assert_eq!(ends(&world), 2);
+            let refers = format!("{his}Refer-To: <sip:carol@example.com>\r\n");
+            for _ in answers {
+                bob.send(&mut world, "REFER", &alice.name, &refers, "");
+                world.settle();
+            }
+            let heard = alice.hear(&mut world);
+            assert_eq!(heard.len(), 2);
+            for (refer, status) in heard.iter().zip(answers) {
+                if status != NONE {
+                    world.send(alice.socket, &refer.response(status, "So", "", "", ""));
+                }
+            }
+            world.settle();
+            world.pass(std::time::Duration::from_secs(33));
+            let mut told = bob.titles(&mut world);
+            told.sort();
+            let mut expected = answers.map(|status| match status {
+                NONE => "408".to_owned(),
+                status => status.to_string(),
+            });
+            expected.sort();
+            assert_eq!(told, expected);
+            bob.send(&mut world, "BYE", &alice.name, &his, "");
+            alice.read_all(&mut world);
+            assert_eq!(bob.titles(&mut world), ["200"]);
+            assert_eq!(ends(&world), kept, "{answers:?}");
+            if kept == 0 {
+                continue;
+            }
+            let told = format!("{hers}Event: refer\r\nSubscription-State: active\r\n");
+            alice.send(&mut world, "NOTIFY", "bob", &told, "");
+            bob.read_all(&mut world);
+            assert_eq!(alice.titles(&mut world), ["200"]);
+            assert_eq!(ends(&world), kept, "{answers:?}");
+            if answers[0] == TAKEN {
+                let last = told.replace("active", "terminated");
+                alice.send(&mut world, "NOTIFY", "bob", &last, "");
+                bob.read_all(&mut world);
+                assert_eq!(alice.titles(&mut world), ["200"]);
+            } else {
+                // He has forgotten it.
+                alice.send(&mut world, "NOTIFY", "bob", &told, "");
+                world.settle();
+                let notify = bob.hear(&mut world).pop().expect("a NOTIFY");
+                world.send(bob.socket, &notify.response(481, "Gone", "", "", ""));
+                world.settle();
+                assert_eq!(alice.titles(&mut world), ["481"]);
+            }
+            assert_eq!(ends(&world), 0, "{answers:?}");
         }
     }
 }
