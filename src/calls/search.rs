@@ -10,6 +10,7 @@ use core::time::Duration;
 use std::collections::VecDeque;
 
 use crate::calls::carried::Answer;
+use crate::sip::status::speaks_of_person;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -560,17 +561,6 @@ impl Target {
             Some((kept, best)) if place(*kept, best) <= place(word, &answer) => {}
             _ => self.best = Some((word, answer)),
         }
-    }
-}
-
-/// Whether an endpoint's refusal says that the person does not want the call: that they are somewhere else, forbid it, are busy,
-/// decline. Any other says what that one endpoint can't do, such as a codec (488, 606), a method or an extension, or that it
-/// is set up for somebody else (404): another of theirs may ring still, and where none answers, nobody has.
-fn speaks_of_person(status: u16) -> bool {
-    match status {
-        300..400 | 403 | 433 | 486 => true,
-        600.. => status != 606,
-        _ => false,
     }
 }
 

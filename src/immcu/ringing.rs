@@ -6,6 +6,7 @@ use crate::immcu::SessionId;
 use crate::immcu::content::{Outcome, Party, Thread};
 use crate::immcu::room::Subject;
 use crate::sip::dialog::DialogKey;
+use crate::sip::status::speaks_of_person;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
@@ -66,6 +67,8 @@ pub struct Ringing {
     pub lone: bool,
     /// True once an endpoint has no use for sessions: it may take messages without one.
     pub pages: bool,
+    /// True once an endpoint has refused in the person's name.
+    pub unwanted: bool,
     /// True once the session knows that it rings.
     pub told: bool,
     /// When it is given up.
@@ -76,11 +79,20 @@ impl Ringing {
     /// A leg has refused.
     pub fn refused(&mut self, leg: DialogKey, outcome: Outcome) {
         self.legs.retain(|other| *other != leg);
+        let person = speaks_of_person(outcome.status);
         self.pages |= outcome.is_no_session() && !self.lone;
+        self.unwanted |= person;
         self.best = Some(match self.best.take() {
-            Some(best) => best.better(outcome),
-            None => outcome,
+            // What one endpoint can't do says less than a word of the person's.
+            Some(best) if !(person && best.is_no_session()) => best.better(outcome),
+            _ => outcome,
         });
+    }
+
+    /// Whether who invited may write without a session: an endpoint has no use for one, and the person has not said at another
+    /// that they want none.
+    pub fn may_page(&self) -> bool {
+        self.pages && !self.unwanted && !self.is_declined()
     }
 
     /// Whether a person has declined: a 6xx speaks for all of their endpoints (RFC 3261 §16.7 step 5).

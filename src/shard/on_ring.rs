@@ -83,6 +83,7 @@ pub(super) fn ring(
         best: None,
         lone,
         pages: false,
+        unwanted: false,
         told: false,
         deadline,
     });
@@ -422,7 +423,7 @@ fn give_up(shard: &mut Shard, key: RingingKey, why: Stop, effects: &mut Effects)
     for leg in &ringing.legs {
         cancel(shard, *leg, why, effects);
     }
-    let pages = ringing.pages && !ringing.is_declined();
+    let pages = ringing.may_page();
     let outcome = ringing
         .best
         .unwrap_or_else(|| Outcome::with(480, "No Answer"));

@@ -12,6 +12,7 @@ pub mod link;
 pub mod message;
 pub mod slab;
 pub mod slack;
+pub mod status;
 pub mod time;
 pub mod transaction;
 pub mod uri;
