@@ -275,14 +275,8 @@ pub(super) fn take_back(
     let Some(found) = session.invitations.iter().find(|i| i.number == number) else {
         return;
     };
-    let user = found.user.clone();
-    let letter = Letter::StopRinging {
-        session: id,
-        invitation: number,
-        to: user.clone(),
-        why: Stop::GivenUp,
-    };
-    shard.post_owner(&user, letter, effects);
+    let found = found.clone();
+    stop_ringing(shard, id, &found, Stop::GivenUp, effects);
     if kind == Kind::TwoParty {
         // There is nobody else to wait for: who began it is refused, and it is over.
         return on_session::declined(shard, id, number, outcome.clone(), false, effects);
@@ -290,8 +284,40 @@ pub(super) fn take_back(
     let session = shard.sessions.get_mut(&id);
     if let Some(ended) = session.and_then(|session| session.invitation_ended(number)) {
         tell_inviter(shard, &ended, outcome, effects);
-        on_roster::tell(shard, id, &[user], effects);
+        on_roster::tell(shard, id, &[ended.user], effects);
     }
+}
+
+/// Somebody has come in by themself. Where they were being rung as well, that is answered: their endpoints ring no longer, and
+/// who asked for it hears that they are here.
+pub(super) fn came(shard: &mut Shard, id: SessionId, user: &Aor, effects: &mut Effects) {
+    let session = shard.sessions.get_mut(&id);
+    let ended = session.and_then(|session| {
+        let rings = |one: &&Invitation| one.user == *user;
+        let number = session.invitations.iter().find(rings)?.number;
+        session.invitation_ended(number)
+    });
+    if let Some(ended) = ended {
+        stop_ringing(shard, id, &ended, Stop::Elsewhere, effects);
+        tell_inviter(shard, &ended, &Outcome::of(200), effects);
+    }
+}
+
+/// Tells the owner of whom an invitation rings that it is over.
+pub(super) fn stop_ringing(
+    shard: &mut Shard,
+    id: SessionId,
+    invitation: &Invitation,
+    why: Stop,
+    effects: &mut Effects,
+) {
+    let letter = Letter::StopRinging {
+        session: id,
+        invitation: invitation.number,
+        to: invitation.user.clone(),
+        why,
+    };
+    shard.post_owner(&invitation.user, letter, effects);
 }
 
 /// The wheel: nobody has come, the time is up, or somebody who said that they come has not.

@@ -151,6 +151,7 @@ pub(super) fn join(
                 Letter::Welcome { leg, focus: true },
                 effects,
             );
+            on_focus::came(shard, id, &participant.user, effects);
             record_came(shard, id, &participant, effects);
             on_roster::tell(shard, id, &[participant.user], effects);
         }
@@ -570,13 +571,7 @@ pub(super) fn finish(
     for invitation in session.invitations {
         let outcome = Outcome::with(487, "The Conference Is Over");
         on_focus::tell_inviter(shard, &invitation, &outcome, effects);
-        let letter = Letter::StopRinging {
-            session: id,
-            invitation: invitation.number,
-            to: invitation.user.clone(),
-            why: Stop::GivenUp,
-        };
-        shard.post_owner(&invitation.user, letter, effects);
+        on_focus::stop_ringing(shard, id, &invitation, Stop::GivenUp, effects);
     }
     for watching in session.audience {
         shard.post(
