@@ -182,6 +182,8 @@ pub struct Session {
     pub room: Room,
     /// What its starter's client calls it, where it said so.
     pub thread: Option<Thread>,
+    /// Somebody speaks in it with more than one leg.
+    pub doubled: bool,
     /// True once the CDR knows of it.
     pub recorded: bool,
     /// When it began.
@@ -207,6 +209,7 @@ impl Session {
             armed: Armed::default(),
             room: Room::default(),
             thread: None,
+            doubled: false,
             recorded: false,
             began: now,
             next: 0,
@@ -243,6 +246,7 @@ impl Session {
         let number = self.number();
         let Party { aor: user, display } = who;
         let someone = user.clone();
+        self.doubled |= self.participants.iter().any(|one| one.user == user);
         self.participants.push(Participant {
             number,
             user,
@@ -366,7 +370,9 @@ impl Session {
     /// Somebody leaves.
     pub fn leave(&mut self, leg: LegRef) -> Option<Participant> {
         let index = self.participants.iter().position(|p| p.leg == leg)?;
-        Some(self.participants.remove(index))
+        let left = self.participants.remove(index);
+        self.doubled = self.doubled && self.user_count() < self.participants.len();
+        Some(left)
     }
 
     /// Whether it is over: a two-party session when one has left, a conference when nobody is in it and nobody is
@@ -449,8 +455,10 @@ mod tests {
         let mut session = session(Kind::Conference);
         assert_eq!(come(&mut session, "alice", 1), Ok(1));
         assert_eq!(session.invite(user("bob").aor, None, None, 3), Ok(2));
+        assert!(!session.doubled);
         assert_eq!(come(&mut session, "alice", 2), Ok(3));
         assert_eq!(session.user_count(), 1);
+        assert!(session.doubled);
         let third = come(&mut session, "carol", 3);
         assert_eq!(third, Err(Refusal::Full), "that place is Bob's");
         let bob = come(&mut session, "bob", 4);
@@ -458,6 +466,7 @@ mod tests {
         assert_eq!(session.user_count(), 2);
         assert_eq!(come(&mut session, "bob", 5), Err(Refusal::Full));
         session.leave(leg(2));
+        assert!(!session.doubled);
         let carol = come(&mut session, "carol", 6);
         assert_eq!(carol, Ok(5), "who is here needs no place for being rung");
     }

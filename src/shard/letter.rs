@@ -351,6 +351,8 @@ pub enum Letter {
         session: SessionId,
         /// The legs there that hear it.
         legs: Box<[u64]>,
+        /// True where some of them may be of one user.
+        doubled: bool,
         /// Who spoke; the focus itself for its reports.
         from: Party,
         /// Whom to report failures to.
@@ -362,7 +364,8 @@ pub enum Letter {
         /// What.
         content: Content,
     },
-    /// To a session's owner: how a delivery ended. Successes are told only where a MESSAGE waits.
+    /// To a session's owner: how a delivery ended. Successes are told only where a MESSAGE waits; of a user's several legs the
+    /// last, where none of them has taken it.
     Conveyed {
         /// The session.
         session: SessionId,

@@ -100,7 +100,8 @@ use crate::shard::route::Route;
 use crate::shard::standing::Standing;
 use crate::shard::subscriber::Subscriber;
 use crate::shard::usage::{
-    Answering, Association, Call, Delivery, DeliveryKey, End, EndKey, Purpose, Roster,
+    Answering, Association, Call, Copies, CopiesKey, Delivery, DeliveryKey, End, EndKey, Purpose,
+    Roster,
 };
 use crate::shard::wheel::Wheel;
 use crate::sip::armed::Armed;
@@ -295,6 +296,7 @@ pub struct Shard {
     clients: Chained<ClientKey, ClientTransaction<Purpose>>,
     dialogs: Chained<DialogKey, Association>,
     deliveries: Slab<DeliveryKey, Delivery>,
+    copies: Slab<CopiesKey, Copies>,
     ringings: Slab<RingingKey, Ringing>,
     /// By the session and the invitation's number there.
     ringing_of: HashMap<(SessionId, u32), RingingKey, ahash::RandomState>,
@@ -389,7 +391,7 @@ pub struct Census {
     pub server_transactions: usize,
     /// Those of them whose answers say more than a status.
     pub answering: usize,
-    /// Requests of ours that wait.
+    /// Requests of ours that wait, and what some of them have in common.
     pub client_transactions: usize,
     /// Pager messages on their way to endpoints.
     pub deliveries: usize,
@@ -481,6 +483,7 @@ impl Shard {
             clients: Chained::default(),
             dialogs: Chained::default(),
             deliveries: Slab::default(),
+            copies: Slab::default(),
             ringings: Slab::default(),
             ringing_of,
             rings_later,
@@ -538,7 +541,7 @@ impl Shard {
             dialogs: self.dialogs.len(),
             server_transactions: self.servers.len(),
             answering: self.answering.len(),
-            client_transactions: self.clients.len(),
+            client_transactions: self.clients.len() + self.copies.len(),
             deliveries: self.deliveries.len(),
             ringings: self.ringings.len(),
             sessions: self.sessions.len(),

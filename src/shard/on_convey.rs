@@ -13,7 +13,7 @@ use crate::shard::effect::{Effect, Effects, Latency};
 use crate::shard::letter::{Awaited, Letter, Speaker};
 use crate::shard::lync::{on_typing, on_undelivered};
 use crate::shard::on_leg::{key_of, lost};
-use crate::shard::usage::{Association, Conveyance, Purpose, Usage};
+use crate::shard::usage::{Association, Conveyance, Copies, CopiesKey, Purpose, Usage};
 use crate::shard::{Shard, held};
 use crate::sip::build::UriOf;
 use crate::sip::dialog::DialogKey;
@@ -27,6 +27,7 @@ pub(super) fn convey(
     shard: &mut Shard,
     session: SessionId,
     legs: &[u64],
+    doubled: bool,
     from: &Party,
     speaker: Option<Speaker>,
     awaited: Option<Awaited>,
@@ -37,8 +38,14 @@ pub(super) fn convey(
     let counts = content.sort == Sort::Text;
     let now = shard.now;
     let mut sent = false;
+    let mut doubles = match doubled && counts && speaker.is_some() {
+        true => doubles(shard, legs),
+        false => Vec::new(),
+    };
     for raw in legs {
         let key: DialogKey = KeyData::from_ffi(*raw).into();
+        let at = doubles.iter().position(|(leg, _)| *leg == key);
+        let copies = at.map(|at| doubles.swap_remove(at).1);
         let ready = match shard.leg(key) {
             Some(leg) if matches!(leg.state, State::Established | State::Confirming(_)) => shard
                 .dialogs
@@ -52,6 +59,7 @@ pub(super) fn convey(
             speaker,
             awaited,
             counts,
+            copies,
         };
         let bytes = content.body.len();
         if ready.is_some_and(|connection| !shard.connections.has_room_to_say(connection, bytes)) {
@@ -74,6 +82,9 @@ pub(super) fn convey(
                         && shard.leg(key).is_some_and(|leg| !leg.focus)
                     {
                         on_typing::show(shard, key, composing, effects);
+                    }
+                    if let Some(copies) = copies {
+                        shard.copy_ended(copies, true);
                     }
                     hears_no_more(shard, session, key, speaker, awaited, effects);
                     continue;
@@ -130,6 +141,28 @@ pub(super) fn convey(
     }
 }
 
+/// The legs whose user has others among them, with what is kept of the copies that go to that user.
+fn doubles(shard: &mut Shard, legs: &[u64]) -> Vec<(DialogKey, CopiesKey)> {
+    let key = |raw: &u64| DialogKey::from(KeyData::from_ffi(*raw));
+    let user = |key: DialogKey| Some((&shard.leg(key)?.user, key));
+    let mut users: Vec<(&Aor, DialogKey)> = legs.iter().map(key).filter_map(user).collect();
+    users.sort_unstable();
+    let several = users.chunk_by(|one, other| one.0 == other.0);
+    let several: Vec<Vec<DialogKey>> = several
+        .filter(|legs| legs.len() > 1)
+        .map(|legs| legs.iter().map(|(_, key)| *key).collect())
+        .collect();
+    let mut all = Vec::new();
+    for legs in several {
+        let copies = shard.copies.insert(Copies {
+            waiting: legs.len(),
+            taken: false,
+        });
+        all.extend(legs.into_iter().map(|leg| (leg, copies)));
+    }
+    all
+}
+
 /// What was said is not for a MESSAGE to this leg: whoever waits is told that it has been taken.
 fn hears_no_more(
     shard: &mut Shard,
@@ -168,7 +201,12 @@ pub(super) fn conveyed(
         conveyance.awaited,
         conveyance.counts,
     );
-    if awaited.is_some() || !outcome.is_success() {
+    // Who has it at one endpoint has it.
+    let missed = match conveyance.copies {
+        Some(copies) => shard.copy_ended(copies, outcome.is_success()),
+        None => !outcome.is_success(),
+    };
+    if awaited.is_some() || missed {
         shard.post_session(
             session,
             Letter::Conveyed {
@@ -207,6 +245,21 @@ pub(super) fn undelivered(
     let legs = [speaker.leg.key];
     let now = shard.now;
     convey(
-        shard, session, &legs, from, None, None, now, &content, effects,
+        shard, session, &legs, false, from, None, None, now, &content, effects,
     );
+}
+
+impl Shard {
+    /// A leg has taken its copy, or has not. True where it was the last of its user's, and none has.
+    fn copy_ended(&mut self, key: CopiesKey, taken: bool) -> bool {
+        let Some(copies) = self.copies.get_mut(key) else {
+            return false;
+        };
+        copies.taken |= taken;
+        copies.waiting = copies.waiting.saturating_sub(1);
+        if copies.waiting > 0 {
+            return false;
+        }
+        self.copies.remove(key).is_some_and(|copies| !copies.taken)
+    }
 }

@@ -163,6 +163,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
         Letter::Convey {
             session,
             legs,
+            doubled,
             from,
             speaker,
             awaited,
@@ -170,7 +171,7 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             content,
         } => {
             on_convey::convey(
-                shard, session, &legs, &from, speaker, awaited, since, &content, effects,
+                shard, session, &legs, doubled, &from, speaker, awaited, since, &content, effects,
             );
         }
         Letter::Conveyed {

@@ -353,7 +353,7 @@ pub(super) fn say(
         Ok(hearers) => hearers,
         Err(refusal) => return answer(shard, refusal.into(), effects),
     };
-    let record = session.record;
+    let (record, doubled) = (session.record, session.doubled);
     let Some(speaker) = session.by_leg_mut(leg) else {
         return answer(shard, Refusal::NotHere.into(), effects);
     };
@@ -379,6 +379,7 @@ pub(super) fn say(
         let letter = Letter::Convey {
             session: id,
             legs,
+            doubled,
             from,
             speaker: Some(Speaker { leg, number }),
             awaited,
@@ -422,15 +423,18 @@ pub(super) fn conveyed(
     let (Some(session), Some(speaker)) = (shard.sessions.get(&id), speaker) else {
         return;
     };
-    if outcome.is_success() || !counts || session.by_leg(speaker.leg).is_none() {
+    if outcome.is_success() || !counts {
         return;
     }
-    let Some(missed) = session
-        .by_leg(leg)
-        .map(|participant| participant.user.clone())
-    else {
+    let user = |leg: LegRef| session.by_leg(leg).map(|participant| &participant.user);
+    let (Some(by), Some(missed)) = (user(speaker.leg), user(leg)) else {
         return;
     };
+    // What they said themself they know.
+    if by == missed {
+        return;
+    }
+    let missed = missed.clone();
     let letter = Letter::Undelivered {
         session: id,
         speaker,
@@ -480,6 +484,7 @@ pub(super) fn report_to(
     let letter = Letter::Convey {
         session: id,
         legs: [leg.key].into(),
+        doubled: false,
         from: on_roster::focus_party(session),
         speaker: None,
         awaited: None,

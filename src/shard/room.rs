@@ -30,6 +30,7 @@ impl Shard {
         act(&mut self.clients);
         act(&mut self.dialogs);
         act(&mut self.deliveries);
+        act(&mut self.copies);
         act(&mut self.ringings);
         act(&mut self.ringing_of);
         act(&mut self.rings_later);

@@ -46,6 +46,8 @@ pub(crate) struct Call {
 slotmap::new_key_type! {
     /// A pager message on its way to a user's endpoints.
     pub(crate) struct DeliveryKey;
+    /// A conference's message on its way to several legs of one user.
+    pub(crate) struct CopiesKey;
     /// A client's part in a call.
     pub(crate) struct EndKey;
 }
@@ -349,6 +351,17 @@ pub(crate) struct Conveyance {
     pub speaker: Option<Speaker>,
     pub awaited: Option<Awaited>,
     pub counts: bool,
+    /// The message's copies to other legs of the same user.
+    pub copies: Option<CopiesKey>,
+}
+
+/// A message of a conference on its way to several legs of one user: it has missed them when all of those have.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    /// Those that have not answered.
+    pub waiting: usize,
+    /// One of them has it.
+    pub taken: bool,
 }
 
 /// A conference's roster as the subscriptions of this shard see it.
