@@ -11,6 +11,7 @@ use crate::shard::usage::{End, EndKey, Purpose, Stage};
 use crate::shard::{Look, Shard, on_call_pass};
 use crate::sip::build::{self, Draft, Value};
 use crate::sip::chain::Chain;
+use crate::sip::dialog::Dialog;
 use crate::sip::link::{ConnectionId, Link};
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Step, TIMEOUT};
@@ -134,9 +135,13 @@ pub(super) fn answered(
 ) {
     let status = message.status().unwrap_or_default();
     let Some(end) = shard.ends.get_mut(key) else {
-        if status >= 300 {
-            acknowledge(shard, client, None, message, effects);
-            shard.close_client(client);
+        match status {
+            ..200 => {}
+            200..300 => end_late(shard, client, message, effects),
+            _ => {
+                acknowledge(shard, client, None, message, effects);
+                shard.close_client(client);
+            }
         }
         return;
     };
@@ -198,6 +203,21 @@ pub(super) fn answered(
         }
         Step::Absorbed => acknowledge(shard, client, Some(key), message, effects),
     }
+}
+
+/// An endpoint, or a fork behind it, has accepted what it has no part in any more: it is told so by what its answer says.
+fn end_late(shard: &mut Shard, client: ClientKey, message: &Message<'_>, effects: &mut Effects) {
+    let transaction = shard.clients.get(client);
+    let Some(connection) = transaction.map(|transaction| transaction.connection) else {
+        return;
+    };
+    let ours = |value: &str| on_call_pass::named_by(value).is_some();
+    let answer = Answer::read(message, ours, "");
+    // Nobody is on the other side of it.
+    let nobody = Peer { shard: 0, end: 0 };
+    let mut late = Threads::new(Dialog::asked(message));
+    late.theirs(&answer, nobody);
+    say_bye(shard, connection, &mut late, true, effects);
 }
 
 /// An endpoint never answers the INVITE that rang it.

@@ -29,11 +29,14 @@ pub(super) fn route(call: SessionId, uri: &str, link: &Link) -> String {
     format!("<{};lr>", our_uri(Scheme::like(uri), &user, link))
 }
 
+/// The call that a route's value names.
+pub(super) fn named_by(value: &str) -> Option<SessionId> {
+    SessionId::parse(route_uri(value)?.user.strip_prefix(CALL_PREFIX)?)
+}
+
 /// Whether a route's value is of this call.
 pub(super) fn names(value: &str, call: SessionId) -> bool {
-    route_uri(value)
-        .and_then(|uri| SessionId::parse(uri.user.strip_prefix(CALL_PREFIX)?))
-        .is_some_and(|named| named == call)
+    named_by(value) == Some(call)
 }
 
 /// Whether a route's value is this server: a call, or the server itself, which clients put in front as their proxy.

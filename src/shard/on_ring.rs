@@ -297,7 +297,7 @@ pub(super) fn answered(
             refused(shard, leg, outcome, effects);
         }
         // A second fork accepted: its dialog is told at once that it came too late (RFC 3261 §13.2.2.4).
-        Step::Again => end_fork(shard, leg, message, effects),
+        Step::Again => end_fork(shard, client, leg, message, effects),
         Step::Absorbed => acknowledge(shard, client, leg, message, effects),
     }
 }
@@ -344,9 +344,12 @@ fn accepted(shard: &mut Shard, key: DialogKey, message: &Message<'_>, effects: &
         return;
     };
     if association.dialog.accepted(message).is_err() {
-        // No dialog can be kept with this answer: it is as good as a refusal.
-        refused(shard, key, Outcome::of(480), effects);
-        return;
+        // No dialog can be kept with this answer, and it is as good as a refusal. The endpoint is told, or it would take itself
+        // for in.
+        association.dialog.accepted_in_vain(message);
+        on_leg::acknowledge_2xx(shard, key, message.cseq().number, effects);
+        on_leg::say_bye(shard, key, effects);
+        return one_less(shard, ringing, key, Outcome::of(480), effects);
     }
     if summons {
         return on_summons::accepted(shard, key, message.cseq().number, ringing, effects);
@@ -566,17 +569,26 @@ pub(super) fn acknowledge(
     });
 }
 
-fn end_fork(shard: &mut Shard, leg: DialogKey, message: &Message<'_>, effects: &mut Effects) {
-    let Some(association) = shard.dialogs.get(leg) else {
+fn end_fork(
+    shard: &mut Shard,
+    client: ClientKey,
+    leg: DialogKey,
+    message: &Message<'_>,
+    effects: &mut Effects,
+) {
+    // The dialog of the first one may be over by now: what ends this one stands in its own answer.
+    let mut fork = match shard.dialogs.get(leg) {
+        Some(Association { dialog, .. }) if message.to().tag() == Some(dialog.remote_tag()) => {
+            return on_leg::acknowledge_2xx(shard, leg, message.cseq().number, effects);
+        }
+        Some(Association { dialog, .. }) => dialog.clone(),
+        None => Dialog::asked(message),
+    };
+    fork.accepted_in_vain(message);
+    let transaction = shard.clients.get(client);
+    let Some(connection) = transaction.map(|transaction| transaction.connection) else {
         return;
     };
-    if message.to().tag() == Some(association.dialog.remote_tag()) {
-        return on_leg::acknowledge_2xx(shard, leg, message.cseq().number, effects);
-    }
-    let (connection, mut fork) = (association.connection, association.dialog.clone());
-    if fork.accepted(message).is_err() {
-        return;
-    }
     let Some(link) = shard.connections.link(connection) else {
         return;
     };

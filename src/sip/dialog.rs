@@ -231,6 +231,32 @@ impl Dialog {
         Dialog::new(&texts, 0, None)
     }
 
+    /// Our end of the dialog that an INVITE of ours asked for, as far as an answer to it repeats that: for who answers when
+    /// nothing else is left of it. It goes to whom the INVITE named.
+    pub fn asked(answer: &Message<'_>) -> Dialog {
+        let (from, to) = (answer.from(), answer.to());
+        let texts = Texts {
+            call_id: answer.call_id(),
+            local: &in_brackets(from.uri),
+            local_tag: from.tag().unwrap_or_default(),
+            remote: &in_brackets(to.uri),
+            target: to.uri,
+            ..Texts::default()
+        };
+        Dialog::new(&texts, answer.cseq().number, None)
+    }
+
+    /// The other side has accepted and is to be told that it is over. Where it has given no Contact to tell it at, that goes
+    /// where the INVITE went.
+    pub fn accepted_in_vain(&mut self, answer: &Message<'_>) {
+        if self.accepted(answer).is_err() {
+            *self = self.with(&Texts {
+                remote_tag: answer.to().tag().unwrap_or_default(),
+                ..self.texts()
+            });
+        }
+    }
+
     /// The other side has accepted: its tag, its Contact and the route set, reversed (RFC 3261 §12.1.2).
     ///
     /// # Errors
