@@ -30,6 +30,20 @@ pub struct Place {
     pub connection: u64,
     /// Its Contact: the Request-URI of what is sent to it.
     pub contact: Box<str>,
+    /// By what it is found again before it is rung, for it may have come back on another connection by then; `None` where that
+    /// one connection is meant.
+    pub known: Option<Known>,
+}
+
+/// How the owner of an endpoint knows it again.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Known {
+    /// Its number among its user's.
+    pub endpoint: u32,
+    /// RFC 5626 §4.2; 0 where there is none.
+    pub reg_id: u32,
+    /// Its instance id; may be empty.
+    pub instance: Box<str>,
 }
 
 /// What the owner of a user says of a call to them.

@@ -211,6 +211,15 @@ impl Bindings {
         self.list.iter().find(|endpoint| endpoint.id == id)
     }
 
+    /// The endpoint that an instance has now, under whatever id: one that went and has come back has another.
+    pub fn endpoint_of(&self, instance: &str, reg_id: u32) -> Option<&Endpoint> {
+        self.list.iter().find(|endpoint| {
+            !instance.is_empty()
+                && endpoint.reg_id == reg_id
+                && endpoint.instance().eq_ignore_ascii_case(instance)
+        })
+    }
+
     /// How many there are, live or about to be expired.
     pub fn count(&self) -> usize {
         self.list.len()

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::calls::carried::{Answer, Invite, Passing};
-use crate::calls::search::Found;
+use crate::calls::search::{Found, Place};
 use crate::dialect::Dialect;
 use crate::dialect::lync::search::{Question, Row};
 use crate::immcu::SessionId;
@@ -532,10 +532,8 @@ pub enum Letter {
         user: Aor,
         /// Who calls.
         from: Aor,
-        /// Over which connection.
-        connection: ConnectionId,
-        /// The endpoint's Contact.
-        contact: Box<str>,
+        /// Which endpoint of theirs.
+        place: Place,
         /// How the call has come here, as History-Info says it; may be empty.
         history: Box<str>,
         /// The INVITE.

@@ -173,8 +173,7 @@ fn act(shard: &mut Shard, id: SessionId, deeds: Vec<Deed>, effects: &mut Effects
                     end: end_of(number),
                     user: target.user.clone(),
                     from: call.caller.clone(),
-                    connection: ConnectionId(branch.place.connection),
-                    contact: branch.place.contact.clone(),
+                    place: branch.place.clone(),
                     history: target.history.clone(),
                     invite: Arc::clone(&call.invite),
                 };

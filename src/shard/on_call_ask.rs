@@ -15,11 +15,11 @@ use core::time::Duration;
 
 use crate::calls::Rules;
 use crate::calls::carried::{Answer, Invite};
-use crate::calls::search::{Found, Place};
+use crate::calls::search::{Found, Known, Place};
 use crate::immcu::SessionId;
 use crate::shard::effect::Effects;
 use crate::shard::letter::{Invited, Letter};
-use crate::shard::reach::{Wanted, stages};
+use crate::shard::reach::{Reached, Wanted, stages};
 use crate::shard::usage::Stage;
 use crate::shard::{Shard, ShardId, interrupt};
 use crate::sip::link::ConnectionId;
@@ -113,11 +113,7 @@ fn whom(
     let mut places = Vec::with_capacity(order.len());
     while !order.is_empty() {
         let stage = order.take().into_iter();
-        places.push(
-            stage
-                .map(|reached| place(shard, reached.connection, reached.contact))
-                .collect(),
-        );
+        places.push(stage.map(|reached| place(shard, reached)).collect());
     }
     Found {
         stages: places,
@@ -143,18 +139,28 @@ fn holder(shard: &Shard, user: &Aor, invite: &Invite) -> Option<Found> {
             .threads
             .find(&replaces.own_tag, &replaces.other_tag)
             .filter(|thread| *thread.dialog.call_id() == *replaces.call_id)?;
-        Some((end.connection, thread.dialog.target().into()))
+        Some((end.connection.0, thread.dialog.target().into()))
     })?;
     Some(Found {
-        stages: vec![vec![place(shard, connection, contact)]],
+        stages: vec![vec![Place {
+            shard: shard.me.0,
+            connection,
+            contact,
+            known: None,
+        }]],
         ..Found::default()
     })
 }
 
-fn place(shard: &Shard, connection: ConnectionId, contact: Box<str>) -> Place {
+fn place(shard: &Shard, reached: Reached) -> Place {
     Place {
         shard: shard.me.0,
-        connection: connection.0,
-        contact,
+        connection: reached.connection.0,
+        contact: reached.contact,
+        known: Some(Known {
+            endpoint: reached.endpoint.0,
+            reg_id: reached.reg_id,
+            instance: reached.instance,
+        }),
     }
 }

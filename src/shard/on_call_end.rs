@@ -1,6 +1,7 @@
 //! A call at one of its clients: it rings, answers, is cancelled, talks, and is told BYE where the other side can't say so.
 
 use crate::calls::carried::{Answer, Invite};
+use crate::calls::search::Place;
 use crate::calls::threads::{Peer, Threads};
 use crate::immcu::SessionId;
 use crate::immcu::content::Outcome;
@@ -8,7 +9,7 @@ use crate::shard::effect::Effects;
 use crate::shard::letter::Letter;
 use crate::shard::on_refer::REFER_MAX;
 use crate::shard::usage::{End, EndKey, Purpose, Stage};
-use crate::shard::{Look, Shard, on_call_pass};
+use crate::shard::{Look, Shard, on_call_pass, reach};
 use crate::sip::build::{self, Draft, Value};
 use crate::sip::chain::Chain;
 use crate::sip::dialog::Dialog;
@@ -23,14 +24,18 @@ pub(super) struct Ring {
     pub end: u32,
     pub user: Aor,
     pub from: Aor,
-    pub connection: ConnectionId,
-    pub contact: Box<str>,
+    pub place: Place,
     pub history: Box<str>,
 }
 
-/// Rings one endpoint.
+/// Rings one endpoint, where it is now.
 pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut Effects) {
-    let (call, number, connection) = (ring.call, ring.end, ring.connection);
+    let (call, number) = (ring.call, ring.end);
+    let planned = ConnectionId(ring.place.connection);
+    let Some((connection, contact)) = reach::present(shard, &ring.user, ring.place) else {
+        let answer = Answer::of(480, "");
+        return tell(shard, call, number, answer, planned, effects);
+    };
     // The call's owner may not have heard yet that the server stops.
     let has_room = !shard.stopping && shard.has_room_for_ring(connection);
     // Others of the same caller may have come since the user's owner was asked.
@@ -38,7 +43,7 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
         let answer = Answer::of(486, "");
         return tell(shard, call, number, answer, connection, effects);
     }
-    let dialog = invite.dialog.aimed(&ring.contact);
+    let dialog = invite.dialog.aimed(&contact);
     let end = End {
         call,
         number,
@@ -69,15 +74,8 @@ pub(super) fn ring(shard: &mut Shard, ring: Ring, invite: &Invite, effects: &mut
     };
     let branch = shard.branches.of(client);
     effects.send(connection, |out| {
-        let mut draft = begin(
-            out,
-            "INVITE",
-            &ring.contact,
-            &link,
-            branch,
-            invite.max_forwards,
-        );
-        let route = on_call_pass::route(call, &ring.contact, &link);
+        let mut draft = begin(out, "INVITE", &contact, &link, branch, invite.max_forwards);
+        let route = on_call_pass::route(call, &contact, &link);
         draft.header("Record-Route", route);
         if !invite.identity.is_empty() {
             draft.header("P-Asserted-Identity", &invite.identity);

@@ -156,7 +156,7 @@ fn route(
             Sort::Text => elder.stages.clone(),
             Sort::Signal => Stages::default(),
         };
-        return (elder.reached.clone(), stages);
+        return (reach::still(shard, user, elder.reached.clone()), stages);
     }
     // Who writes to themself writes to their other endpoints: nobody is sent their own message back.
     let except = (from == to)

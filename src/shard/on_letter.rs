@@ -269,21 +269,19 @@ pub(super) fn on_letter(shard: &mut Shard, letter: Letter, effects: &mut Effects
             end,
             user,
             from,
-            connection,
-            contact,
+            place,
             history,
             invite,
         } => {
-            let place = on_call_end::Ring {
+            let ring = on_call_end::Ring {
                 call,
                 end,
                 user,
                 from,
-                connection,
-                contact,
+                place,
                 history,
             };
-            on_call_end::ring(shard, place, &invite, effects);
+            on_call_end::ring(shard, ring, &invite, effects);
         }
         Letter::CallHeard {
             call,

@@ -24,12 +24,14 @@ use core::time::Duration;
 
 use smallvec::SmallVec;
 
+use crate::calls::search::Place;
 use crate::presence::{EndpointKey, MachineState};
 use crate::registrar::{Endpoint, EndpointId, Gruu};
 use crate::shard::{Shard, User, UserKey};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
 use crate::sip::time::Now;
+use crate::sip::uri::Aor;
 
 /// How long the most active endpoint has a request for itself.
 pub(crate) const ACTIVE_FIRST: Duration = Duration::from_secs(4);
@@ -56,6 +58,11 @@ pub(crate) struct Reached {
     pub connection: ConnectionId,
     /// The Request-URI.
     pub contact: Box<str>,
+    /// Its instance id: by that, and by its reg-id, it is known again where it went and has come back. Empty where it has none,
+    /// or has its turn at once.
+    pub instance: Box<str>,
+    /// RFC 5626 §4.2; 0 where there is none.
+    pub reg_id: u32,
 }
 
 /// Who is asked, stage by stage.
@@ -118,12 +125,12 @@ pub(crate) fn stages(shard: &Shard, key: UserKey, wanted: &Wanted<'_>) -> Stages
     if let Some(gruu) = wanted.gruu {
         let flows = endpoints.iter().filter(|endpoint| gruu.means(endpoint));
         let newest = flows.max_by_key(|endpoint| endpoint.expires_at);
-        return Stages::of(newest.into_iter().map(|flow| vec![reached(flow)]));
+        return Stages::of(newest.into_iter().map(|flow| vec![reached_at_once(flow)]));
     }
     // Most users are at one place.
     if let [only] = endpoints[..] {
         return Stages {
-            next: vec![reached(only)],
+            next: vec![reached_at_once(only)],
             later: Vec::new(),
         };
     }
@@ -158,15 +165,45 @@ pub(crate) fn still(shard: &Shard, key: UserKey, stage: Vec<Reached>) -> Vec<Rea
     let Some(user) = shard.users.get(key) else {
         return Vec::new();
     };
-    let now = |planned: Reached| Some(reached(user.bindings.endpoint(planned.endpoint)?));
+    let now = |planned: Reached| {
+        let (id, reg_id) = (planned.endpoint, planned.reg_id);
+        Some(reached(again(user, id, reg_id, &planned.instance)?))
+    };
     stage.into_iter().filter_map(now).collect()
+}
+
+/// The same of one place of a call: its connection and its Contact now.
+pub(crate) fn present(shard: &Shard, user: &Aor, place: Place) -> Option<(ConnectionId, Box<str>)> {
+    let Some(known) = place.known else {
+        return Some((ConnectionId(place.connection), place.contact));
+    };
+    let id = EndpointId(known.endpoint);
+    let endpoint = again(shard.user(user)?, id, known.reg_id, &known.instance)?;
+    Some((endpoint.connection, endpoint.contact().into()))
+}
+
+/// An endpoint by its id, which it keeps where its client registers again in time; else by its instance.
+fn again<'u>(user: &'u User, id: EndpointId, reg_id: u32, instance: &str) -> Option<&'u Endpoint> {
+    let bindings = &user.bindings;
+    let same = || bindings.endpoint_of(instance, reg_id);
+    bindings.endpoint(id).or_else(same)
 }
 
 fn reached(endpoint: &Endpoint) -> Reached {
     Reached {
+        instance: endpoint.instance().into(),
+        ..reached_at_once(endpoint)
+    }
+}
+
+/// The same where it is not to be found again later.
+fn reached_at_once(endpoint: &Endpoint) -> Reached {
+    Reached {
         endpoint: endpoint.id,
         connection: endpoint.connection,
         contact: endpoint.contact().into(),
+        instance: "".into(),
+        reg_id: endpoint.reg_id,
     }
 }
 
@@ -266,6 +303,8 @@ mod tests {
             endpoint: EndpointId(id),
             connection: ConnectionId(u64::from(id)),
             contact: "sip:a".into(),
+            instance: "".into(),
+            reg_id: 0,
         };
         let mut stages =
             Stages::of([vec![], vec![one(1)], vec![], vec![one(2), one(3)]].into_iter());

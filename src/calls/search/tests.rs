@@ -19,6 +19,7 @@ fn places(names: &str) -> Vec<Place> {
             shard: 0,
             connection: 0,
             contact: name.into(),
+            known: None,
         })
         .collect()
 }
