@@ -203,7 +203,10 @@ impl Shard {
         }
         let connection = *connection;
         let room = self.connections.room(connection, self.now);
-        subscription.stale |= subscription.outstanding || room == 0;
+        // Who has refused what came before has not all up to it. In a list each stands for itself.
+        let is_list = matches!(subscription.subject, Subject::List(_));
+        let has_gap = subscription.refusals > 0 && !is_list;
+        subscription.stale |= subscription.outstanding || room == 0 || has_gap;
         if subscription.stale {
             if !subscription.outstanding {
                 on_fanout::later(self, connection, effects);

@@ -9,6 +9,7 @@ use crate::shard::{
     Look, Shard, on_call_end, on_call_pass, on_convey, on_deliver, on_leg, on_reinvite, on_ring,
     on_subscribe,
 };
+use crate::sip::header::{Name, number};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::{Message, Method};
 use crate::sip::transaction::{ClientKey, Progress, Step};
@@ -65,7 +66,12 @@ pub(super) fn on_answer(
             }
         }
         _ if step == Step::Final => {
-            let outcome = Outcome::from_endpoint(status, message.reason());
+            let mut outcome = Outcome::from_endpoint(status, message.reason());
+            // When a watcher wants to be told again is between it and us. Of what people say to each other it is not known for
+            // which of their endpoints it would hold.
+            if status >= 300 && matches!(transaction.purpose, Purpose::Notify(_)) {
+                outcome.retry_after_s = message.header(Name::RetryAfter).and_then(number);
+            }
             ended(shard, key, status, outcome, effects);
         }
         _ => {}
@@ -100,7 +106,7 @@ fn ended(shard: &mut Shard, key: ClientKey, status: u16, outcome: Outcome, effec
         }
         Purpose::Alert(alert) => on_alert::answered(shard, *alert, status, effects),
         Purpose::Notify(subscription) => {
-            on_subscribe::notified(shard, subscription, status, effects)
+            on_subscribe::notified(shard, subscription, status, outcome.retry_after_s, effects)
         }
         Purpose::Invite(leg) => on_ring::refused(shard, leg, outcome, effects),
         Purpose::Call(end) => on_call_end::unanswered(shard, end, &outcome, effects),

@@ -171,6 +171,7 @@ fn subscribe(shard: &mut Shard, request: Request<'_>, by: &Aor) -> Option<LegRef
             is_linphones: false,
             outstanding: false,
             stale: false,
+            refusals: 0,
             version: None,
             told: None,
         }),

@@ -22,6 +22,11 @@ use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
 
+/// How long a watcher is left alone that has refused a NOTIFY and does not say for how long, in seconds; and the longest that
+/// it may ask for.
+const AGAIN_S: u32 = 10;
+const AGAIN_S_MAX: u32 = 60;
+
 pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
     let message = request.message;
     let Some(event) = message
@@ -116,6 +121,7 @@ pub(super) fn on_subscribe(shard: &mut Shard, request: Request<'_>, effects: &mu
         is_linphones,
         outstanding: false,
         stale: false,
+        refusals: 0,
         version: None,
         told: None,
     });
@@ -482,14 +488,9 @@ pub(super) fn on_refresh(
         if let Usage::Subscription(subscription) = &mut association.usage {
             subscription.granted_s = granted_s;
             subscription.expires = expires;
-            // RFC 4575 §4.6, RFC 3857 §4.6: a refresh gets the full state. The count of dialog documents goes on
-            // (RFC 4235 §4.1).
-            if !matches!(subscription.subject, Subject::Watched(Package::Dialog, _)) {
-                subscription.version = None;
-            }
-            if let Some(told) = &mut subscription.told {
-                told.list = None;
-            }
+            // RFC 4575 §4.6, RFC 3857 §4.6: a refresh gets the full state.
+            subscription.begin_anew();
+            subscription.refusals = 0;
         }
     }
     let place = on_refer::place(shard, leg.or(Some(key)));
@@ -549,9 +550,15 @@ pub(super) fn refused(shard: &mut Shard, key: DialogKey, outcome: &Outcome, effe
     }
 }
 
-/// A NOTIFY was answered. What the watcher does not know or can't be reached for ends the subscription
-/// (RFC 6665 §4.2.2); anything else is answered by the next state.
-pub(super) fn notified(shard: &mut Shard, key: DialogKey, status: u16, effects: &mut Effects) {
+/// A NOTIFY was answered. What the watcher does not know or can't be reached for ends the subscription (RFC 6665 §4.2.2).
+/// Anything else it has refused for now.
+pub(super) fn notified(
+    shard: &mut Shard,
+    key: DialogKey,
+    status: u16,
+    retry_after_s: Option<u32>,
+    effects: &mut Effects,
+) {
     let Some(Association {
         usage: Usage::Subscription(subscription),
         ..
@@ -560,17 +567,36 @@ pub(super) fn notified(shard: &mut Shard, key: DialogKey, status: u16, effects: 
         return;
     };
     subscription.outstanding = false;
-    let stale = subscription.stale;
     match status {
-        200..=299 => {}
-        404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 604 => {
-            return forget(shard, key, effects);
+        200..=299 => {
+            subscription.refusals = 0;
+            if subscription.stale {
+                shard.notify(key, effects);
+            }
         }
-        _ if matches!(subscription.subject, Subject::List(_)) => on_list::lost(shard, key),
-        _ => {}
+        404 | 405 | 408 | 410 | 416 | 480..=485 | 489 | 501 | 604 => forget(shard, key, effects),
+        _ => not_taken(shard, key, retry_after_s),
     }
-    if stale {
-        shard.notify(key, effects);
+}
+
+/// The watcher goes on with the subscription and has not taken what there is. It hears all of it in a while, and at once when
+/// something changes: a part would be of what it does not have.
+fn not_taken(shard: &mut Shard, key: DialogKey, retry_after_s: Option<u32>) {
+    let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get_mut(key)
+    else {
+        return;
+    };
+    subscription.refusals = subscription.refusals.saturating_add(1);
+    subscription.begin_anew();
+    let goes_on = subscription.is_told_again();
+    on_list::lost(shard, key);
+    if goes_on {
+        let wait_s = retry_after_s.unwrap_or(AGAIN_S).clamp(1, AGAIN_S_MAX);
+        let at = shard.now.after(seconds(wait_s));
+        arm(shard, key, at);
     }
 }
 
@@ -599,7 +625,7 @@ pub(super) fn forget(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     }
 }
 
-/// The wheel: a subscription that was not refreshed ends (RFC 6665 §4.2.3).
+/// The wheel: a subscription that was not refreshed ends (RFC 6665 §4.2.3). One whose watcher had refused is told again.
 pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
     let now = shard.now;
     let Some(Association {
@@ -613,8 +639,11 @@ pub(super) fn look(shard: &mut Shard, key: DialogKey, effects: &mut Effects) {
         return;
     }
     if subscription.expires > now {
-        let at = subscription.expires;
+        let (at, again) = (subscription.expires, subscription.is_told_again());
         arm(shard, key, at);
+        if again {
+            shard.notify(key, effects);
+        }
         return on_list::look(shard, key, effects);
     }
     // A request for less time than the owners of a list take is answered all the same.

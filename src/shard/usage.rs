@@ -302,11 +302,39 @@ pub(crate) struct Subscription {
     pub outstanding: bool,
     /// There is something newer than what was sent last.
     pub stale: bool,
+    /// How often in a row the watcher has refused what it was sent, and wants to keep the subscription.
+    pub refusals: u8,
     /// The version of the roster that was sent last; `None` for none, so the next is a full one. Of dialogs the last
     /// document's number.
     pub version: Option<u32>,
     /// Of a list of watchers: what was told last.
     pub told: Option<Box<Told>>,
+}
+
+impl Subscription {
+    /// Refusals in a row after which a watcher is told again; past that it hears what changes, as all do.
+    pub const REFUSALS_MAX: u8 = 6;
+
+    /// What was sent last is not what the watcher has: something is newer, or it was refused.
+    pub fn is_behind(&self) -> bool {
+        self.stale || self.refusals > 0
+    }
+
+    /// The watcher has refused what there is, and is to be told again in a while.
+    pub fn is_told_again(&self) -> bool {
+        let waits = self.outstanding || self.waiting.is_some();
+        !waits && (1..=Subscription::REFUSALS_MAX).contains(&self.refusals)
+    }
+
+    /// The next document is a whole one. The count of dialog documents goes on (RFC 4235 §4.1).
+    pub fn begin_anew(&mut self) {
+        if !matches!(self.subject, Subject::Watched(Package::Dialog, _)) {
+            self.version = None;
+        }
+        if let Some(told) = &mut self.told {
+            told.list = None;
+        }
+    }
 }
 
 /// Where a subscription to a list of watchers is (RFC 3858 §4.2: its documents are numbered).

@@ -72,7 +72,7 @@ pub(in crate::shard) fn full(shard: &mut Shard, user: &Aor, wanted: Wanted) -> O
         let waits = |dialog: &DialogKey| {
             matches!(
                 shard.dialogs.get(*dialog).map(|association| &association.usage),
-                Some(Usage::Subscription(subscription)) if subscription.stale
+                Some(Usage::Subscription(subscription)) if subscription.is_behind()
             )
         };
         // Nobody else is still to be told.
