@@ -16,8 +16,9 @@ pub(super) fn reason(answer: &Answer) -> &'static str {
         408 => "no answer",
         480 if &*answer.reason == "The User Is Offline" => "offline",
         480 => "no answer",
-        481 | 482 => "loop",
-        500..600 => "failed",
+        482 => "loop",
+        // 481: what it was to replace (RFC 3891) is over, or its client knows of none. Nobody said no.
+        481 | 500..600 => "failed",
         _ => "declined",
     }
 }

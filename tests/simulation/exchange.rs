@@ -552,6 +552,8 @@ fn every_call_has_its_record_and_a_missed_one_too() {
         (603, "declined"),
         (404, "declined"),
         (480, "no answer"),
+        (481, "failed"),
+        (482, "loop"),
         (500, "failed"),
     ] {
         phones[0].call(&mut world, 1);
