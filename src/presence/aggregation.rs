@@ -48,7 +48,7 @@
 //! | location, place, time zone | each the newest of an endpoint there that has one |
 //! | machine | the earliest of active, idle, away, locked of the endpoints there |
 //! | last active | where no machine is active: the latest input of any there |
-//! | end | the choice's, where that counts |
+//! | end | the choice's, where that counts; else the diary's, where its word counts: the latest end of those entries in it. None where one of them has no end, or an endpoint's own word is the same |
 
 use std::sync::Arc;
 
@@ -163,6 +163,12 @@ pub fn aggregate<'a>(said: impl Iterator<Item = Said<'a>> + Clone, known: &Known
         with.max_by_key(|(at, _)| *at).map(|(_, text)| text)
     };
     let choice = known.choice.filter(|_| by_choice);
+    let diary_ends = there
+        .clone()
+        .filter_map(|one| one.content.diary_ends(now, counts))
+        .max()
+        .filter(|ends| *ends != Now(u64::MAX))
+        .filter(|_| !there.clone().any(|one| word(&one, now) == counts));
     let custom = match choice {
         Some(choice) => choice.custom.as_deref().map(Arc::from),
         None => newest(&|one| one.content.custom(now).filter(|_| word(one, now) == counts)),
@@ -182,7 +188,10 @@ pub fn aggregate<'a>(said: impl Iterator<Item = Said<'a>> + Clone, known: &Known
                 .filter_map(|one| one.content.machine?.last_input())
                 .max(),
         },
-        until: choice.and_then(|choice| choice.until),
+        until: match choice {
+            Some(choice) => choice.until,
+            None => diary_ends,
+        },
     };
     State {
         note,

@@ -192,6 +192,19 @@ impl Content {
         })
     }
 
+    /// When the last entry of the diary that comes to `word` ends; never (`Now(u64::MAX)`) where one has no end.
+    pub(super) fn diary_ends(&self, now: Now, word: Availability) -> Option<Now> {
+        let comes_to = |activities: &Activities| {
+            Availability::of(Source::Calendar.part(*activities)) == Some(word)
+        };
+        let timed = self
+            .current(now)
+            .filter(|span| comes_to(&span.activities))
+            .map(|span| span.until);
+        let always = comes_to(&self.activities).then_some(Now(u64::MAX));
+        timed.chain(always).max()
+    }
+
     /// The next moment after `now` at which it says something else.
     pub(super) fn next_change(&self, now: Now) -> Option<Now> {
         let spans = self.spans().flat_map(|span| [span.from, span.until]);

@@ -47,7 +47,7 @@ pub struct More {
     pub offset_min: Option<i16>,
     /// When somebody was last at a machine, where nobody is now.
     pub last_active: Option<Now>,
-    /// When the chosen state ends.
+    /// When the state ends, where a choice or the diary says so.
     pub until: Option<Now>,
 }
 

@@ -20,6 +20,7 @@
 //! Blocked sees somebody who is offline and notes nothing. Of somebody who is offline, or appears so, the others see the note
 //! alone, if their level sees notes: without a note those documents are the same byte for byte, with no time in them, so
 //! nobody can tell from a document that they are blocked. Title, company and office have no place in PIDF: Lync's card has them.
+//! Until when has none in Lync's state.
 //! What is published in categories for a level's container is that level's besides.
 
 use smallvec::SmallVec;
@@ -157,7 +158,7 @@ pub struct Seen<'a> {
     pub custom: Option<&'a str>,
     /// What the meeting is about.
     pub subject: Option<&'a str>,
-    /// When the chosen state ends.
+    /// When the state ends, where a choice or the diary says so.
     pub until: Option<Now>,
     /// Words for the place.
     pub location: Option<&'a str>,

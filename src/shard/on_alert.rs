@@ -10,6 +10,7 @@ use core::time::Duration;
 use slotmap::{Key, KeyData};
 
 use crate::documents::pidf;
+use crate::documents::rpid::Activities;
 use crate::immcu::session::LegRef;
 use crate::presence::{Availability, Package, SubscriptionKey};
 use crate::shard::change::{Change, NotKept};
@@ -259,7 +260,9 @@ fn is_available(document: &[u8]) -> bool {
     let Ok(presence) = pidf::read(document) else {
         return false;
     };
-    let word = Availability::of(presence.activities);
+    // What ends at a time that is known is so now.
+    let timed = presence.timed.iter().map(|doing| doing.activities);
+    let word = Availability::of(timed.fold(presence.activities, Activities::union));
     presence.basic() == Some(pidf::Basic::Open)
         && word.is_none_or(|word| word == Availability::Available)
         && !presence.input.is_some_and(|input| input.idle)
@@ -461,6 +464,11 @@ mod tests {
             (
                 "open",
                 "<rpid:activities><rpid:away/></rpid:activities>",
+                false,
+            ),
+            (
+                "open",
+                "<rpid:activities until='2026-03-01T09:00:00Z'><rpid:busy/></rpid:activities>",
                 false,
             ),
             ("open", "<rpid:user-input>idle</rpid:user-input>", false),

@@ -237,7 +237,7 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
         .iter()
         .map(|(_, _, content)| endpoint_word(content, now))
         .collect();
-    let of_endpoints = earliest(words).unwrap_or("Available");
+    let of_endpoints = earliest(words.clone()).unwrap_or("Available");
     let silently = of_endpoints == "Available" && machines.first() != Some(&"active");
     let calendar = earliest(
         endpoints
@@ -290,6 +290,17 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
 
     let mut activities = Activities::NONE;
     let mut more = More::default();
+    let comes_to = |activities: Activities| {
+        let of = |name: &&str| CALENDAR.iter().find(|(each, _)| each == name);
+        earliest(
+            names(activities)
+                .iter()
+                .filter_map(|name| of(name).map(|(_, word)| *word))
+                .collect(),
+        )
+    };
+    // When each entry of a diary that comes to the word ends.
+    let mut ends: Vec<Option<Now>> = Vec::new();
     for (_, _, content) in &endpoints {
         if let Some(rare) = &content.rare {
             more.location = rare.location.clone().or(more.location);
@@ -309,6 +320,9 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
                 activities = activities.with(activity);
             }
         }
+        if comes_to(content.activities) == Some(counts) {
+            ends.push(None);
+        }
         let Some(rare) = &content.rare else {
             continue;
         };
@@ -316,15 +330,11 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
             .spans
             .iter()
             .filter(|span| span.from <= now && now < span.until);
-        let comes_to = |activities: Activities| {
-            let of = |name: &&str| CALENDAR.iter().find(|(each, _)| each == name);
-            earliest(
-                names(activities)
-                    .iter()
-                    .filter_map(|name| of(name).map(|(_, word)| *word))
-                    .collect(),
-            )
-        };
+        for span in current.clone() {
+            if comes_to(span.activities) == Some(counts) {
+                ends.push((span.until != Now(u64::MAX)).then_some(span.until));
+            }
+        }
         let mut subjects: Vec<Arc<str>> = current
             .clone()
             .filter(|span| comes_to(span.activities) == Some(counts))
@@ -344,6 +354,10 @@ pub(super) fn reference(publications: &[Published], known: &Known<'_>) -> State 
     }
     if choice.is_none() && phone == Some(counts) {
         activities = activities.with(Activity::OnThePhone);
+    }
+    if !words.contains(&counts) && !ends.contains(&None) {
+        ends.sort();
+        more.until = ends.last().copied().flatten();
     }
     if let Some(choice) = choice {
         more.custom = choice.custom.as_deref().map(Arc::from);

@@ -360,6 +360,99 @@ fn machines_are_idle_and_away_by_the_clock_and_locked_at_once() {
     }
 }
 
+/// The end of the state is told where it is known: nothing that a diary says ends what an endpoint says too.
+#[test]
+fn the_diary_says_until_when() {
+    use Activity as A;
+    const NEVER: u64 = u64::MAX / 1_000_000;
+    let later = |s: u64| match s {
+        NEVER => Now(u64::MAX),
+        s => Now(NOW.0 + s * 1_000_000),
+    };
+    // What is said of any time; entries of the diary that have begun, each with its end.
+    type Diary = (&'static [Activity], &'static [(Activity, u64)]);
+    let cases: &[(&str, &[Diary], Option<u64>)] = &[
+        ("a meeting", &[(&[], &[(A::Meeting, 60)])], Some(60)),
+        (
+            "two in one diary",
+            &[(&[], &[(A::Meeting, 90), (A::Meeting, 60)])],
+            Some(90),
+        ),
+        (
+            "in two diaries",
+            &[(&[], &[(A::Meeting, 60)]), (&[], &[(A::Meeting, 90)])],
+            Some(90),
+        ),
+        (
+            "the word that counts",
+            &[(&[], &[(A::Meeting, 60), (A::Appointment, 90)])],
+            Some(60),
+        ),
+        (
+            "the vacation counts no more than who is there",
+            &[(&[A::Busy], &[(A::Vacation, 60)])],
+            None,
+        ),
+        ("away", &[(&[A::Away], &[(A::Vacation, 60)])], Some(60)),
+        (
+            "one has no end",
+            &[(&[], &[(A::Meeting, 60), (A::Meeting, NEVER)])],
+            None,
+        ),
+        (
+            "one is said of any time",
+            &[(&[], &[(A::Meeting, 60)]), (&[A::Meeting], &[])],
+            None,
+        ),
+        (
+            "busy afterwards too",
+            &[(&[], &[(A::Appointment, 60)]), (&[A::Busy], &[])],
+            None,
+        ),
+        ("busy", &[(&[], &[(A::Busy, 60)])], None),
+    ];
+    for (name, diaries, expected) in cases {
+        let publications: Vec<Published> = (0..)
+            .zip(*diaries)
+            .map(|(endpoint, (always, entries))| {
+                let span = |(activity, until): &(Activity, u64)| Span {
+                    from: ago(60),
+                    until: later(*until),
+                    activities: Activities::one(*activity),
+                    custom: None,
+                    subject: None,
+                };
+                let rare = Rare {
+                    spans: entries.iter().map(span).collect(),
+                    ..Rare::default()
+                };
+                let content = Content {
+                    basic: OPEN,
+                    activities: set(always),
+                    rare: Some(Box::new(rare)),
+                    ..Content::default()
+                };
+                (endpoint, Now(endpoint), content)
+            })
+            .collect();
+        let until = |known: &Known<'_>| {
+            let state = aggregate(said(&publications), known);
+            state.more.and_then(|more| more.until)
+        };
+        assert_eq!(until(&known(true)), expected.map(later), "{name}");
+        let chosen = Choice {
+            state: Some(Manual::DoNotDisturb),
+            until: Some(later(30)),
+            ..Choice::default()
+        };
+        let chosen = Known {
+            choice: Some(&chosen),
+            ..known(true)
+        };
+        assert_eq!(until(&chosen), Some(later(30)), "{name}");
+    }
+}
+
 #[test]
 fn a_choice_beats_what_is_found_out_and_falls_back() {
     use Activity as A;
@@ -549,7 +642,7 @@ fn any_machine() -> impl Strategy<Value = Option<Machine>> {
 fn any_span() -> impl Strategy<Value = Span> {
     (
         any_instant(),
-        any_instant(),
+        prop_oneof![5 => any_instant(), 1 => Just(Now(u64::MAX))],
         any_activities(),
         any_words(),
         any_words(),
