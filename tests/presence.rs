@@ -209,6 +209,41 @@ fn while_the_store_keeps_an_alert_it_is_not_asked_to_take_it_out() {
     assert_eq!(waited_for(&world), [aor("bob")]);
 }
 
+/// The 200 is a promise: what it takes back is not told after a restart either.
+#[test]
+fn an_alert_is_taken_back_when_the_store_has_taken_it_out() {
+    let mut world = World::new(1, 4, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    world.add_user("bob@example.com", "Bob", "secret");
+    let lines = |dialog: &str, expires_s: u32| {
+        format!(
+            "{dialog}Contact: <sip:alice@10.0.0.1:5060;transport=tls>\r\nEvent: presence;alert\r\nExpires: {expires_s}\r\n"
+        )
+    };
+    let granted = alice.ask(&mut world, "SUBSCRIBE", "bob", &lines("", 600), "");
+    assert_eq!(granted.status, Some(200));
+    let to = granted.header("To").expect("To");
+    let dialog = format!("To: {to}\r\nCall-ID: {}\r\n", granted.call_id());
+    alice.read(&mut world);
+    // The store can't: then both are there still.
+    world.store_fails = true;
+    let refused = alice.ask(&mut world, "SUBSCRIBE", "bob", &lines(&dialog, 0), "");
+    assert_eq!(refused.status, Some(503));
+    assert_eq!(waited_for(&world), [aor("bob")]);
+    world.store_fails = false;
+    alice.send(&mut world, "SUBSCRIBE", "bob", &lines(&dialog, 0), "");
+    assert_eq!(world.in_flight(), [(0, 1)], "the store is asked");
+    assert!(alice.read(&mut world).is_empty(), "answered too early");
+    world.settle();
+    let heard = alice.read(&mut world);
+    assert_eq!(status(&heard, alice.requests()), Some(200));
+    assert_eq!(requests(&heard, "NOTIFY").len(), 1);
+    assert_eq!(waited_for(&world), []);
+    Client::up(&mut world, "bob");
+    world.settle();
+    assert!(alice.read(&mut world).is_empty());
+}
+
 /// PUBLISH of so many new messages, in answer to `tag` where there is one; not delivered to the store.
 fn publish(world: &mut World, mailbox: &mut Client, new: u32, tag: &str) {
     let tag = match tag {

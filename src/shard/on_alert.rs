@@ -3,7 +3,7 @@
 //!
 //! It lives on the shard of who waits, and watches like any subscription, so it sees what its owner may see and nothing
 //! else: of somebody who blocks them, that they are not there. `SUBSCRIBE` with `Event: presence;alert` sets one beside its
-//! subscription, and is answered when it is kept.
+//! subscription, and is answered when it is kept; so is the end of that subscription by its client, which takes the alert back.
 
 use core::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::shard::on_kept::Keeping;
 use crate::shard::request::lone_request;
 use crate::shard::usage::Purpose;
 use crate::shard::{Look, Shard, UserKey, on_state};
+use crate::sip::dialog::DialogKey;
 use crate::sip::message::Method;
 use crate::sip::time::Now;
 use crate::sip::uri::Aor;
@@ -44,6 +45,8 @@ pub(crate) struct Alerts {
 struct Wait {
     whom: Aor,
     stage: Stage,
+    /// The subscriptions that have set it. Their keys are not used again, and no user has more than `subscriptions_max`.
+    by: Vec<DialogKey>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,6 +113,7 @@ pub(super) fn follow(shard: &mut Shard, user: UserKey, effects: &mut Effects) {
             waits.push(Wait {
                 whom: whom.clone(),
                 stage: Stage::Asked,
+                by: Vec::new(),
             });
         }
     }
@@ -421,15 +425,51 @@ pub(super) fn wanted(shard: &mut Shard, watcher: &Aor, whom: &Aor) {
     }
 }
 
-/// The store keeps the alert that `watcher` has asked for. One that was told and that it could not take out is that one now.
-pub(super) fn kept(shard: &mut Shard, watcher: &Aor, whom: &Aor, effects: &mut Effects) {
-    if let Some(user) = shard.by_aor.get(watcher).copied()
-        && let Some(wait) = wait_mut(shard, user, whom)
-        && matches!(wait.stage, Stage::Left(_))
-    {
+/// The store keeps the alert that `watcher` has asked for by this dialog. One that was told and that it could not take out is
+/// that one now.
+pub(super) fn kept(
+    shard: &mut Shard,
+    dialog: DialogKey,
+    watcher: &Aor,
+    whom: &Aor,
+    effects: &mut Effects,
+) {
+    let Some(user) = shard.by_aor.get(watcher).copied() else {
+        return;
+    };
+    let dialogs = &shard.dialogs;
+    let alerts = shard
+        .users
+        .get_mut(user)
+        .and_then(|user| user.alerts.as_mut());
+    let Some(alerts) = alerts else {
+        return;
+    };
+    let Some(wait) = alerts.waits.iter_mut().find(|wait| wait.whom == *whom) else {
+        return;
+    };
+    wait.by.retain(|other| dialogs.get(*other).is_some());
+    wait.by.push(dialog);
+    if matches!(wait.stage, Stage::Left(_)) {
         wait.stage = Stage::Asked;
         ask(shard, user, whom.clone(), effects);
     }
+}
+
+/// Has this subscription of `watcher`'s set an alert that is not told yet?
+pub(super) fn is_set_by(shard: &Shard, dialog: DialogKey, watcher: &Aor, whom: &Aor) -> bool {
+    let user = shard
+        .by_aor
+        .get(watcher)
+        .and_then(|key| shard.users.get(*key));
+    let alerts = user.and_then(|user| user.alerts.as_ref());
+    alerts.is_some_and(|alerts| {
+        alerts.waits.iter().any(|wait| {
+            wait.whom == *whom
+                && wait.by.contains(&dialog)
+                && !matches!(wait.stage, Stage::Told | Stage::Left(_))
+        })
+    })
 }
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ pub(crate) enum Keeping {
     Nobody,
     /// A SUBSCRIBE that asks for an alert is answered.
     Alert(DialogKey),
+    /// A SUBSCRIBE is answered that ends its subscription and takes back the alert that this had set.
+    AlertTakenBack(ServerKey, DialogKey),
     /// An alert that was told and could not be taken out is taken out later.
     AlertTold(Box<(UserKey, Aor)>),
     /// A PUBLISH is taken and answered.
@@ -110,12 +112,15 @@ fn done(shard: &mut Shard, keeping: Keeping, outcome: Result<(), NotKept>, effec
         (Keeping::Nobody, _) => {}
         (Keeping::Alert(dialog), Ok(())) => {
             if let Some((watcher, whom)) = on_subscribe::watcher_and_watched(shard, dialog) {
-                on_alert::kept(shard, &watcher, &whom, effects);
+                on_alert::kept(shard, dialog, &watcher, &whom, effects);
             }
             on_subscribe::grant(shard, dialog, effects);
         }
         (Keeping::Alert(dialog), Err(not_kept)) => {
             on_subscribe::refused(shard, dialog, &not_kept.outcome(), effects);
+        }
+        (Keeping::AlertTakenBack(server, dialog), outcome) => {
+            on_subscribe::alert_taken_back(shard, server, dialog, outcome, effects);
         }
         (Keeping::AlertTold(told), outcome) => on_alert::taken_out(shard, *told, outcome),
         (Keeping::Publish(publishing), outcome) => {

@@ -9,17 +9,20 @@ use crate::dialect::{Dialect, simple};
 use crate::documents::{conference_info, rlmi};
 use crate::immcu::content::Outcome;
 use crate::presence::{List, Package};
+use crate::shard::change::{Change, NotKept};
 use crate::shard::effect::Effects;
 use crate::shard::lync as lync_scripts;
+use crate::shard::on_kept::Keeping;
 use crate::shard::on_register::seconds;
 use crate::shard::request::{Request, Target};
 use crate::shard::usage::{Association, Subject, Subscription, Usage};
-use crate::shard::{Look, Shard, on_list, on_refer, on_roster_news, on_state};
+use crate::shard::{Look, Shard, on_alert, on_list, on_refer, on_roster_news, on_state};
 use crate::sip::armed::Armed;
 use crate::sip::dialog::{Dialog, DialogKey};
 use crate::sip::header::{Event, Name, accept_quality};
 use crate::sip::link::ConnectionId;
 use crate::sip::time::Now;
+use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
 /// How long a watcher is left alone that has refused a NOTIFY and does not say for how long, in seconds; and the longest that
@@ -480,6 +483,9 @@ pub(super) fn on_refresh(
     if is_list && !on_list::on_refresh(shard, request, key, effects) {
         return;
     }
+    if granted_s == 0 && take_alert_back(shard, request, key, effects) {
+        return;
+    }
     if let Some(leg) = leg.and_then(|leg| shard.dialogs.get_mut(leg)) {
         leg.dialog.refresh_target(message);
     }
@@ -518,6 +524,65 @@ pub(super) fn on_refresh(
     }
     arm(shard, key, expires);
     shard.notify(key, effects);
+}
+
+/// The subscription's client ends it, and with it takes back the alert that it has set, where that is not told yet. It hears that
+/// when it is kept. False where there is none.
+fn take_alert_back(
+    shard: &mut Shard,
+    request: Request<'_>,
+    key: DialogKey,
+    effects: &mut Effects,
+) -> bool {
+    let Some((user, whom)) = watcher_and_watched(shard, key) else {
+        return false;
+    };
+    if !on_alert::is_set_by(shard, key, &user, &whom) {
+        return false;
+    }
+    let Some(server) = shard.open(request) else {
+        return true;
+    };
+    if let Some(association) = shard.dialogs.get_mut(key) {
+        association.dialog.refresh_target(request.message);
+    }
+    let change = Change::AlertRemoved { user, whom };
+    shard.keep(change, Keeping::AlertTakenBack(server, key), effects);
+    true
+}
+
+/// The store has taken the alert out; or it could not, and then the subscription is what it was, and can be ended again.
+pub(super) fn alert_taken_back(
+    shard: &mut Shard,
+    server: ServerKey,
+    key: DialogKey,
+    outcome: Result<(), NotKept>,
+    effects: &mut Effects,
+) {
+    if let Err(not_kept) = outcome {
+        return shard.settle(server, &not_kept.outcome(), effects);
+    }
+    let contact = shard.dialogs.get(key).and_then(|association| {
+        let link = shard.connections.link(association.connection)?;
+        Some((association.dialog.scheme(), link))
+    });
+    shard.settle_with(server, 200, "", None, effects, |mut draft| {
+        draft.header("Expires", 0);
+        // Where the subscription has ended by itself meanwhile, there is nothing more to say of it.
+        if let Some((scheme, link)) = contact {
+            draft.contact(scheme, "", &link, false);
+        }
+        draft.finish();
+    });
+    let now = shard.now;
+    if let Some(Association {
+        usage: Usage::Subscription(subscription),
+        ..
+    }) = shard.dialogs.get_mut(key)
+    {
+        (subscription.granted_s, subscription.expires) = (0, now);
+        shard.expire(key, effects);
+    }
 }
 
 /// Who watches by this subscription, and whom, where that is one user.
