@@ -128,6 +128,46 @@ fn alert(world: &mut World, alice: &mut Client) -> Heard {
     alice.ask(world, "SUBSCRIBE", "bob", lines, "")
 }
 
+/// A peer may take a second to let go of its socket, or longer.
+#[test]
+fn who_is_signed_out_is_gone_before_their_sockets_are() {
+    let mut world = World::new(1, 6, &Settings::default());
+    let mut alice = Client::up(&mut world, "alice");
+    let mut bob = Client::up(&mut world, "bob");
+    assert_eq!(alice.watch(&mut world, "bob", 600).status, Some(200));
+    world.settle();
+    alice.read(&mut world);
+    world.settle();
+    let sign_out = |standing: &mut muster::shard::standing::Standing| {
+        standing.sign_outs += 1;
+        Ok(())
+    };
+    world
+        .edit("bob@example.com", sign_out)
+        .expect("he is there");
+    assert!(world.is_closed(bob.socket));
+    // That the socket is gone is on its way.
+    assert_eq!(world.in_flight(), [(0, 0)]);
+    let lines = "Content-Type: text/plain\r\n";
+    alice.send(&mut world, "MESSAGE", "bob", lines, "are you here?");
+    let heard = alice.read(&mut world);
+    assert_eq!(status(&heard, alice.requests()), Some(480), "{heard:#?}");
+    let told = requests(&heard, "NOTIFY");
+    assert!(
+        told.iter()
+            .any(|notify| notify.text().contains("<basic>closed</basic>")),
+        "{heard:#?}"
+    );
+    assert!(requests(&bob.read(&mut world), "MESSAGE").is_empty());
+    // It changes nothing any more, and he may come back.
+    world.settle();
+    assert!(alice.read(&mut world).is_empty());
+    let mut bob = Client::another(&mut world, "bob");
+    alice.send(&mut world, "MESSAGE", "bob", lines, "are you here?");
+    world.settle();
+    assert_eq!(requests(&bob.read(&mut world), "MESSAGE").len(), 1);
+}
+
 /// Alice was told that Bob is available, and the store could not take that out.
 fn told_and_not_taken_out(seed: u64) -> (World, Client, Client) {
     let mut world = World::new(1, seed, &Settings::default());

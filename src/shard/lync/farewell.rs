@@ -1,5 +1,6 @@
 //! The server ends a registration by its own decision: each Lync endpoint is told why ([MS-SIPREGE] §3.4), and then every
-//! connection of the user is closed. The other dialect's clients learn it by that alone, and register again if they may.
+//! connection of the user is closed, and gone for the shard. The other dialect's clients learn it by that alone, and register
+//! again if they may.
 //!
 //! Nobody subscribes to this NOTIFY and nobody waits for its answer: it belongs to no dialog and opens no transaction.
 
@@ -10,7 +11,7 @@ use crate::dialect::lync::registration::{self, Diagnostics, Ended};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::lone_request;
-use crate::shard::{Shard, UserKey};
+use crate::shard::{Shard, UserKey, on_connection};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
 use crate::sip::uri::Aor;
@@ -30,9 +31,13 @@ pub(in crate::shard) fn to_all(
         .filter(|connection| connection.user.as_ref() == Some(user))
         .map(|connection| connection.id)
         .collect();
-    for connection in theirs {
+    for &connection in &theirs {
         tell(shard, connection, user, bindings, ended, effects);
         effects.list.push(Effect::Close { connection, reason });
+    }
+    // They end with the decision, not when a peer has let go of its socket: nobody is led to an endpoint that can't hear.
+    for connection in theirs {
+        on_connection::closed(shard, connection, effects);
     }
 }
 
