@@ -116,10 +116,12 @@ pub(super) fn user(config: Option<&Path>, command: Command) -> Result<ExitCode, 
             if let Some(caution) = imported.caution() {
                 say(&caution);
             }
-            let count = imported.users;
-            print(|out| writeln!(out, "{count} users were added")).map_err(|failure| {
-                Failure::failed(format!("{count} users were added; {failure}"))
-            })?;
+            let added = match imported.users {
+                1 => "1 user was added".to_owned(),
+                count => format!("{count} users were added"),
+            };
+            print(|out| writeln!(out, "{added}"))
+                .map_err(|failure| Failure::failed(format!("{added}; {failure}")))?;
         }
         Command::Password { name } => {
             let aor = admission.name(&name).map_err(Failure::failed)?;
@@ -196,6 +198,22 @@ fn edit<E: Display>(
         Err(EditError::NoSuchUser(user)) => Err(no_such_user(&user)),
         Err(error) => Err(Failure::failed(format!("{error}; nothing was changed"))),
     }
+}
+
+/// Whom a command names may come later, so nobody is refused; but who has mistyped a name hears of it.
+fn note_if_nobody(config: &Config, named: &Aor) -> Result<(), Failure> {
+    let domains = &config.shard.auth.domains;
+    if !domains.iter().any(|domain| **domain == *named.host()) {
+        return Ok(());
+    }
+    let store = existing(config)?;
+    let user = store.map(|store| store.user(named.as_str())).transpose();
+    if user.map_err(Failure::failed)?.flatten().is_none() {
+        say(&format!(
+            "note: there is no user {named} now; what was asked for counts when there is"
+        ));
+    }
+    Ok(())
 }
 
 fn no_such_user(user: &Aor) -> Failure {

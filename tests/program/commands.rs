@@ -227,6 +227,11 @@ fn an_import_is_all_or_nothing() {
     );
     let capital = import("user,password\nC@example.com,x\nd@example.com,x\nE@example.com,y\n");
     assert_eq!(capital.fine(), "3 users were added\n");
+    let single = import("user,password\nf@example.com,x\n");
+    assert_eq!(single.fine(), "1 user was added\n");
+    place
+        .muster(&["user", "remove", "f@example.com"], "")
+        .fine();
     assert!(capital.err.starts_with("2 of them have"), "{capital:#?}");
     for name in ["C", "d", "E"] {
         let aor = format!("{name}@example.com");

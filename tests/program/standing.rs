@@ -175,7 +175,15 @@ fn access_rules_are_set_and_a_contradiction_is_refused_with_where() {
     access(&["set", BOB, "everyone", "external"], "").fine();
     access(&["privacy", BOB, "on"], "").fine();
     access(&["set", BOB, "everyone", "own"], "").refused(2, &["friends-and-family"]);
-    access(&["set", BOB, "every one", "blocked"], "").refused(2, &["same-organisation"]);
+    access(&["set", BOB, "every one", "blocked"], "").refused(
+        2,
+        &["same-organisation, federated, public-cloud or everyone"],
+    );
+    let help = access(&["set", "--help"], "").fine().to_owned();
+    let help: Vec<&str> = help.split_whitespace().collect();
+    assert!(help.join(" ").contains("public-cloud or everyone"));
+    access(&["set", BOB, "public-cloud", "blocked"], "").fine();
+    access(&["unset", BOB, "public-cloud"], "").fine();
     access(&["unset", BOB, "same-organisation"], "").refused(1, &["no rule"]);
     let listed =
         "alice@example.com\tworkgroup\nexample.org\tcolleagues\neveryone\texternal\nprivacy\ton\n";
@@ -247,7 +255,7 @@ fn states_notes_cards_and_counts_have_bounds() {
     user(&["card", "clear", BOB, "work-phone"]).fine();
     assert_eq!(user(&["card", "show", BOB]).fine(), "");
 
-    user(&["calls", "forward", BOB, "busy", BOB]).refused(1, &["forward_busy", "themself"]);
+    user(&["calls", "forward", BOB, "busy", BOB]).refused(1, &["busy: bob@example.com can't forward to themself; name somebody else; nothing was changed\n"]);
     user(&[
         "calls",
         "forward",
@@ -261,7 +269,11 @@ fn states_notes_cards_and_counts_have_bounds() {
     user(&["calls", "forward", BOB, "no-answer", "alice@example.com"]).fine();
     user(&["calls", "forward", BOB, "always", "alice@example.com"]).refused(
         1,
-        &["forward_no_answer", "forward_always", "nothing was changed"],
+        &[
+            "no-answer never counts beside always",
+            "`muster user calls clear bob@example.com no-answer`",
+            "nothing was changed",
+        ],
     );
     assert_eq!(
         user(&["calls", "show", BOB]).fine(),
@@ -269,13 +281,58 @@ fn states_notes_cards_and_counts_have_bounds() {
     );
     user(&["calls", "clear", BOB]).fine();
     user(&["calls", "ring-also", BOB, "alice@example.com"]).fine();
-    user(&["calls", "ring-also", BOB, "alice@example.com"]).refused(1, &["ring_also[1]"]);
+    user(&["calls", "ring-also", BOB, "alice@example.com"]).refused(
+        1,
+        &["ring-also: alice@example.com rings too already; nothing was changed\n"],
+    );
+    user(&["calls", "ring-also", BOB, BOB])
+        .refused(1, &["ring-also: bob@example.com rings anyway; name"]);
+    user(&["calls", "forward", BOB, "always", "alice@example.com"]).refused(
+        1,
+        &[
+            "ring-also never counts beside always",
+            "`muster user calls clear bob@example.com ring-also`",
+        ],
+    );
     assert_eq!(
         user(&["calls", "show", BOB]).fine(),
         "ring-also\talice@example.com\n"
     );
 
-    user(&["alerts", "add", BOB, BOB]).refused(1, &["alerts[0]"]);
+    user(&["calls", "clear", BOB, "ring-also"]).fine();
+    user(&["calls", "forward", BOB, "always", "alice@example.com"]).fine();
+    // What a refusal says ends it is what was there before.
+    user(&["calls", "forward", BOB, "busy", "alice@example.com"]).refused(
+        1,
+        &[
+            "busy never counts beside always",
+            "`muster user calls clear bob@example.com always` ends always; nothing was changed\n",
+        ],
+    );
+    user(&["calls", "clear", BOB, "always"]).fine();
+
+    // Who is nobody here may come; who is elsewhere is not ours to know.
+    let noted =
+        "note: there is no user nix@example.com now; what was asked for counts when there is\n";
+    for (whom, said) in [
+        ("nix@example.com", noted),
+        ("nix@elsewhere.example", ""),
+        ("alice@example.com", ""),
+    ] {
+        for command in [
+            &["calls", "forward", BOB, "busy", whom][..],
+            &["calls", "ring-also", BOB, whom],
+            &["alerts", "add", BOB, whom],
+        ] {
+            let ran = user(command);
+            assert_eq!((ran.fine(), &*ran.err), ("", said), "{command:?}");
+        }
+        user(&["alerts", "remove", BOB, whom]).fine();
+    }
+    user(&["calls", "clear", BOB]).fine();
+
+    user(&["alerts", "add", BOB, BOB])
+        .refused(1, &["nobody waits for themself; name somebody else"]);
     user(&["alerts", "add", BOB, "alice@example.com"]).fine();
     assert_eq!(user(&["alerts", "list", BOB]).fine(), "alice@example.com\n");
     user(&["alerts", "remove", BOB, "carol@example.com"]).refused(1, &["carol@example.com"]);

@@ -35,7 +35,7 @@ pub(in crate::cli) enum Command {
     Set {
         #[command(flatten)]
         whose: Whose,
-        /// Whom: NAME@DOMAIN, a domain, same-organisation, federated (other organisations) or everyone
+        /// Whom: NAME@DOMAIN, a domain, same-organisation, federated (other organisations), public-cloud or everyone
         #[arg(value_parser = member)]
         member: Member,
         /// friends-and-family, workgroup, colleagues, external or blocked
@@ -93,8 +93,7 @@ struct WrittenRule {
     level: Box<str>,
 }
 
-const MEMBER: &str =
-    "write NAME@DOMAIN, a domain such as example.org, same-organisation, federated or everyone";
+const MEMBER: &str = "write NAME@DOMAIN, a domain such as example.org, same-organisation, federated, public-cloud or everyone";
 const LEVEL: &str = "write friends-and-family, workgroup, colleagues, external or blocked";
 
 fn member(written: &str) -> Result<Member, &'static str> {

@@ -2,10 +2,11 @@
 
 use clap::Subcommand;
 
-use super::{Whose, edit, print, standing};
+use super::{Whose, edit, note_if_nobody, print, standing};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::presence::Waiting;
+use crate::shard::standing::ALERTS_MAX;
 use crate::sip::uri::Aor;
 
 #[derive(Debug, Subcommand)]
@@ -59,12 +60,12 @@ pub(super) fn alerts(config: &Config, command: Command) -> Result<(), Failure> {
             let alerts = standing(config, &whose)?.alerts;
             print(|out| alerts.iter().try_for_each(|whom| writeln!(out, "{whom}")))
         }
-        Command::Add { whose, whom } => edit(config, &whose, |standing| {
-            if !standing.alerts.contains(&whom) {
-                standing.alerts.push(whom);
-            }
-            Ok::<(), String>(())
-        }),
+        Command::Add { whose, whom } => {
+            edit(config, &whose, |standing| {
+                add(&mut standing.alerts, &whose.user, &whom)
+            })?;
+            note_if_nobody(config, &whom)
+        }
         Command::Remove { whose, whom } => edit(config, &whose, |standing| {
             let before = standing.alerts.len();
             standing.alerts.retain(|each| *each != whom);
@@ -73,6 +74,25 @@ pub(super) fn alerts(config: &Config, command: Command) -> Result<(), Failure> {
                 .ok_or_else(|| format!("they do not wait for {whom}"))
         }),
     }
+}
+
+/// Whom somebody waits for is there once. Errors: why not, and what mends it.
+fn add(alerts: &mut Vec<Aor>, user: &Aor, whom: &Aor) -> Result<(), String> {
+    if whom == user {
+        return Err(format!(
+            "nobody waits for themself; name somebody else than {user}"
+        ));
+    }
+    if alerts.contains(whom) {
+        return Ok(());
+    }
+    if alerts.len() >= ALERTS_MAX {
+        return Err(format!(
+            "{user} waits for {ALERTS_MAX}, which is as many as may be; `muster user alerts remove {user} WHOM` makes room"
+        ));
+    }
+    alerts.push(whom.clone());
+    Ok(())
 }
 
 pub(super) fn messages(config: &Config, command: MessagesCommand) -> Result<(), Failure> {
@@ -99,5 +119,27 @@ pub(super) fn messages(config: &Config, command: MessagesCommand) -> Result<(), 
             };
             Ok::<(), String>(())
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_alert_has_its_reason_and_its_cure() {
+        let aor = |name: &str| Aor::parse(&format!("{name}@example.com")).expect("an address");
+        let bob = aor("bob");
+        let mut alerts: Vec<Aor> = (1..ALERTS_MAX).map(|n| aor(&format!("u{n}"))).collect();
+        let mut step = |name: &str| match add(&mut alerts, &bob, &aor(name)) {
+            Ok(()) => alerts.len().to_string(),
+            Err(refusal) => refusal,
+        };
+        assert!(step("bob").starts_with("nobody waits for themself;"));
+        assert_eq!(step("carol"), "100");
+        assert_eq!(step("carol"), "100");
+        assert!(
+            step("dave").ends_with("`muster user alerts remove bob@example.com WHOM` makes room")
+        );
     }
 }

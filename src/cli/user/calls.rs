@@ -2,8 +2,8 @@
 
 use clap::{Subcommand, ValueEnum};
 
-use super::{Whose, edit, print, standing};
-use crate::calls::{AFTER_S, Rules};
+use super::{Whose, edit, note_if_nobody, print, standing};
+use crate::calls::{AFTER_S, Field, RING_ALSO_MAX, RuleError, RuleFault, Rules};
 use crate::cli::Failure;
 use crate::config::Config;
 use crate::sip::uri::Aor;
@@ -93,15 +93,23 @@ pub(super) fn calls(config: &Config, command: Command) -> Result<(), Failure> {
             when,
             to,
             after,
-        } => rules(config, &whose, |rules| match when {
-            When::Always => rules.forward_always = Some(to),
-            When::Busy => rules.forward_busy = Some(to),
-            When::NoAnswer => rules.forward_no_answer = Some((to, after)),
-        }),
-        Command::RingAlso { whose, who } => {
-            rules(config, &whose, |rules| rules.ring_also.push(who))
+        } => {
+            let named = to.clone();
+            rules(config, &whose, when.into(), |rules| match when {
+                When::Always => rules.forward_always = Some(to),
+                When::Busy => rules.forward_busy = Some(to),
+                When::NoAnswer => rules.forward_no_answer = Some((to, after)),
+            })?;
+            note_if_nobody(config, &named)
         }
-        Command::Clear { whose, what } => rules(config, &whose, |rules| match what {
+        Command::RingAlso { whose, who } => {
+            let named = who.clone();
+            rules(config, &whose, What::RingAlso, |rules| {
+                rules.ring_also.push(who)
+            })?;
+            note_if_nobody(config, &named)
+        }
+        Command::Clear { whose, what } => rules(config, &whose, what, |rules| match what {
             What::Always => rules.forward_always = None,
             What::Busy => rules.forward_busy = None,
             What::NoAnswer => rules.forward_no_answer = None,
@@ -111,10 +119,62 @@ pub(super) fn calls(config: &Config, command: Command) -> Result<(), Failure> {
     }
 }
 
-/// Rules that contradict each other are refused by the store's check, with where.
-fn rules(config: &Config, whose: &Whose, change: impl FnOnce(&mut Rules)) -> Result<(), Failure> {
+/// Changes the rules; `asked` is what of them. Those that contradict each other are refused.
+fn rules(
+    config: &Config,
+    whose: &Whose,
+    asked: What,
+    change: impl FnOnce(&mut Rules),
+) -> Result<(), Failure> {
     edit(config, whose, |standing| {
-        change(&mut standing.rules);
-        Ok::<(), String>(())
+        let rules = &mut standing.rules;
+        change(rules);
+        let checked = rules.check(&whose.user);
+        checked.map_err(|error| refusal(error, rules, asked, &whose.user))
     })
+}
+
+/// Why a command is refused, in its own words, and what mends it.
+fn refusal(error: RuleError, rules: &Rules, asked: What, user: &Aor) -> String {
+    let (field, also) = match error.field {
+        Field::ForwardAlways => ("always", None),
+        Field::ForwardBusy => ("busy", None),
+        Field::ForwardNoAnswer => ("no-answer", None),
+        Field::RingAlso(at) => ("ring-also", rules.ring_also.get(at)),
+    };
+    match (error.fault, also) {
+        (RuleFault::ToOneself, None) => {
+            format!("{field}: {user} can't forward to themself; name somebody else")
+        }
+        (RuleFault::ToOneself, Some(_)) => {
+            format!("{field}: {user} rings anyway; name somebody else")
+        }
+        (RuleFault::BesideAlways, _) => {
+            let clears = match asked {
+                What::Always => field,
+                _ => "always",
+            };
+            format!(
+                "{field} never counts beside always, which takes every call; `muster user calls clear {user} {clears}` ends {clears}"
+            )
+        }
+        (RuleFault::After, _) => {
+            format!("{field}: {} to {} seconds", AFTER_S.start(), AFTER_S.end())
+        }
+        (RuleFault::Twice, Some(also)) => format!("{field}: {also} rings too already"),
+        (RuleFault::Twice, None) => format!("{field}: that one rings too already"),
+        (RuleFault::TooMany, _) => format!(
+            "{field}: at most {RING_ALSO_MAX} ring too; `muster user calls clear {user} {field}` ends all of them"
+        ),
+    }
+}
+
+impl From<When> for What {
+    fn from(when: When) -> What {
+        match when {
+            When::Always => What::Always,
+            When::Busy => What::Busy,
+            When::NoAnswer => What::NoAnswer,
+        }
+    }
 }
