@@ -21,19 +21,10 @@ pub(super) fn seal(shard: &mut Shard, start: usize, effects: &mut Effects) {
         } = effect
             && let Some(connection) = connections.get_mut(*connection)
             && let Some(association) = &mut connection.association
-            && let Some(first) = memchr::memchr(b'\n', &bytes[range.clone()])
-        {
             // A copy with one more header line; what it replaces stays in the arena until the turn is over.
-            let (from, after) = (bytes.len(), range.start + first + 1);
-            bytes.extend_from_within(range.start..after);
-            let (written, line) = (range.clone(), bytes.len());
-            association.sign(bytes, written, rng.next_u32(), target);
-            if bytes.len() == line {
-                bytes.truncate(from);
-                continue;
-            }
-            bytes.extend_from_within(after..range.end);
-            *range = from..bytes.len();
+            && let Some(sealed) = association.sign(bytes, range.clone(), rng.next_u32(), target)
+        {
+            *range = sealed;
         }
     }
 }

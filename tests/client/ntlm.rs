@@ -262,24 +262,22 @@ impl Question {
     }
 }
 
-/// The text that a signature is of.
+/// The text that a signature is of, found as SIPE does: by the first bracket, tag and comma of a line, quoted or not.
 fn signed_text(heard: &Heard, [rand, num, realm, target]: [&str; 4]) -> String {
-    let uri = |name| {
-        let value = heard.header(name).unwrap_or("");
-        let inner = value
-            .split_once('<')
-            .and_then(|(_, rest)| rest.split_once('>'));
-        inner.map_or("", |(uri, _)| uri)
-    };
+    fn part<'a>(value: &'a str, before: &str, after: char) -> &'a str {
+        value.split_once(before).map_or("", |(_, rest)| {
+            rest.split(after).next().expect("a first part")
+        })
+    }
+    let line = |name| heard.header(name).unwrap_or("");
+    let uri = |name| part(line(name), "<", '>');
+    let tag = |name| part(line(name), ";tag=", ';');
     let identity = heard
         .header("P-Asserted-Identity")
         .or(heard.header("P-Preferred-Identity"))
         .unwrap_or("");
     let identity = |scheme: &str| {
-        let mut uris = identity
-            .split('<')
-            .skip(1)
-            .filter_map(|rest| rest.split('>').next());
+        let mut uris = identity.split(',').map(|value| part(value, "<", '>'));
         uris.find(|uri| uri.starts_with(scheme)).unwrap_or("")
     };
     let (cseq, method) = heard
@@ -297,9 +295,9 @@ fn signed_text(heard: &Heard, [rand, num, realm, target]: [&str; 4]) -> String {
         cseq,
         method,
         uri("From"),
-        &heard.from_tag(),
+        tag("From"),
         uri("To"),
-        &heard.to_tag(),
+        tag("To"),
         identity("sip:"),
         identity("tel:"),
         heard.header("Expires").unwrap_or(""),

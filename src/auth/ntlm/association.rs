@@ -5,9 +5,9 @@ use core::ops::Range;
 use core::time::Duration;
 use std::borrow::Cow;
 
-use super::REALM;
 use super::arithmetic::{SIGNATURE_BYTES, Side, Signer, same};
 use super::signed::{SCHEME, Signed, Stamp, Text};
+use super::{REALM, plain};
 use crate::sip::header::{AuthParams, Name};
 use crate::sip::message::{Message, Method};
 use crate::sip::time::Now;
@@ -120,12 +120,16 @@ impl Association {
         }
     }
 
-    /// Appends to `bytes` the header line that signs the message in `bytes[message]`; nothing for one that is not to be
-    /// signed. `random` is new for each message. The client takes realm and `target` from the line.
-    pub fn sign(&mut self, bytes: &mut Vec<u8>, message: Range<usize>, random: u32, target: &str) {
-        let Some(signed) = bytes.get(message).and_then(Signed::read) else {
-            return;
-        };
+    /// Appends to `bytes` the message in `bytes[message]` with the header line that signs it. Where that is then; `None` for
+    /// one that is not to be signed. `random` is new for each message. The client takes realm and `target` from the line.
+    pub fn sign(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        mut message: Range<usize>,
+        random: u32,
+        target: &str,
+    ) -> Option<Range<usize>> {
+        let signed = Signed::read(bytes.get(message.clone())?)?;
         self.signed = self.signed.wrapping_add(1);
         let mut rand = [0; 8];
         let rand = hexadecimal(&random.to_be_bytes(), &mut rand);
@@ -138,9 +142,18 @@ impl Association {
             realm: REALM,
             target,
         };
-        signed.write(&stamp, &mut text);
+        if signed.misread {
+            message = plain::write(bytes, message);
+            Signed::read(bytes.get(message.clone())?)?.write(&stamp, &mut text);
+        } else {
+            signed.write(&stamp, &mut text);
+        }
         let mut response = [0; 2 * SIGNATURE_BYTES];
         let response = hexadecimal(&self.ours.sign(&text), &mut response);
+        // The line is the first below the start line.
+        let first = memchr::memchr(b'\n', bytes.get(message.clone())?)?;
+        let (from, after) = (bytes.len(), message.start + first + 1);
+        bytes.extend_from_within(message.start..after);
         for piece in [
             "Authentication-Info: NTLM rspauth=\"",
             response,
@@ -162,6 +175,8 @@ impl Association {
         ] {
             bytes.extend_from_slice(piece.as_bytes());
         }
+        bytes.extend_from_within(after..message.end);
+        Some(from..bytes.len())
     }
 }
 

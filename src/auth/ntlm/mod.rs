@@ -16,6 +16,7 @@ mod answer;
 mod arithmetic;
 mod association;
 mod message;
+mod plain;
 mod signed;
 
 pub(super) use answer::{Answer, BadToken};

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::plain;
 use crate::sip::header::{Name, NameAddr, split_values};
 use crate::sip::message::Message;
 
@@ -27,6 +28,8 @@ pub(super) struct Signed<'a> {
     expires: &'a str,
     /// Empty for a request: it has no such field, not even an empty one.
     status: &'a str,
+    /// SIPE would read one of these otherwise, and so sign another text (`plain`).
+    pub(super) misread: bool,
 }
 
 /// What a signature brings along of its own: it is signed too.
@@ -85,20 +88,38 @@ impl<'a> Signed<'a> {
                 Some(b'c' | b'e' | b'f' | b'i' | b'p' | b't') => {}
                 Some(_) => continue,
             }
-            let (name, value) = line.split_once(':')?;
+            let (written, value) = line.split_once(':')?;
             let value = value.trim_matches([' ', '\t']);
-            match Name::parse(name.trim_end_matches([' ', '\t'])) {
-                Name::CallId => signed.call_id = value,
-                Name::CSeq => signed.take_cseq(value),
-                Name::From => (signed.from, signed.from_tag) = address(value)?,
-                Name::To => (signed.to, signed.to_tag) = address(value)?,
-                Name::Expires if signed.expires.is_empty() => signed.expires = value,
+            let name = Name::parse(written.trim_end_matches([' ', '\t']));
+            let as_sipe_reads = match name {
+                Name::CallId => {
+                    signed.call_id = value;
+                    true
+                }
+                Name::CSeq => {
+                    signed.take_cseq(value);
+                    plain::cseq(value) == (signed.cseq, signed.method)
+                }
+                Name::From => {
+                    (signed.from, signed.from_tag) = address(value)?;
+                    plain::address(value) == (signed.from, signed.from_tag)
+                }
+                Name::To => {
+                    (signed.to, signed.to_tag) = address(value)?;
+                    plain::address(value) == (signed.to, signed.to_tag)
+                }
+                Name::Expires if signed.expires.is_empty() => {
+                    signed.expires = value;
+                    true
+                }
                 Name::PAssertedIdentity if !asserted => {
                     asserted = true;
                     signed.take_identity(value);
+                    plain::identity(value) == (signed.sip, signed.tel)
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            signed.misread |= !as_sipe_reads || !written.eq_ignore_ascii_case(name.as_str());
         }
     }
 
@@ -158,7 +179,7 @@ fn push(out: &mut Text, field: &str) {
 }
 
 /// Takes the next line of a head, without its CR LF.
-fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+pub(super) fn line<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
     let end = memchr::memchr(b'\n', rest)?;
     let (line, after) = rest.split_at(end);
     *rest = after.get(1..)?;
