@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::client::Heard;
 use crate::overload::Client;
 use crate::world::World;
+use muster::dialect::lync::contact_list;
 use muster::presence::{Choice, Level, Manual, Member};
 use muster::shard::Settings;
 use muster::shard::change::Change;
@@ -467,4 +468,53 @@ fn who_is_added_again_and_again_is_kept_once() {
             assert!(knows, "{name} learns it");
         }
     }
+}
+
+/// SIPE takes a group out contact by contact, all at once, and reads no answer: what was refused would come back.
+#[test]
+fn any_number_of_edits_of_the_contact_list_wait_in_their_order() {
+    const LYNC: &str = "Supported: msrtc-event-categories\r\n";
+    let mut world = World::new(1, 7, &Settings::default());
+    let mut alice = Client::up_with(&mut world, "alice", LYNC);
+    let added = world.edit("alice@example.com", |standing| {
+        for number in 0..100 {
+            let put = standing.contacts.put(&aor(&format!("u{number}")), "", 0);
+            put.map_err(|refused| refused.to_string())?;
+        }
+        Ok(())
+    });
+    added.expect("there is room for so many");
+    world.settle();
+    alice.read(&mut world);
+    let first = alice.requests() + 1;
+    let standing = world.standing("alice@example.com").expect("she is there");
+    let known = contact_list::number(&standing.contacts);
+    let lines = "Content-Type: application/SOAP+xml\r\n";
+    for number in 0..100 {
+        // The client counts its own that are under way.
+        let known = known + number;
+        let body = format!(
+            "<s:Envelope xmlns:s=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns:m=\"http://schemas.microsoft.com/winrtc/2002/11/sip\">\
+             <s:Body><m:deleteContact><m:URI>sip:u{number}@example.com</m:URI><m:deltaNum>{known}</m:deltaNum></m:deleteContact></s:Body></s:Envelope>"
+        );
+        alice.send(&mut world, "SERVICE", "alice", lines, &body);
+    }
+    // What is no edit is still refused past its bound.
+    publish(&mut world, &mut alice, 1, "");
+    let refused = answer(&mut world, &mut alice).expect("an answer at once");
+    assert_eq!(refused.status, Some(503), "{}", refused.full());
+    assert!(refused.header("Retry-After").is_some());
+    world.settle();
+    let heard = alice.read(&mut world);
+    let answers = heard.iter().filter(|one| one.method == "SERVICE");
+    let answers: Vec<_> = answers.map(|one| (one.cseq(), one.status)).collect();
+    let expected: Vec<_> = (first..first + 100).map(|cseq| (cseq, Some(200))).collect();
+    assert_eq!(answers, expected);
+    let standing = world.standing("alice@example.com").expect("she is there");
+    assert!(standing.contacts.is_empty());
+    // There is room again.
+    publish(&mut world, &mut alice, 1, "");
+    world.settle();
+    let taken = answer(&mut world, &mut alice).expect("an answer");
+    assert_eq!(taken.status, Some(200), "{}", taken.full());
 }

@@ -348,7 +348,7 @@ pub struct Shard {
     /// What the store was asked to keep and has not answered.
     keeping: Slab<KeepKey, Keep>,
     /// How many of it each user has asked for.
-    keeps: BTreeMap<Aor, usize>,
+    keeps: BTreeMap<Aor, on_kept::Asked>,
     /// Who has added whom among it.
     adding: BTreeMap<Aor, BTreeSet<Aor>>,
     /// How many of it are some user's voice messages.

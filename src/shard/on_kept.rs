@@ -1,5 +1,7 @@
 //! What this shard has asked the store to keep, and its answers. What was kept is in the user's record by then: the record comes first.
 
+use std::collections::VecDeque;
+
 use slotmap::{Key as _, KeyData};
 
 use crate::presence::Choice;
@@ -16,9 +18,21 @@ use crate::sip::dialog::DialogKey;
 use crate::sip::transaction::ServerKey;
 use crate::sip::uri::Aor;
 
-/// Changes of one user's own that may wait for the store; past it 503. All users share one queue there, and each waits for those
-/// in front: so nobody fills it for the others.
+/// Changes of one user's own that may wait for the store. All users share one queue there, and each waits for those in front: so
+/// nobody fills it for the others. What is past it waits here, where it is an edit of the contact list, and is 503 otherwise.
+///
+/// COMPAT(SIPE, 1.25): it takes a group of any size out contact by contact, at once, and never looks at an answer: what was refused
+/// would be there again at the next login. As many wait as one connection may have under way (`pending_max`).
 const KEEPS_MAX: usize = 16;
+
+/// What one user has asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    /// Changes that the store has.
+    count: usize,
+    /// Edits of the contact list that it is to have next, in their order.
+    later: VecDeque<(KeepKey, Change)>,
+}
 
 slotmap::new_key_type! {
     /// Something that waits for the store's word.
@@ -60,7 +74,7 @@ pub(crate) enum Keeping {
 
 impl Shard {
     /// Asks the store to keep a change. Its answer is certain to come, `Kept` or not, if the process lives: at once where as many
-    /// changes of the user's as may wait do.
+    /// changes of the user's as may wait do, and this is no edit of the contact list.
     pub(crate) fn keep(&mut self, change: Change, keeping: Keeping, effects: &mut Effects) {
         let by = match keeping {
             // Once for each contact or choice: nobody can make them come often, and nobody waits.
@@ -69,14 +83,27 @@ impl Shard {
             Keeping::Added(_) => None,
             _ => Some(change.user().clone()),
         };
-        if let Some(user) = &by {
-            let count = self.keeps.get(user).copied().unwrap_or(0);
-            if count >= KEEPS_MAX {
-                return done(self, keeping, Err(NotKept::Failed), effects);
-            }
-            self.keeps.insert(user.clone(), count + 1);
+        let before = by.as_ref().and_then(|user| self.keeps.get(user));
+        let waits = before.is_some_and(|asked| asked.count >= KEEPS_MAX);
+        let later = before.map_or(0, |asked| asked.later.len());
+        let may_wait = matches!(keeping, Keeping::Contacts(_))
+            && later < usize::from(self.settings.pending_max);
+        if waits && !may_wait {
+            return done(self, keeping, Err(NotKept::Failed), effects);
         }
+        let asked = by.clone().map(|user| self.keeps.entry(user).or_default());
         let key = self.keeping.insert(Keep { by, keeping });
+        match asked {
+            Some(asked) if waits => asked.later.push_back((key, change)),
+            Some(asked) => {
+                asked.count += 1;
+                self.ask_store(key, change, effects);
+            }
+            None => self.ask_store(key, change, effects),
+        }
+    }
+
+    fn ask_store(&self, key: KeepKey, change: Change, effects: &mut Effects) {
         let ticket = KeepTicket {
             shard: self.me,
             key: key.data().as_ffi(),
@@ -97,11 +124,18 @@ pub(super) fn on_kept(
         return;
     };
     if let Some(user) = by
-        && let Some(count) = shard.keeps.get_mut(&user)
+        && let Some(asked) = shard.keeps.get_mut(&user)
     {
-        *count -= 1;
-        if *count == 0 {
-            shard.keeps.remove(&user);
+        // The next one has its place, and counts as it did.
+        let next = asked.later.pop_front();
+        if next.is_none() {
+            asked.count -= 1;
+            if asked.count == 0 {
+                shard.keeps.remove(&user);
+            }
+        }
+        if let Some((next, change)) = next {
+            shard.ask_store(next, change, effects);
         }
     }
     done(shard, keeping, outcome, effects);

@@ -223,7 +223,10 @@ mod tests {
             drop(Store::open(&dir).unwrap());
         }
         assert_eq!(
-            CdrWriter::start(&dir, Clock::start(), None).unwrap().0.finish(),
+            CdrWriter::start(&dir, Clock::start(), None)
+                .unwrap()
+                .0
+                .finish(),
             0
         );
         assert!(Report::open(&dir).unwrap().is_some());
