@@ -210,7 +210,8 @@ fn on_request(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
         Method::Message => on_message::on_message(shard, request, effects),
         Method::Invite => on_invite::on_invite(shard, request, effects),
         Method::Refer => on_refer::on_lone_refer(shard, request, effects),
-        Method::Bye | Method::Notify | Method::Info | Method::Update | Method::Prack => {
+        Method::Bye => on_invite::on_lone_bye(shard, request, effects),
+        Method::Notify | Method::Info | Method::Update | Method::Prack => {
             shard.answer(request, 481, "", effects);
         }
         Method::Service => lync::on_service::on_service(shard, request, effects),

@@ -341,3 +341,22 @@ pub(super) fn on_cancel(
     }
     shard.settle(server, &Outcome::of(487), effects);
 }
+
+/// BYE outside a dialog.
+///
+/// COMPAT(SIPE, 1.25): who closes the window before the answer has come does not cancel, but says BYE in the dialog that there may
+/// be, without To tag. It is the CANCEL it stands for (RFC 3261 §15), or the end of what its client has not seen accepted.
+pub(super) fn on_lone_bye(shard: &mut Shard, request: Request<'_>, effects: &mut Effects) {
+    let message = request.message;
+    let waiting = shard
+        .connections
+        .get(request.connection)
+        .and_then(|place| shard.servers.invite_of(&place.servers, message));
+    if let Some(server) = waiting {
+        return on_cancel(shard, request, server, effects);
+    }
+    match on_leg::unconfirmed(shard, request) {
+        Some(leg) => on_leg::on_bye(shard, request, leg, effects),
+        None => shard.answer(request, 481, "", effects),
+    }
+}

@@ -237,6 +237,22 @@ pub(super) fn on_message(
     );
 }
 
+/// The leg that a request without To tag speaks of, whose INVITE has been accepted and whose client may not know it yet.
+pub(super) fn unconfirmed(shard: &Shard, request: Request<'_>) -> Option<DialogKey> {
+    let place = shard.connections.get(request.connection)?;
+    let (message, tag) = (request.message, request.message.from().tag()?);
+    shard.dialogs.keys(&place.dialogs).find(|key| {
+        matches!(
+            shard.dialogs.get(*key),
+            Some(Association {
+                dialog,
+                usage: Usage::Leg(Leg { state: State::Confirming(_), theirs: true, .. }),
+                ..
+            }) if dialog.call_id() == message.call_id() && dialog.remote_tag() == tag
+        )
+    })
+}
+
 /// Their BYE: answered at once, whatever is still under way (RFC 3261 §15.1.2).
 pub(super) fn on_bye(
     shard: &mut Shard,

@@ -100,6 +100,18 @@ impl ServerTransactions {
             .copied()
     }
 
+    /// The INVITE of `chain` that waits and would make the dialog that `message` speaks of, whose To tag its sender does not know.
+    pub fn invite_of(&self, chain: &Chain<ServerKey>, message: &Message<'_>) -> Option<ServerKey> {
+        let tag = message.from().tag()?;
+        self.slots.keys(chain).find(|key| {
+            self.slots.get(*key).is_some_and(|one| {
+                one.method == Method::Invite
+                    && !one.echo.has_to_tag()
+                    && one.echo.is_of(message.call_id(), tag)
+            })
+        })
+    }
+
     /// Keeps what is needed to answer `message` later.
     pub fn open(
         &mut self,

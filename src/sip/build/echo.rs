@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::push;
 use super::value::{Value, push_number};
 use crate::sip::grammar;
-use crate::sip::header::{Name, Via, split_values};
+use crate::sip::header::{Name, NameAddr, Via, split_values};
 use crate::sip::message::{Message, Method};
 
 /// The headers that each response repeats (RFC 3261 §8.2.6.2): all Via, From, Call-ID, CSeq and To, kept by a pending
@@ -48,6 +48,23 @@ impl Echo {
     /// Whether To carries a tag, so none is added.
     pub fn has_to_tag(&self) -> bool {
         self.has_to_tag
+    }
+
+    /// Whether the request has this Call-ID and this From tag.
+    pub fn is_of(&self, call_id: &str, from_tag: &str) -> bool {
+        let has = |name: Name, fits: &dyn Fn(&str) -> bool| {
+            let mut lines = self.bytes.split(|&byte| byte == b'\n');
+            lines.any(|line| {
+                core::str::from_utf8(line)
+                    .ok()
+                    .and_then(|line| line.split_once(": "))
+                    .is_some_and(|(each, value)| each == name.as_str() && fits(value.trim_end()))
+            })
+        };
+        has(Name::CallId, &|value| value == call_id)
+            && has(Name::From, &|value| {
+                NameAddr::parse(value).is_ok_and(|from| from.tag() == Some(from_tag))
+            })
     }
 
     /// Record-Route is not repeated: whoever else answers the request has it in what they say.
