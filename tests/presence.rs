@@ -518,3 +518,24 @@ fn any_number_of_edits_of_the_contact_list_wait_in_their_order() {
     let taken = answer(&mut world, &mut alice).expect("an answer");
     assert_eq!(taken.status, Some(200), "{}", taken.full());
 }
+
+/// Whoever is signed out by a new password has not been removed.
+#[test]
+fn who_gets_another_password_is_told_so() {
+    const LYNC: &str = "Supported: msrtc-event-categories\r\n";
+    let mut world = World::new(1, 8, &Settings::default());
+    let mut alice = Client::up_with(&mut world, "alice", LYNC);
+    world.add_user("alice@example.com", "Alice", "another one");
+    world.settle();
+    let heard = alice.read(&mut world);
+    let told = requests(&heard, "NOTIFY");
+    let [told] = told[..] else {
+        panic!("one NOTIFY, and not {told:?}");
+    };
+    assert_eq!(told.header("Event"), Some("registration-notify"));
+    assert_eq!(
+        told.header("ms-diagnostics-public"),
+        Some("4141;reason=\"The password was changed\"")
+    );
+    assert_eq!(told.text(), "deregistered;event=rejected");
+}

@@ -296,7 +296,7 @@ pub(super) fn user_put(shard: &mut Shard, record: UserRecord, effects: &mut Effe
         if before.credentials() != place.record.credentials() {
             // Who is in may have come in with what does not count any more.
             let reason = "the password was changed";
-            farewell::to_user(shard, key, Ended::Rejected, reason, effects);
+            farewell::to_user(shard, key, Ended::Outdated, reason, effects);
         }
         let Some(place) = shard.users.get(key) else {
             return;

@@ -57,6 +57,8 @@ pub enum Ended {
     Unregistered,
     /// The user is no more.
     Rejected,
+    /// The user has another password: what they came in with counts no more.
+    Outdated,
     /// The service is not here (any more): it stops, or the user's home is elsewhere.
     Deactivated,
 }
@@ -66,7 +68,7 @@ impl Ended {
     pub fn body(self) -> &'static str {
         match self {
             Ended::Unregistered => "deregistered;event=unregistered",
-            Ended::Rejected => "deregistered;event=rejected",
+            Ended::Rejected | Ended::Outdated => "deregistered;event=rejected",
             Ended::Deactivated => "deregistered;event=deactivated",
         }
     }
@@ -76,6 +78,7 @@ impl Ended {
         match self {
             Ended::Unregistered => "Signed out by the administrator",
             Ended::Rejected => "The user was removed",
+            Ended::Outdated => "The password was changed",
             Ended::Deactivated => "The service has stopped or moved",
         }
     }
@@ -84,7 +87,7 @@ impl Ended {
     pub fn id(self) -> u16 {
         match self {
             Ended::Unregistered => 4140,
-            Ended::Rejected => 4141,
+            Ended::Rejected | Ended::Outdated => 4141,
             Ended::Deactivated => 4142,
         }
     }
