@@ -123,7 +123,12 @@ pub fn read(body: &[u8]) -> Result<Request, Bad> {
 
 fn member(kind: &str, value: &str) -> Option<Member> {
     match kind {
-        "user" => Aor::parse(value.strip_prefix("sip:").unwrap_or(value)).map(Member::User),
+        // Clients of this dialect take an address for the same whatever its case, and write it in lower case everywhere else: with
+        // capitals the rule would be nobody's.
+        "user" => {
+            let value = value.to_lowercase();
+            Aor::parse(value.strip_prefix("sip:").unwrap_or(&value)).map(Member::User)
+        }
         "domain" => Member::domain(value),
         "sameEnterprise" => Some(Member::SameOrganisation),
         "federated" => Some(Member::Federated),
@@ -266,7 +271,7 @@ mod tests {
                 "bob@h.x workgroup",
             ),
             (
-                "<container id='300' version='1'><member action='remove' type='user' value='bob@h.x'/></container><container id='32000' version='1'><member action='add' type='user' value='sip:bob@h.x'/><member action='add' type='domain' value='h.x'/></container>",
+                "<container id='300' version='1'><member action='remove' type='user' value='bob@h.x'/></container><container id='32000' version='1'><member action='add' type='user' value='SIP:Bob@H.x'/><member action='add' type='domain' value='h.x'/></container>",
                 "bob@h.x blocked; h.x blocked",
             ),
             // Out of a container that it is not in.
