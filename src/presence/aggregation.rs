@@ -260,6 +260,8 @@ fn note<'a>(
 }
 
 #[cfg(test)]
+mod chance;
+#[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod tests;

@@ -11,7 +11,7 @@ use crate::dialect::lync::registration::{self, Diagnostics, Ended};
 use crate::registrar::Bindings;
 use crate::shard::effect::{Effect, Effects};
 use crate::shard::request::lone_request;
-use crate::shard::{Shard, UserKey, on_connection};
+use crate::shard::{Shard, UserKey, on_connection, sealing};
 use crate::sip::link::ConnectionId;
 use crate::sip::message::Method;
 use crate::sip::uri::Aor;
@@ -31,10 +31,13 @@ pub(in crate::shard) fn to_all(
         .filter(|connection| connection.user.as_ref() == Some(user))
         .map(|connection| connection.id)
         .collect();
+    let start = effects.list.len();
     for &connection in &theirs {
         tell(shard, connection, user, bindings, ended, effects);
         effects.list.push(Effect::Close { connection, reason });
     }
+    // The keys go with the connections.
+    sealing::seal(shard, start, effects);
     // They end with the decision, not when a peer has let go of its socket: nobody is led to an endpoint that can't hear.
     for connection in theirs {
         on_connection::closed(shard, connection, effects);
