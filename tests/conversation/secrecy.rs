@@ -337,6 +337,23 @@ const WATCHERS: [(&str, Level); 5] = [
     ("fred", Level::Friends),
 ];
 
+/// Lines of Alice's card, each shown to other levels.
+fn give_card(stage: &mut Stage) {
+    let card = stage.world.edit("alice@example.com", |standing| {
+        for (line, text) in [
+            (CardLine::WorkPhone, "+4930111"),
+            (CardLine::MobilePhone, "+4917222"),
+            (CardLine::HomePhone, "+4989333"),
+            (CardLine::Mail, "secretmail@example.com"),
+        ] {
+            let set = standing.card.set(line, Some(text));
+            set.map_err(|_| "a bad line".to_owned())?;
+        }
+        Ok(())
+    });
+    card.expect("a card");
+}
+
 /// Alice treats somebody so.
 fn treat(stage: &mut Stage, user: &str, level: Level) {
     let member = Member::parse(&format!("{user}@example.com")).expect("a member");
@@ -360,19 +377,7 @@ fn no_level_is_told_what_it_may_not_see() {
         });
         edited.expect("a contact");
     }
-    let card = stage.world.edit("alice@example.com", |standing| {
-        for (line, text) in [
-            (CardLine::WorkPhone, "+4930111"),
-            (CardLine::MobilePhone, "+4917222"),
-            (CardLine::HomePhone, "+4989333"),
-            (CardLine::Mail, "secretmail@example.com"),
-        ] {
-            let set = standing.card.set(line, Some(text));
-            set.map_err(|_| "a bad line".to_owned())?;
-        }
-        Ok(())
-    });
-    card.expect("a card");
+    give_card(&mut stage);
     let alice = stage.arrive("alice");
     let person = "<rpid:activities><rpid:note>secretsubject</rpid:note><rpid:meeting/></rpid:activities>\
                   <rpid:place-type><rpid:other>secretplace</rpid:other></rpid:place-type><dm:note>secretnote</dm:note>";
@@ -495,19 +500,7 @@ fn no_level_is_told_in_either_dialect_what_another_ones_container_has() {
     for (user, level) in WATCHERS {
         treat(&mut stage, user, level);
     }
-    let card = stage.world.edit("alice@example.com", |standing| {
-        for (line, text) in [
-            (CardLine::WorkPhone, "+4930111"),
-            (CardLine::MobilePhone, "+4917222"),
-            (CardLine::HomePhone, "+4989333"),
-            (CardLine::Mail, "secretmail@example.com"),
-        ] {
-            let set = standing.card.set(line, Some(text));
-            set.map_err(|_| "a bad line".to_owned())?;
-        }
-        Ok(())
-    });
-    card.expect("a card");
+    give_card(&mut stage);
     let alice = stage.arrive_lync("alice");
     let alice_uri = "sip:alice@example.com";
     let simple: Vec<usize> = WATCHERS
