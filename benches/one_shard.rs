@@ -6,6 +6,7 @@ use muster::shard::effect::{Effect, Effects};
 use muster::shard::input::Input;
 use muster::shard::route::Route;
 use muster::shard::{Census, Settings, Shard, ShardId, UserRecord};
+use muster::sip::frame::{self, Cut, FrameState, Limits};
 use muster::sip::link::{ConnectionId, Link, Transport};
 use muster::sip::message::Blank;
 use muster::sip::time::Now;
@@ -62,12 +63,17 @@ impl OneShard {
         }
     }
 
-    /// Bytes in, effects out; `bytes` is used up, as a receive buffer is.
+    /// Bytes in, effects out; `bytes` is used up, as a receive buffer is. It is cut as it would be from a stream.
     pub fn take(&mut self, connection: ConnectionId, bytes: &mut [u8]) {
         let home = self.homes[connection.slot()];
         self.counting(|world| {
             let mut blank = Blank::new();
-            let message = blank.fill(bytes).expect("the benchmark's own message");
+            let cut = frame::cut(bytes, &Limits::default(), &mut FrameState::default());
+            let Cut::Message { total, .. } = cut else {
+                panic!("no whole message: {cut:?}");
+            };
+            let message = blank.fill(&mut bytes[..total]);
+            let message = message.expect("the benchmark's own message");
             let input = Input::Message {
                 connection,
                 message,
