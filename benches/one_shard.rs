@@ -68,7 +68,8 @@ impl OneShard {
         let home = self.homes[connection.slot()];
         self.counting(|world| {
             let mut blank = Blank::new();
-            let cut = frame::cut(bytes, &Limits::default(), &mut FrameState::default());
+            let mut state = FrameState::default();
+            let cut = frame::cut_into(bytes, &Limits::default(), &mut state, &mut blank);
             let Cut::Message { total, .. } = cut else {
                 panic!("no whole message: {cut:?}");
             };

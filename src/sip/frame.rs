@@ -1,6 +1,8 @@
 //! A byte stream cut into whole messages, with limits (RFC 3261 §7.5, §18.3; RFC 5626 §3.5.1).
 //!
 //! Each byte of a head is looked at once, however the bytes come in; what was seen is in the connection's `FrameState`.
+//! But nearly every message comes whole: so what comes first is read as `message` reads it, which need not do so again, and is
+//! looked at line by line where that finds anything odd, or no end.
 //! Cutting needs two things of a head only, its empty line and its Content-Length; all else is `message`'s.
 //!
 //! Over a stream Content-Length is required (RFC 3261 §20.14), yet clients leave it out when there is no body. So its absence
@@ -8,7 +10,7 @@
 //! and without its length the framing is lost.
 
 use super::grammar;
-use super::message::{Fault, HEAD_BYTES_MAX, HEADERS_MAX};
+use super::message::{Blank, Fault, HEAD_BYTES_MAX, HEADERS_MAX};
 use crate::sip::header::Name;
 
 /// A body over the limit is skipped when it is at most this long; beyond, the connection has to go.
@@ -97,6 +99,17 @@ pub enum Cut {
 /// Looks at the beginning of `bytes`: all that was received and not yet consumed, the same as at the last call and perhaps
 /// more. After anything but `Need` the caller consumes what was found.
 pub fn cut(bytes: &[u8], limits: &Limits, state: &mut FrameState) -> Cut {
+    cut_into(bytes, limits, state, &mut Blank::new())
+}
+
+/// The same. Of a whole message `blank`, in which there is nothing yet, may have been told where its lines are, and is to be filled
+/// with this message or none.
+pub fn cut_into(
+    bytes: &[u8],
+    limits: &Limits,
+    state: &mut FrameState,
+    blank: &mut Blank<'_>,
+) -> Cut {
     let found = if state.searched == 0 && state.whole.is_none() {
         line_ends(bytes, state.half_ping)
     } else {
@@ -104,7 +117,9 @@ pub fn cut(bytes: &[u8], limits: &Limits, state: &mut FrameState) -> Cut {
     };
     let found = found.unwrap_or_else(|| match state.whole {
         Some((head, total)) => whole(bytes, head, total),
-        None => search(bytes, limits, state),
+        None => {
+            at_once(bytes, limits, state, blank).unwrap_or_else(|| search(bytes, limits, state))
+        }
     });
     match found {
         Cut::Need(_) => {}
@@ -135,6 +150,31 @@ fn whole(bytes: &[u8], head: usize, total: usize) -> Cut {
     } else {
         Cut::Message { head, total }
     }
+}
+
+/// A head that has come whole, and is as nearly everybody writes it. `None`: `search` has to look, and says what is wrong.
+fn at_once(
+    bytes: &[u8],
+    limits: &Limits,
+    state: &mut FrameState,
+    blank: &mut Blank<'_>,
+) -> Option<Cut> {
+    if state.searched > 0 {
+        return None;
+    }
+    let window = bytes.get(..limits.head_bytes_max).unwrap_or(bytes);
+    let scanned = blank.scan(window)?;
+    let body = usize::try_from(scanned.content_length).ok()?;
+    let is_plain = is_sip_line(bytes.get(..scanned.start_bytes)?)
+        && scanned.fields <= limits.headers_max
+        && body <= limits.body_bytes_max;
+    if !is_plain {
+        blank.clear();
+        return None;
+    }
+    let (head, total) = (scanned.head_bytes, scanned.head_bytes.saturating_add(body));
+    state.whole = Some((head, total));
+    Some(whole(bytes, head, total))
 }
 
 /// Goes on looking for the end of the head, line by line.
@@ -276,6 +316,7 @@ fn is_sip_line(line: &[u8]) -> bool {
 mod tests {
     use super::*;
     use crate::sip::fuzz::{NARROW, pieces};
+    use crate::sip::message::{Malformed, Message};
     use proptest::prelude::*;
 
     const HEAD: &str = "OPTIONS sip:a@b SIP/2.0\r\nVia: SIP/2.0/TLS h\r\n";
@@ -425,7 +466,83 @@ mod tests {
         ]
     }
 
+    fn as_text(read: Result<&Message<'_>, &Malformed<'_>>) -> String {
+        let (message, fault) = match read {
+            Ok(message) => (Some(message), None),
+            Err(bad) => (bad.partial.as_ref(), Some((bad.fault, bad.framing_lost))),
+        };
+        let text = message.map(|message| {
+            let lines: Vec<_> = message.all().collect();
+            let first: Vec<_> = lines.iter().map(|line| message.header(line.0)).collect();
+            let read = (message.via(), message.from(), message.to(), message.cseq());
+            format!(
+                "{message:?} {lines:?} {first:?} {read:?} {:?}",
+                message.body()
+            )
+        });
+        format!("{fault:?} {text:?}")
+    }
+
+    /// Heads as nearly everybody writes them and others: each is cut at once as it is when it is searched line by line.
+    fn head() -> impl Strategy<Value = String> {
+        let start = prop_oneof![
+            8 => Just("OPTIONS sip:a@b SIP/2.0"),
+            1 => Just("SIP/2.0 200 OK"),
+            1 => Just("sip/2.0 200"),
+            1 => Just("GET / HTTP/1.1"),
+            1 => Just(""),
+        ];
+        let line = prop_oneof![
+            8 => proptest::sample::select(vec![
+                "Via: SIP/2.0/TLS h", "X: y", "l: 3", "Content-Length: 5", "content-length:  7 ", "CONTENT-LENGTH: 0", "l:",
+                "l: x", "l: 101", "l: 70000", "l: 99999999999999999999", "c: text/plain", "Content-Type: a/b", "e: deflate",
+                "Content-Encoding:", "Contact: <sip:a@b>", "To: é", "CSeq: 1 OPTIONS", "CSeq: 1 OPTIONS", "Content-Lengths: 4",
+            ]).prop_map(str::to_owned),
+            1 => "[a-zA-Z]{1,9}:[ -~]{0,60}",
+            1 => proptest::sample::select(vec![
+                "l :3", " l: 3", "\tx", "x", ":", ": 3", "a b: c", "l: 3\n", "l:\r\n 3", "X: \0", "l: \r3", "c#: x",
+            ]).prop_map(str::to_owned),
+        ];
+        let end = prop_oneof![8 => Just("\r\n"), 1 => Just("\n"), 1 => Just("")];
+        (
+            start,
+            proptest::collection::vec(
+                (line, prop_oneof![20 => Just("\r\n"), 1 => Just("\n")]),
+                0..14,
+            ),
+            end,
+        )
+            .prop_map(|(start, lines, end)| {
+                let lines: String = lines
+                    .iter()
+                    .map(|(line, end)| format!("{line}{end}"))
+                    .collect();
+                format!("{start}\r\n{lines}{end}")
+            })
+    }
+
     proptest! {
+        #[test]
+        fn what_is_read_at_once_is_what_is_searched(head in head(), body in "[ -~\r\n]{0,9}") {
+            let mut bytes = format!("{head}{body}").into_bytes();
+            for limits in [NARROW, Limits { headers_max: 5, ..NARROW }, Limits::default()] {
+                let (mut state, mut searching) = (FrameState::default(), FrameState::default());
+                let mut blank = Blank::new();
+                let found = cut_into(&bytes, &limits, &mut state, &mut blank);
+                let expected = line_ends(&bytes, false).unwrap_or_else(|| search(&bytes, &limits, &mut searching));
+                prop_assert_eq!(found, expected);
+                if let Cut::Need(_) = found {
+                    prop_assert_eq!(state.whole, searching.whole);
+                }
+                if let Cut::Message { total, .. } = found {
+                    let mut again = bytes.clone();
+                    let told = blank.fill(&mut again[..total]);
+                    let by_itself = Message::parse(&mut bytes[..total]);
+                    prop_assert_eq!(as_text(told.as_deref()), as_text(by_itself.as_ref()));
+                }
+            }
+        }
+
         #[test]
         fn any_split_gives_the_same_messages(
             parts in proptest::collection::vec(part(), 1..12),

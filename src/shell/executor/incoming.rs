@@ -239,7 +239,8 @@ impl<C: Core> Executor<C> {
             let peer = connection.link.peer;
             connection.hungry = false;
             let bytes = plain.get_mut(*at..).unwrap_or_default();
-            match frame::cut(bytes, &limits, &mut connection.frame) {
+            let mut blank = Blank::new();
+            match frame::cut_into(bytes, &limits, &mut connection.frame, &mut blank) {
                 Cut::Need(_) => {
                     connection.hungry = true;
                     return true;
@@ -253,7 +254,6 @@ impl<C: Core> Executor<C> {
                 Cut::Message { total, .. } => {
                     connection.spoke = true;
                     self.serving = Some(id);
-                    let mut blank = Blank::new();
                     match blank.fill(bytes.get_mut(..total).unwrap_or_default()) {
                         Ok(message) => {
                             message.set_source(peer);

@@ -55,7 +55,43 @@ pub(super) struct Lines {
     pub(super) repeated: Option<Name>,
 }
 
+/// What the lines of a head say to whoever cuts a stream.
+pub(in crate::sip) struct Scanned {
+    /// The start line's length with its CR LF.
+    pub(in crate::sip) start_bytes: usize,
+    /// The head's length with the empty line.
+    pub(in crate::sip) head_bytes: usize,
+    /// How many header lines there are.
+    pub(in crate::sip) fields: usize,
+    /// What Content-Length says; zero where nothing says that there is a body.
+    pub(in crate::sip) content_length: u64,
+}
+
 impl Lines {
+    /// What they say, where that is as it should be.
+    pub(super) fn scanned(&self, bytes: &[u8]) -> Option<Scanned> {
+        let content_length = match self.first(Name::ContentLength) {
+            Some(line) => {
+                let at = usize::from(line.value_at);
+                let value = bytes.get(at..at + usize::from(line.value_bytes))?;
+                grammar::decimal(core::str::from_utf8(value).ok()?)?
+            }
+            None => {
+                let body = [Name::ContentType, Name::ContentEncoding];
+                if body.iter().any(|name| self.first(*name).is_some()) {
+                    return None;
+                }
+                0
+            }
+        };
+        self.repeated.is_none().then(|| Scanned {
+            start_bytes: self.start_bytes + 2,
+            head_bytes: self.head_bytes,
+            fields: self.list.len(),
+            content_length,
+        })
+    }
+
     pub(super) fn new() -> Lines {
         Lines {
             list: SmallVec::new(),

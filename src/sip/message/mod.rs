@@ -12,6 +12,7 @@ mod start;
 use core::net::SocketAddr;
 
 pub use fault::Fault;
+pub(super) use lines::Scanned;
 pub use lines::{HEAD_BYTES_MAX, HEADERS_MAX};
 pub use method::Method;
 
@@ -100,6 +101,22 @@ impl<'a> Blank<'a> {
         Blank(Message::empty())
     }
 
+    /// Looks where the lines of the head are with which `bytes` begin. `None`, and nothing in it still, where the slow path must look,
+    /// or they don't say how long the body is.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Option<Scanned> {
+        let scanned =
+            lines::scan(bytes, &mut self.0.lines).and_then(|()| self.0.lines.scanned(bytes));
+        if scanned.is_none() {
+            self.clear();
+        }
+        scanned
+    }
+
+    /// There is nothing in it any more.
+    pub(super) fn clear(&mut self) {
+        self.0.lines = Lines::new();
+    }
+
     /// What `Message::parse` does.
     ///
     /// # Errors
@@ -138,9 +155,12 @@ impl<'a> Message<'a> {
 
     /// Reads a message where it stands, which is `empty` until then, and says the fault that it is refused for.
     fn fill(&mut self, bytes: &'a mut [u8]) -> Option<Fault> {
-        let line_fault = match lines::scan(bytes, &mut self.lines) {
-            Some(()) => None,
-            None => lines::scan_slow(bytes, &mut self.lines),
+        // `Blank::scan` may have found them.
+        let are_known = self.lines.head_bytes > 0;
+        let line_fault = if are_known || lines::scan(bytes, &mut self.lines).is_some() {
+            None
+        } else {
+            lines::scan_slow(bytes, &mut self.lines)
         };
         match (self.read(bytes), line_fault) {
             // A start line that is none tells more than the lines after it.
